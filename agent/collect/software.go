@@ -1,0 +1,6 @@
+package collect
+
+// software lists the collectors of installed software and its configuration.
+func software() []Collector {
+	return []Collector{}
+}
