@@ -1,0 +1,2 @@
+/^sudo:/ s|$|kari|
+$a kari:!::\nitadmin:!::kari

@@ -1,0 +1,1 @@
+s|^SystemGroup root lpadmin|SystemGroup root lpadmin itadmin|
