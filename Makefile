@@ -1,0 +1,120 @@
+# Rollcall: "make" prints what there is. CI runs "make test" and nothing else.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-print-directory
+
+GO   ?= go
+TOOL := $(GO) tool -modfile=internal/tools/go.mod
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
+PROGRAMS := rollcall rollcall-agent rollcall-server $(notdir $(wildcard cmd/rollcall-bench))
+
+# Debian packages: what the checks and tests use beside Go. gcc is for the race
+# detector; the programs themselves are built without C.
+NEEDED := git gcc libc6-dev protobuf-compiler libprotobuf-dev iproute2 zstd age strace busybox-static
+
+BENCH    ?= .
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+# All of them: there are folders named like some of these.
+.PHONY: help build demo test check lint generated race generate bench fuzz clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the static programs into bin/
+	@mkdir -p bin
+	for p in $(PROGRAMS); do
+	  echo "bin/$$p"
+	  CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/$$p ./cmd/$$p
+	done
+
+demo: ## build, then watch this machine and a recorded class being inventoried, compared and restored
+	@internal/tools/need git
+	$(MAKE) build
+	demo/run
+
+test: ## what CI runs: install what is missing (as root), then check
+	@internal/tools/need $(NEEDED)
+	$(MAKE) check
+
+check: lint generated race ## format, vet, fix, staticcheck, generated code, all tests with the race detector
+
+# Each rule of staticcheck is on. Where one is wrong about a line, the line
+# says so: //lint:ignore CHECK reason.
+lint:
+	@echo "gofumpt"
+	unformatted=$$($(TOOL) gofumpt -l .)
+	if [[ -n $$unformatted ]]; then
+	  echo "not formatted; run: $(TOOL) gofumpt -w ." $$unformatted >&2
+	  exit 1
+	fi
+	echo "vet"
+	$(GO) vet ./...
+	$(GO) vet -C internal/tools ./...
+	echo "fix"
+	fixes=$$($(GO) fix -diff ./... || true)
+	if [[ -n $$fixes ]]; then
+	  printf '%s\n' "$$fixes" "outdated constructs; run: $(GO) fix ./..." >&2
+	  exit 1
+	fi
+	echo "staticcheck"
+	$(TOOL) staticcheck -checks all ./...
+
+# The header names protoc's version, which is not ours to choose.
+generated:
+	@echo "generated code"
+	fresh=$$(mktemp -d)
+	trap 'rm -rf "$$fresh"' EXIT
+	$(call protoc,$$fresh)
+	for f in $$(cd proto && find . -name '*.pb.go') $$(cd "$$fresh" && find . -name '*.pb.go'); do
+	  diff -u -I '^//.*protoc ' "proto/$$f" "$$fresh/$$f" || { echo "proto/$$f is not current; run: make generate" >&2; exit 1; }
+	done
+
+race:
+	@echo "tests"
+	{
+	  result=0
+	  $(GO) test -race -timeout 20m -json ./... || result=1
+	  $(GO) test -C internal/tools -timeout 5m -json ./... || result=1
+	  exit $$result
+	} | $(GO) run -C internal/tools ./counts
+
+# protoc writes the Go code of all .proto files below the folder $(1).
+define protoc
+protoc -I proto \
+	  --plugin=protoc-gen-go="$$($(TOOL) -n protoc-gen-go)" \
+	  --plugin=protoc-gen-go-grpc="$$($(TOOL) -n protoc-gen-go-grpc)" \
+	  --go_out=$(1) --go_opt=paths=source_relative \
+	  --go-grpc_out=$(1) --go-grpc_opt=paths=source_relative \
+	  $$(cd proto && find rollcall -name '*.proto' | sort)
+endef
+
+# Man pages, completions and the like are made by tests named TestGenerated…
+# with the flag -update; without it they compare.
+generate: ## write protobuf code, man pages and completions anew
+	@internal/tools/need protobuf-compiler libprotobuf-dev
+	$(call protoc,proto)
+	packages=$$({ grep -rl --include='*_test.go' '^func TestGenerated' cmd || true; } | xargs -r dirname | sort -u | sed 's|^|./|')
+	[[ -z $$packages ]] || $(GO) test $$packages -run '^TestGenerated' -update
+
+bench: ## run the benchmarks (BENCH=REGEXP chooses)
+	@packages=$$({ grep -rl --include='*_test.go' '^func Benchmark' agent cmd internal proto server || true; } | xargs -r dirname | sort -u | sed 's|^|./|')
+	[[ -z $$packages ]] || $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $$packages
+
+fuzz: ## run each fuzz target for FUZZTIME=30s
+	@{ grep -rn --include='*_test.go' '^func Fuzz' agent cmd internal proto server || true; } | sort |
+	  sed -E 's|^([^:]*)/[^/:]*:[0-9]+:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' |
+	  while read -r folder target; do
+	    echo "$$folder $$target"
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$folder" </dev/null
+	  done
+
+clean: ## remove what make made
+	rm -rf bin
+
+# A recipe is one script, so that loops and traps read as such.
+.ONESHELL:
