@@ -1,0 +1,146 @@
+package spool
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"rollcall/internal/fact"
+)
+
+func hashOf(b []byte) [32]byte { return sha256.Sum256(b) }
+
+// Put keeps a file content for the report that is appended next. It is durable
+// once Append has returned, and goes when no waiting report names it. The error
+// wraps ErrFull if there is no room; the report may then go without it, and the
+// content has to be read again should the server ask for it.
+func (s *Spool) Put(d fact.Digest, b []byte) error {
+	if fact.Digest(hashOf(b)) != d {
+		return fmt.Errorf("keep content %.12s: its digest is another", d)
+	}
+	if _, there := s.contents[d]; there {
+		return nil
+	}
+	if s.bytes()+int64(len(b)) > s.opt.MaxBytes {
+		return fmt.Errorf("keep content %.12s: %w", d, ErrFull)
+	}
+	if err := s.files.add(contentDir+"/"+d.String(), b); err != nil {
+		return err
+	}
+	s.contents[d] = int64(len(b))
+	s.unsynced = true
+	return nil
+}
+
+// Content returns a content that a waiting report names. The error wraps
+// ErrNoContent if it is not here or damaged.
+func (s *Spool) Content(d fact.Digest) ([]byte, error) {
+	name := contentDir + "/" + d.String()
+	b, err := s.files.read(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("content %.12s: %w", d, ErrNoContent)
+	case err != nil:
+		return nil, err
+	case fact.Digest(hashOf(b)) == d:
+		return b, nil
+	}
+	delete(s.contents, d)
+	s.problem("content %.12s: damaged on disk, put aside", d)
+	return nil, errors.Join(fmt.Errorf("content %.12s: %w", d, ErrNoContent), s.files.quarantine(name))
+}
+
+// tidyContents removes the contents that no waiting report names.
+func (s *Spool) tidyContents() error {
+	named := map[fact.Digest]bool{}
+	for _, e := range s.waiting {
+		for _, d := range e.refs {
+			named[d] = true
+		}
+	}
+	for d := range s.contents {
+		if named[d] {
+			continue
+		}
+		if err := s.files.remove(contentDir + "/" + d.String()); err != nil {
+			return err
+		}
+		delete(s.contents, d)
+	}
+	return nil
+}
+
+func (s *Spool) bytes() int64 {
+	var n int64
+	for _, e := range s.waiting {
+		n += e.size
+	}
+	for _, size := range s.contents {
+		n += size
+	}
+	return n
+}
+
+// Status is what a person wants to know of a spool.
+type Status struct {
+	Waiting  int
+	Bytes    int64     // of envelopes and contents
+	Oldest   time.Time // claimed time of the oldest report that waits
+	Seq      uint64    // of the last acknowledged report
+	Recorded time.Time // server time of it; zero if there is none
+	Full     bool      // the next report will be a full one
+	Gap      string    // why
+}
+
+// Status tells how things stand.
+func (s *Spool) Status() Status {
+	st := Status{Waiting: len(s.waiting), Bytes: s.bytes(), Seq: s.chain.Seq, Full: s.fullNeeded() || s.chain.Seq == 0 && len(s.waiting) == 0, Gap: s.chain.Reason}
+	if len(s.waiting) > 0 {
+		st.Oldest = time.UnixMilli(s.waiting[0].at)
+	}
+	if s.chain.At != 0 {
+		st.Recorded = time.UnixMilli(s.chain.At)
+	}
+	return st
+}
+
+// LastReceipt returns the last receipt in its binary form, nil before the first.
+func (s *Spool) LastReceipt() []byte { return s.chain.Receipt }
+
+// Look tells the status of the spool in folder dir while another process may be
+// using it. Nothing is changed.
+func Look(dir string) (Status, error) {
+	d := &disk{dir: dir}
+	names, err := d.list("")
+	if err != nil {
+		return Status{}, err
+	}
+	s := &Spool{files: d, opt: Options{}.withDefaults()}
+	if b, err := d.read(chainFile); err == nil {
+		if s.chain, err = decodeChain(b); err != nil {
+			return Status{}, fmt.Errorf("spool %s: %w", dir, err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return Status{}, err
+	}
+	for _, seq := range sequences(names) {
+		if b, err := d.read((entry{seq: seq}).name()); err == nil && !s.chain.dropped(seq) {
+			if r, err := decode(b); err == nil {
+				s.waiting = append(s.waiting, entryOf(r, b))
+			}
+		}
+	}
+	contents, err := d.list(contentDir)
+	if err != nil {
+		return Status{}, err
+	}
+	s.contents = map[fact.Digest]int64{}
+	for name, size := range contents {
+		if dg, err := fact.ParseDigest(name); err == nil {
+			s.contents[dg] = size
+		}
+	}
+	return s.Status(), nil
+}

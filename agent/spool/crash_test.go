@@ -1,0 +1,161 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"rollcall/internal/identity"
+)
+
+var errCrash = errors.New("crash")
+
+// failing stops after a number of steps, as a machine whose power goes: the
+// last step is done, or not, or (write) has left its temporary file.
+type failing struct {
+	*disk
+	left  int
+	after bool // the step at which it stops is still done
+}
+
+func (f *failing) step(do func() error) error {
+	f.left--
+	if f.left > 0 {
+		return do()
+	}
+	if f.left == 0 && f.after {
+		_ = do()
+	}
+	return errCrash
+}
+
+func (f *failing) write(name string, b []byte) error {
+	return f.step(func() error { return f.disk.write(name, b) })
+}
+
+func (f *failing) add(name string, b []byte) error {
+	if f.left == 1 && f.after {
+		b = b[:len(b)/2] // a file that is not synced may be cut
+	}
+	return f.step(func() error { return f.disk.add(name, b) })
+}
+func (f *failing) sync() error { return f.step(f.disk.sync) }
+
+func (f *failing) remove(name string) error {
+	return f.step(func() error { return f.disk.remove(name) })
+}
+
+func (f *failing) quarantine(name string) error {
+	return f.step(func() error { return f.disk.quarantine(name) })
+}
+
+// life is what an agent does over some days; every step may be its last. It
+// returns the sequence numbers that it got.
+func life(t *testing.T, s *Spool, srv *server, k identity.Key, from int) (used []uint64, err error) {
+	at := start
+	for n := from; n < from+12; n++ {
+		b, err := add(t, s, k, n, at)
+		if b.Seq != 0 {
+			used = append(used, b.Seq)
+		}
+		if err != nil {
+			return used, err
+		}
+		at = at.Add(time.Hour)
+		switch n % 12 {
+		case 2, 3:
+			err = drain(t, s, srv)
+		case 5: // the server records it, the receipt is lost
+			if w, ok, nerr := s.Next(); ok && nerr == nil {
+				srv.accept(w)
+			}
+		case 9:
+			// What a server says that was restored; only then may what it
+			// recorded be dropped, so here it has not recorded anything.
+			if err = drain(t, s, srv); err == nil {
+				_, err = add(t, s, k, 100+n, at)
+			}
+			if err == nil {
+				err = s.Reset("asked for")
+			}
+		}
+		if err != nil {
+			return used, err
+		}
+	}
+	return used, drain(t, s, srv)
+}
+
+// At whatever step the machine dies: no number is used twice, the chain goes on
+// without a fork or a gap, and the server ends with the machine's state.
+func TestACrashAtAnyStepLeavesAChainWithoutGapOrFork(t *testing.T) {
+	const stride = 4 // the four ways share the steps among them
+	way := 0
+	for _, opt := range []Options{{}, {MaxBytes: 2500}} {
+		for _, after := range []bool{false, true} {
+			step := 1 + way
+			for done := false; !done; step += stride {
+				done = crashAt(t, opt, step, after)
+				if t.Failed() {
+					t.Fatalf("options %+v, step %d, done %v", opt, step, after)
+				}
+			}
+			if step < 50 {
+				t.Errorf("only %d steps were tried", step)
+			}
+			way++
+		}
+	}
+}
+
+// memoryDir is a folder where fsync costs nothing, if there is one: what the
+// test checks is the order of steps, and there are thousands.
+func memoryDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "spool")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func crashAt(t *testing.T, opt Options, step int, after bool) (done bool) {
+	dir := memoryDir(t)
+	srv, k := newServer(t), newKey(t)
+	var used []uint64
+	d, err := openDisk(dir)
+	must(t, err)
+	s, err := open(&failing{disk: d, left: step, after: after}, opt)
+	if err == nil {
+		used, err = life(t, s, srv, k, 0)
+		done = err == nil
+	}
+	must(t, d.close())
+
+	// The first thing after the crash may crash as well.
+	if d, err = openDisk(dir); err == nil {
+		_, _ = open(&failing{disk: d, left: 1 + step%3, after: after}, opt)
+		must(t, d.close())
+	}
+
+	s = mustOpen(t, dir, opt)
+	again, err := life(t, s, srv, k, 20)
+	must(t, err)
+	seen := map[uint64]bool{}
+	for _, seq := range append(used, again...) {
+		if seen[seq] {
+			t.Errorf("sequence number %d was given out twice", seq)
+		}
+		seen[seq] = true
+	}
+	if !equal(srv.have, state(31)) {
+		t.Error("the server has another state")
+	}
+	if p := s.Problems(); len(p) > 0 {
+		t.Error(fmt.Errorf("a crash looks like damage: %w", errors.Join(p...)))
+	}
+	must(t, s.Close())
+	return done
+}
