@@ -77,3 +77,34 @@ func TestLongFilesAndFunctionsAreFound(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryLibraryIsExplained(t *testing.T) {
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := make(map[string]bool)
+	for line := range strings.Lines(string(mod)) {
+		words := strings.Fields(strings.TrimPrefix(line, "require"))
+		if len(words) == 2 && strings.HasPrefix(words[1], "v") {
+			used[words[0]] = true
+			if !strings.Contains(string(page), "\n| `"+words[0]+"` |") {
+				t.Errorf("go.mod: %s has no line in docs/dependencies.md; say why it is needed", words[0])
+			}
+		}
+	}
+	for line := range strings.Lines(string(page)) {
+		if rest, ok := strings.CutPrefix(line, "| `"); ok {
+			if library, _, _ := strings.Cut(rest, "`"); !used[library] {
+				t.Errorf("docs/dependencies.md: %s is no direct dependency in go.mod; remove its line", library)
+			}
+		}
+	}
+	if len(used) < 10 {
+		t.Errorf("found only %d libraries in go.mod", len(used))
+	}
+}
