@@ -114,6 +114,7 @@ V:1"
 write_cpu() {
 	local i all='' fam mod step micro core
 	read -r fam mod step micro <<<"$cpu_sig"
+	folder $(seq -f "sys/devices/system/cpu/cpu%.0f/topology" 0 $((threads - 1)))
 	for ((i = 0; i < threads; i++)); do
 		core=$((i % cores))
 		all+="processor	: $i
@@ -137,7 +138,6 @@ address sizes	: 39 bits physical, 48 bits virtual
 power management:
 
 "
-		folder "sys/devices/system/cpu/cpu$i/topology"
 		text "sys/devices/system/cpu/cpu$i/topology/core_id" "$core" "sys/devices/system/cpu/cpu$i/topology/physical_package_id" 0
 	done
 	text sys/devices/system/cpu/online "0-$((threads - 1))" sys/devices/system/cpu/possible "0-$((threads - 1))"

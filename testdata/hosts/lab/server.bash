@@ -12,8 +12,7 @@ md0 : active raid1 sdb1[1] sda1[0]
       1953381376 blocks super 1.2 [2/2] [UU]
       
 unused devices: <none>'
-	SEED=$(printf '%s %s' "$SEED" "$2" | sha256sum)
-	SEED=${SEED%% *} DIGITS=${SEED//[!0-9]/}
+	reseed "$SEED $2"
 	NAME=$1
 	identity "$name-$2"
 	put etc/resolv.conf 'search intern
@@ -92,7 +91,7 @@ server() {
 		;;
 	esac
 	case $1 in
-	reinstalled | wiped) finish "@$(($(stat -c %Y "$T/var/lib/apt/extended_states") + 3600))" ;;
+	reinstalled | wiped) finish "@$(($(stat -c %Y "$T/var/lib/apt/extended_states") + 600))" ;;
 	*) finish '2026-11-18 16:42:00 UTC' ;;
 	esac
 }

@@ -9,8 +9,7 @@ declare -A UIDS GIDS MODES OWNERS
 # open_tree ROOT NAME: what follows writes below ROOT.
 open_tree() {
 	T=$1 NAME=$2 MODES=() OWNERS=()
-	SEED=$(printf 'recorded host %s' "$NAME" | sha256sum)
-	SEED=${SEED%% *} DIGITS=${SEED//[!0-9]/}
+	reseed "recorded host $NAME"
 	load_names
 	MARK=$T.mark
 	touch -d '2 seconds ago' "$MARK"
@@ -35,27 +34,58 @@ own() {
 
 # put PATH TEXT [MODE [USER:GROUP]]: a file of one text, ended by a newline.
 put() {
-	[[ ! -L $T/$1 ]] || rm "$T/$1"
+	[[ ! -L $T/$1 && (! -e $T/$1 || -w $T/$1) ]] || rm -f "$T/$1"
 	printf '%s\n' "$2" >"$T/$1"
 	[[ $# -lt 3 ]] || own "$1" "$3" "${4-}"
 }
 
 folder() { mkdir -p "${@/#/$T/}"; }
-link() { rm -f "$T/$2"; ln -s "$1" "$T/$2"; }
+link() { ln -sfn "$1" "$T/$2"; }
 
 # edit PATH SEDARG...: change a recorded file; it is an error when nothing changes.
 edit() {
-	local path=$1 old
+	local path=$1
+	local -a old new
 	shift
-	old=$(<"$T/$path")
+	mapfile -d '' old <"$T/$path" # a command substitution would be a child process
 	sed -i --follow-symlinks "$@" "$T/$path"
-	[[ $old != "$(<"$T/$path")" ]] || die "$NAME: the edit of $path changed nothing; was the archive recorded anew?"
+	mapfile -d '' new <"$T/$path"
+	[[ ${old[0]} != "${new[0]}" ]] || die "$NAME: the edit of $path changed nothing; was the archive recorded anew?"
 }
 
-# rnd SALT N: REPLY is N (at most 64) hexadecimal digits that depend on the machine's name and SALT alone.
+# fnv TEXT: REPLY is the FNV-1a hash of TEXT, started from STATE.
+fnv() {
+	local i v h=$STATE
+	for ((i = 0; i < ${#1}; i++)); do
+		printf -v v %d "'${1:i:1}"
+		h=$(((h ^ v) * 0x100000001b3))
+	done
+	REPLY=$h
+}
+
+# reseed TEXT: what rnd answers from now on depends on TEXT alone. SEED holds 64 hexadecimal digits of it, DIGITS the decimal ones.
+reseed() {
+	STATE=-3750763034362895579 # FNV's offset basis as a signed number
+	fnv "$1"
+	STATE=$REPLY
+	rnd seed 64
+	SEED=$REPLY DIGITS=${REPLY//[!0-9]/}00000000000000
+}
+
+# rnd SALT N: REPLY is N hexadecimal digits that depend on the seed and SALT alone (xorshift64*; sha256sum would be better and
+# cost a child process for each of the two hundred calls).
 rnd() {
-	REPLY=$(printf '%s %s' "$1" "$SEED" | sha256sum)
-	REPLY=${REPLY:0:$2}
+	local x v n=$2
+	fnv "$1"
+	x=$REPLY REPLY=''
+	while ((${#REPLY} < n)); do
+		x=$((x ^ (x >> 12 & 0xfffffffffffff)))
+		x=$((x ^ x << 25))
+		x=$((x ^ (x >> 27 & 0x1fffffffff)))
+		printf -v v %016x $((x * 0x2545f4914f6cdd1d))
+		REPLY+=$v
+	done
+	REPLY=${REPLY:0:n}
 }
 
 # uuid SALT: REPLY is a version 4 UUID.
