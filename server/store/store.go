@@ -58,8 +58,13 @@ var (
 	ErrUnknown = errors.New("outcome of the commit is unknown")
 	// ErrLimit means that a key, a value or a transaction is too large.
 	ErrLimit = errors.New("beyond the store's limits")
-	// ErrClosed means that the engine has been closed.
+	// ErrClosed means that the engine has been closed, or that a writer has
+	// been stopped. Nothing was written.
 	ErrClosed = errors.New("store is closed")
+	// ErrBroken means that the disk failed under the engine: what is in memory
+	// and what is on disk may differ. It takes no more writes and must be opened
+	// again, which after a failed fsync needs a new process.
+	ErrBroken = errors.New("store has failed and must be opened again")
 )
 
 // Key names one value. Every K begins with its tenant and a slash.
@@ -67,6 +72,9 @@ type Key struct {
 	Space Space
 	K     []byte
 }
+
+// String gives the space and the key, quoted, for messages.
+func (k Key) String() string { return fmt.Sprintf("%s %q", k.Space, k.K) }
 
 // At makes a key of a space and its parts, which are joined as they are.
 func At(s Space, parts ...string) Key {

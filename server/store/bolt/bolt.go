@@ -1,0 +1,262 @@
+// Package bolt is the store's engine on one machine: a bbolt file. It promises
+// what store.Engine asks for, with an fsync before Update returns; every limit
+// is enforced, and a damaged page is an error that matches store.ErrCorrupt
+// instead of a crash.
+//
+// Beyond the contract it makes hot copies (Backup, CopyTo) and checks the
+// file's structure (Check). What the values mean is left to package store and
+// to the domain.
+package bolt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"rollcall/server/store"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// lockTimeout is how long Open waits for another process to leave the file.
+const lockTimeout = time.Second
+
+// Options change how a file is opened. The zero value is what a server uses.
+type Options struct {
+	// ReadOnly opens an existing file for reading, next to other readers; Update
+	// returns an error.
+	ReadOnly bool
+
+	// noSync leaves fsync out. It exists for tests that do not care what a power
+	// failure leaves behind; no program can set it.
+	noSync bool
+}
+
+// Engine is an open file. It is safe for concurrent use.
+type Engine struct {
+	db     *bolt.DB
+	path   string
+	broken atomic.Pointer[error] // the first failed write that was not undone
+}
+
+// Open opens the file, or makes it with mode 0600 if there is none (and
+// ReadOnly is not set). It returns an error that says so if another process has
+// the file open, and store.ErrCorrupt if the file cannot be understood.
+func Open(path string, o Options) (e *Engine, err error) {
+	if o.ReadOnly {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("open database: %w", err)
+		}
+	}
+	var db *bolt.DB
+	err = guard(nil, func() error {
+		var err error
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout:  lockTimeout,
+			ReadOnly: o.ReadOnly,
+			NoSync:   o.noSync,
+			// A map, because an array is slow once a large file has many free
+			// pages. The free list is written at each commit: NoFreelistSync would
+			// save a little then and cost a scan of the whole file at each start.
+			FreelistType:    bolt.FreelistMapType,
+			PreLoadFreelist: true, // Check needs it, and readers are rare
+			InitialMmapSize: mapSize(),
+		})
+		return err
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("open database %s: another rollcall-server uses it: stop that one, or use another data folder", path)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return nil, fmt.Errorf("open database %s: %w: %w: restore a backup", path, store.ErrCorrupt, err)
+	case err != nil:
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	e = &Engine{db: db, path: path}
+	if err := e.prepare(o.ReadOnly); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), e.Close())
+	}
+	return e, nil
+}
+
+// mapSize is the address space that the file is mapped into from the start. A
+// write that outgrows the map waits for all readers to end before it is made
+// larger. Address space costs nothing on 64-bit machines.
+func mapSize() int {
+	if strconv.IntSize < 64 {
+		return 0
+	}
+	return 64 << 30
+}
+
+// prepare makes the buckets and makes the new file's name durable.
+func (e *Engine) prepare(readOnly bool) error {
+	if readOnly {
+		return nil
+	}
+	missing := false
+	if err := e.view(func(tx *bolt.Tx) error {
+		for _, s := range store.Spaces {
+			missing = missing || tx.Bucket(bucket(s)) == nil
+		}
+		return nil
+	}); err != nil || !missing {
+		return err
+	}
+	err := guard(nil, func() error {
+		return e.db.Update(func(tx *bolt.Tx) error {
+			for _, s := range store.Spaces {
+				if _, err := tx.CreateBucketIfNotExists(bucket(s)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return syncParent(e.path)
+}
+
+func bucket(s store.Space) []byte { return []byte(s.String()) }
+
+// Path returns the name of the file.
+func (e *Engine) Path() string { return e.path }
+
+// Size returns the length of the file in bytes.
+func (e *Engine) Size() (int64, error) {
+	info, err := os.Stat(e.path)
+	if err != nil {
+		return 0, fmt.Errorf("size of database: %w", err)
+	}
+	return info.Size(), nil
+}
+
+// Close waits for running transactions and closes the file. Closing twice is no
+// error.
+func (e *Engine) Close() error {
+	if err := guard(nil, e.db.Close); err != nil {
+		return fmt.Errorf("close database %s: %w", e.path, err)
+	}
+	return nil
+}
+
+// View runs fn on a snapshot.
+func (e *Engine) View(ctx context.Context, fn func(store.Reader) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return e.view(func(tx *bolt.Tx) error { return fn(&reader{ctx: ctx, tx: tx}) })
+}
+
+func (e *Engine) view(fn func(*bolt.Tx) error) error {
+	foreign := false
+	return closed(guard(&foreign, func() error {
+		return e.db.View(func(tx *bolt.Tx) error {
+			foreign = true
+			err := fn(tx)
+			foreign = false // not deferred: a panic of fn stays fn's
+			return err
+		})
+	}))
+}
+
+// Update runs fn and commits. Updates of one process run one after the other.
+//
+// A commit that fails because the disk is full changes nothing and can be tried
+// again. After any other failed write the file and its copy in memory may
+// differ: the outcome is unknown, and all later Updates return
+// store.ErrBroken, because a second fsync would claim success for pages that the
+// kernel has dropped. View goes on working.
+func (e *Engine) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if err := e.usable(ctx); err != nil {
+		return err
+	}
+	u := update{e: e, ctx: ctx, fn: fn}
+	err := closed(guard(&u.foreign, func() error { return e.db.Update(u.run) }))
+	switch {
+	case err == nil:
+		return nil
+	case u.tx != nil && u.tx.DB() != nil: // not even the rollback went well
+	case !u.committing:
+		return err
+	case fullDisk(err):
+		return fmt.Errorf("commit to %s: %w: free some space", e.path, err)
+	}
+	err = fmt.Errorf("commit to %s: %w", e.path, err)
+	e.broken.CompareAndSwap(nil, &err)
+	if errors.Is(err, store.ErrCorrupt) { // found before anything was written
+		return fmt.Errorf("%w: %w", store.ErrBroken, err)
+	}
+	return fmt.Errorf("%w: %w: %w", store.ErrUnknown, store.ErrBroken, err)
+}
+
+// update is one run of Update.
+type update struct {
+	e          *Engine
+	ctx        context.Context
+	fn         func(store.Tx) error
+	tx         *bolt.Tx
+	foreign    bool // fn runs
+	committing bool
+}
+
+func (u *update) run(tx *bolt.Tx) error {
+	u.tx = tx
+	if err := u.e.usable(u.ctx); err != nil { // it waited for its turn
+		return err
+	}
+	o := store.NewOverlay(&reader{ctx: u.ctx, tx: tx})
+	u.foreign = true
+	err := u.fn(o)
+	u.foreign = false
+	if err = cmp.Or(err, u.ctx.Err()); err != nil {
+		return err
+	}
+	if err := apply(tx, o); err != nil {
+		return err
+	}
+	u.committing = true
+	return nil
+}
+
+// usable tells why nothing can be written now.
+func (e *Engine) usable(ctx context.Context) error {
+	if why := e.broken.Load(); why != nil {
+		return fmt.Errorf("%w: %w", store.ErrBroken, *why)
+	}
+	return ctx.Err()
+}
+
+// fullDisk tells whether a write failed for lack of room, in which case bbolt
+// has undone it.
+func fullDisk(err error) bool {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, berrors.ErrMaxSizeReached} {
+		if errors.Is(err, full) {
+			return true
+		}
+	}
+	// bbolt wraps some with %s.
+	return strings.Contains(err.Error(), syscall.ENOSPC.Error())
+}
+
+// closed turns bbolt's errors into those of the contract.
+func closed(err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
+		return store.ErrClosed
+	case errors.Is(err, berrors.ErrDatabaseReadOnly):
+		return fmt.Errorf("database was opened for reading only: %w", fs.ErrPermission)
+	}
+	return err
+}
