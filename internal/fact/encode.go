@@ -29,6 +29,15 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // IsZero tells whether the digest is unset.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
+// MarshalText gives the hexadecimal form, for JSON.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads the hexadecimal form.
+func (d *Digest) UnmarshalText(b []byte) (err error) {
+	*d, err = ParseDigest(string(b))
+	return err
+}
+
 // ParseDigest reads 64 hexadecimal digits.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest

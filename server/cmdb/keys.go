@@ -1,0 +1,68 @@
+package cmdb
+
+import (
+	"encoding/binary"
+
+	"rollcall/server/store"
+)
+
+// Keys of this package. Every key begins with the tenant and a slash. Changing
+// one breaks every existing database.
+//
+//	space   key                                value
+//	CI      <t>/<ci>                           CI, framed JSON
+//	Event   <t>/<ci>/<n be64>                  Revision, framed JSON
+//	Unique  <t>/name/<name in lower case>      CI id
+//	Unique  <t>/folder/<repo>/<folder>         CI id
+//	Record  <t>/site/<path>                    Site, framed JSON
+//	Record  <t>/out/mirror/<stamp be64><ci>    revision number be64: the mirror's outbox
+//	Record  <t>/last/<ci>                      Last: what the newest report said beside facts
+//	Record  <t>/seen/<part be64>               presence, framed, see presence.go
+//	Blob    <t>/set/<digest>/…                 fact set, full or as a delta, see sets.go
+//	Blob    <t>/content/<digest>/…             content of a file
+//	Unique  <t>/md5/<hex>                      content digest by MD5, for package defaults
+//	Meta    <t>/stamp                          last stamp given out, be64
+//	Meta    <t>/revisions                      number of revisions, be64
+
+func ciKey(tenant, ci string) store.Key { return store.At(store.CI, tenant, "/", ci) }
+
+func revisionKey(tenant, ci string, n uint64) store.Key {
+	return store.At(store.Event, tenant, "/", ci, "/", be64(n))
+}
+
+func nameKey(tenant, name string) store.Key { return store.At(store.Unique, tenant, "/name/", name) }
+
+func folderKey(tenant, repo, folder string) store.Key {
+	return store.At(store.Unique, tenant, "/folder/", repo, "/", folder)
+}
+
+func siteKey(tenant, path string) store.Key { return store.At(store.Record, tenant, "/site/", path) }
+
+// MirrorPrefix begins the keys of the mirror's outbox in space Record.
+func MirrorPrefix(tenant string) []byte { return []byte(tenant + "/out/mirror/") }
+
+// MirrorKey names the outbox entry of one revision.
+func MirrorKey(tenant string, stamp int64, ci string) store.Key {
+	return store.At(store.Record, string(MirrorPrefix(tenant)), be64(uint64(stamp)), ci)
+}
+
+func lastKey(tenant, ci string) store.Key { return store.At(store.Record, tenant, "/last/", ci) }
+
+func seenKey(tenant string, part uint64) store.Key {
+	return store.At(store.Record, tenant, "/seen/", be64(part))
+}
+
+func md5Key(tenant, md5 string) store.Key { return store.At(store.Unique, tenant, "/md5/", md5) }
+
+func stampKey(tenant string) store.Key { return store.At(store.Meta, tenant, "/stamp") }
+
+func countKey(tenant string) store.Key { return store.At(store.Meta, tenant, "/revisions") }
+
+func be64(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
+
+func fromBE64(b []byte) uint64 {
+	if len(b) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}

@@ -1,0 +1,289 @@
+package cmdb
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/internal/fact"
+	"rollcall/server/store"
+)
+
+// View reads CIs from one snapshot.
+type View struct {
+	r      store.Reader
+	tenant string
+	sets   *Sets
+}
+
+// At returns the package as seen from a snapshot. sets caches decoded fact sets
+// across snapshots.
+func At(r store.Reader, tenant string, sets *Sets) View { return View{r, tenant, sets} }
+
+// CI returns the head of a CI by id or name, or ErrNotFound.
+func (v View) CI(idOrName string) (CI, error) { return resolve(v.r, v.tenant, idOrName) }
+
+// All yields every CI of the tenant in the order of their ids.
+func (v View) All() iter.Seq2[CI, error] {
+	return func(yield func(CI, error) bool) {
+		from := []byte(v.tenant + "/")
+		for p, err := range v.r.Scan(store.CI, from, store.PrefixEnd(from), 0) {
+			var ci CI
+			if err == nil {
+				err = store.DecodeJSON(store.Key{Space: store.CI, K: p.K}, p.V, &ci)
+			}
+			if err != nil {
+				err = fmt.Errorf("read CI %.40q: %w", p.K, err)
+			}
+			if !yield(ci, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Sites returns all sites by path.
+func (v View) Sites() ([]Site, error) {
+	var sites []Site
+	from := siteKey(v.tenant, "").K
+	for p, err := range v.r.Scan(store.Record, from, store.PrefixEnd(from), 0) {
+		if err != nil {
+			return nil, err
+		}
+		var s Site
+		if err := store.DecodeJSON(store.Key{Space: store.Record, K: p.K}, p.V, &s); err != nil {
+			return nil, fmt.Errorf("read site %q: %w", p.K, err)
+		}
+		sites = append(sites, s)
+	}
+	return sites, nil
+}
+
+// Revision returns the n-th revision of a CI, or ErrNotFound.
+func (v View) Revision(ci string, n uint64) (Revision, error) {
+	var r Revision
+	found, err := store.GetJSON(v.r, revisionKey(v.tenant, ci, n), &r)
+	if err == nil && !found {
+		err = fmt.Errorf("revision %d of CI %s: %w", n, ci, ErrNotFound)
+	}
+	return r, err
+}
+
+// History yields the revisions of a CI, newest first.
+func (v View) History(ci CI) iter.Seq2[Revision, error] {
+	return func(yield func(Revision, error) bool) {
+		for n := ci.Rev; n > 0; n-- {
+			r, err := v.Revision(ci.ID, n)
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// AsOf returns the last revision of a CI that was recorded at t or before, by
+// binary search: stamps rise with the numbers. It returns ErrNotFound if the CI
+// did not exist then.
+func (v View) AsOf(ci CI, t time.Time) (Revision, error) {
+	lo, hi := uint64(1), ci.Rev
+	var found Revision
+	for lo <= hi {
+		mid := lo + (hi-lo)/2
+		r, err := v.Revision(ci.ID, mid)
+		if err != nil {
+			return Revision{}, err
+		}
+		if r.Stamp <= t.UnixNano() {
+			found, lo = r, mid+1
+		} else {
+			hi = mid - 1
+		}
+	}
+	if found.N == 0 {
+		return Revision{}, fmt.Errorf("CI %s at %s: %w: it is known since %s", ci.Name, t.UTC().Format(time.RFC3339), ErrNotFound, ci.Created.Format(time.RFC3339))
+	}
+	return found, nil
+}
+
+// As gives the head as it was after a revision: what a question with a time sees.
+func (r Revision) As(ci CI) CI {
+	ci.Name, ci.Class, ci.Site, ci.State, ci.Rev = r.Name, r.Class, r.Site, r.State, r.N
+	ci.Status, ci.Changed, ci.Repo, ci.Folder = Status(r.Declared), r.At(), r.Repo, r.Folder
+	return ci
+}
+
+// FieldsAsOf returns the declared fields as they were after revision n, by
+// undoing the later changes.
+func (v View) FieldsAsOf(ci CI, n uint64) (map[string]string, error) {
+	fields := ci.declared()
+	for r, err := range v.History(ci) {
+		if err != nil {
+			return nil, err
+		}
+		if r.N <= n {
+			break
+		}
+		for name, c := range r.Fields {
+			if c.Old == "" {
+				delete(fields, name)
+			} else {
+				fields[name] = c.Old
+			}
+		}
+	}
+	return fields, nil
+}
+
+// Declared gives everything that people decide about the CI by name.
+func (c CI) Declared() map[string]string { return c.declared() }
+
+// Set returns one section's facts of a state; a section that is not there has
+// none.
+func (v View) Set(s fact.State, section string) (fact.Set, error) {
+	d, ok := s[section]
+	if !ok {
+		return nil, nil
+	}
+	return v.sets.Load(v.r, v.tenant, d)
+}
+
+// LoadSet returns a fact set by digest.
+func (v View) LoadSet(d fact.Digest) (fact.Set, error) { return v.sets.Load(v.r, v.tenant, d) }
+
+// FactChange is what one revision did to one fact.
+type FactChange struct{ Path, Old, New string }
+
+// FactChanges lists what a revision changed below prefix ("" = everything), by
+// path.
+func (v View) FactChanges(r Revision, prefix string) ([]FactChange, error) {
+	sections := maps.Clone(r.State)
+	if sections == nil {
+		sections = fact.State{}
+	}
+	for s, d := range r.Prev {
+		if _, ok := sections[s]; !ok {
+			sections[s] = d
+		}
+	}
+	var out []FactChange
+	for _, section := range slices.Sorted(maps.Keys(sections)) {
+		if r.State[section] == r.Prev[section] || !mayHold(section, prefix) {
+			continue
+		}
+		changes, err := v.sectionChanges(r, section, prefix)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, changes...)
+	}
+	return out, nil
+}
+
+func (v View) sectionChanges(r Revision, section, prefix string) ([]FactChange, error) {
+	old, err := v.Set(r.Prev, section)
+	if err != nil {
+		return nil, err
+	}
+	now, err := v.Set(r.State, section)
+	if err != nil {
+		return nil, err
+	}
+	if prefix != "" {
+		old, now = under(old, prefix), under(now, prefix)
+	}
+	var out []FactChange
+	d := fact.Diff(old, now)
+	for _, p := range d.Drop {
+		was, _ := old.Get(p)
+		out = append(out, FactChange{Path: p, Old: was})
+	}
+	for _, f := range d.Put {
+		was, _ := old.Get(f.Path)
+		out = append(out, FactChange{Path: f.Path, Old: was, New: f.Value})
+	}
+	slices.SortFunc(out, func(a, b FactChange) int { return strings.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+// Under tells whether a fact path is prefix itself or below it as a tree:
+// "etc/cups" covers "etc/cups" and "etc/cups/cupsd.conf", not "etc/cups-browsed".
+func Under(path, prefix string) bool {
+	prefix = strings.TrimSuffix(prefix, "/")
+	return prefix == "" || path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+func under(s fact.Set, prefix string) fact.Set {
+	var out fact.Set
+	for _, f := range s {
+		if Under(f.Path, prefix) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func mayHold(section, prefix string) bool {
+	return prefix == "" || fact.SectionOf(prefix) == section
+}
+
+// LastChange returns the newest revision of a CI, at or before the one numbered
+// from, that changed something below prefix; ok is false if none did.
+func (v View) LastChange(ci CI, from uint64, prefix string) (r Revision, ok bool, err error) {
+	ci.Rev = min(ci.Rev, from)
+	section := fact.SectionOf(prefix)
+	for r, err := range v.History(ci) {
+		if err != nil {
+			return r, false, err
+		}
+		if r.State[section] == r.Prev[section] {
+			continue
+		}
+		changes, err := v.sectionChanges(r, section, prefix)
+		if err != nil {
+			return r, false, err
+		}
+		if len(changes) > 0 {
+			return r, true, nil
+		}
+	}
+	return Revision{}, false, nil
+}
+
+// Count returns the number of revisions that the tenant has.
+func (v View) Count() (uint64, error) {
+	b, err := store.GetFramed(v.r, countKey(v.tenant))
+	return fromBE64(b), err
+}
+
+// Content returns a file content by its SHA-256, or ErrNotFound.
+func (v View) Content(d fact.Digest) ([]byte, error) {
+	b, err := store.GetBlob(v.r, v.tenant, contentKind, d)
+	if errors.Is(err, store.ErrNoBlob) {
+		err = fmt.Errorf("content %s: %w", d, ErrNotFound)
+	}
+	return b, err
+}
+
+// HasContent tells whether a content is stored.
+func (v View) HasContent(d fact.Digest) (bool, error) {
+	return store.HasBlob(v.r, v.tenant, contentKind, d)
+}
+
+// Pristine returns a content by the MD5 that dpkg records for a package's
+// default; ok is false if no machine ever had it.
+func (v View) Pristine(md5 string) (content []byte, ok bool, err error) {
+	b, err := store.GetFramed(v.r, md5Key(v.tenant, md5))
+	if err != nil || b == nil {
+		return nil, false, err
+	}
+	d, err := fact.ParseDigest(string(b))
+	if err != nil {
+		return nil, false, err
+	}
+	content, err = v.Content(d)
+	return content, err == nil, err
+}

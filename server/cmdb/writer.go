@@ -1,0 +1,270 @@
+package cmdb
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/internal/fact"
+	"rollcall/server/store"
+)
+
+// Writer changes CIs within one transaction.
+type Writer struct {
+	tx     store.Tx
+	tenant string
+}
+
+// In returns the package as seen from a transaction. Nothing it returns may be
+// used after the transaction.
+func In(tx store.Tx, tenant string) Writer { return Writer{tx, tenant} }
+
+// CI returns the head of a CI by id, or ErrNotFound.
+func (w Writer) CI(id string) (CI, error) { return getCI(w.tx, w.tenant, id) }
+
+// Resolve returns the head of a CI by id or name, or ErrNotFound.
+func (w Writer) Resolve(idOrName string) (CI, error) { return resolve(w.tx, w.tenant, idOrName) }
+
+// New returns a CI that is not yet stored, with a free name made out of the one
+// wanted: "pc07", or "pc07-2" if that is taken. Record stores it.
+func (w Writer) New(id, want, class, site string) (CI, error) {
+	if err := CheckClass(class); err != nil {
+		return CI{}, err
+	}
+	if err := w.checkSite(site); err != nil {
+		return CI{}, err
+	}
+	name, err := w.free(NameFrom(want), func(name string) store.Key { return nameKey(w.tenant, name) }, id)
+	if err != nil {
+		return CI{}, err
+	}
+	return CI{ID: id, Name: name, Class: class, Site: site, Status: InProduction}, nil
+}
+
+// checkSite demands a site that exists, so that a typing error is no new place.
+func (w Writer) checkSite(site string) error {
+	if err := CheckSite(site); err != nil || site == "" {
+		return err
+	}
+	b, err := w.tx.Get(siteKey(w.tenant, site))
+	if err == nil && b == nil {
+		err = fmt.Errorf("site %q: %w: there is no such site, add it with 'rollcall site add %s'", site, ErrInvalid, site)
+	}
+	return err
+}
+
+// free returns want, or want-2, want-3 … whichever no other CI holds. The key is
+// read as absent and then written, which every engine protects.
+func (w Writer) free(want string, key func(string) store.Key, ci string) (string, error) {
+	for n := 1; n < 1000; n++ {
+		name := want
+		if n > 1 {
+			name = want + "-" + strconv.Itoa(n)
+		}
+		holder, err := store.GetFramed(w.tx, key(strings.ToLower(name)))
+		if err != nil {
+			return "", err
+		}
+		if holder == nil || string(holder) == ci {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("name %q: %w, and so are its first 1,000 numbers", want, ErrTaken)
+}
+
+// Record stores next as the present head of the CI and one revision that leads
+// to it from old, which is the head as read in this transaction (or the zero CI
+// for a new one). r says who, why and from what; the rest is filled in. The
+// revision enters the mirror's outbox. ErrTaken is returned if another CI holds
+// the new name.
+func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, error) {
+	if err := CheckName(next.Name); err != nil {
+		return CI{}, r, err
+	}
+	if err := w.guardName(old, next); err != nil {
+		return CI{}, r, err
+	}
+	next, err := w.placeInMirror(old, next)
+	if err != nil {
+		return CI{}, r, err
+	}
+	stamp, err := w.stamp(now)
+	if err != nil {
+		return CI{}, r, err
+	}
+	at := time.Unix(0, stamp).UTC()
+	next.Rev, next.Changed, next.Created = old.Rev+1, at, old.Created
+	if old.Rev == 0 {
+		next.Created = at
+	}
+	r.CI, r.N, r.Stamp = next.ID, next.Rev, stamp
+	r.State, r.Prev, r.Fields = next.State, old.State, fieldChanges(old, next)
+	r.Name, r.Class, r.Site, r.Declared = next.Name, next.Class, next.Site, string(next.Status)
+	r.Repo, r.Folder, r.PrevRepo, r.PrevFolder = next.Repo, next.Folder, old.Repo, old.Folder
+	if len(r.Events) > MaxEvents {
+		r.Events = r.Events[len(r.Events)-MaxEvents:]
+	}
+	if err := w.put(revisionKey(w.tenant, next.ID, r.N), r); err != nil {
+		return CI{}, r, err
+	}
+	if err := store.PutFramed(w.tx, MirrorKey(w.tenant, stamp, next.ID), []byte(be64(r.N))); err != nil {
+		return CI{}, r, err
+	}
+	return next, r, w.put(ciKey(w.tenant, next.ID), next)
+}
+
+// Save stores a head without a revision: for flags that are no history.
+func (w Writer) Save(ci CI) error { return w.put(ciKey(w.tenant, ci.ID), ci) }
+
+func (w Writer) guardName(old, next CI) error {
+	oldName, name := strings.ToLower(old.Name), strings.ToLower(next.Name)
+	if oldName == name && old.Rev > 0 {
+		return nil
+	}
+	holder, err := store.GetFramed(w.tx, nameKey(w.tenant, name))
+	if err != nil {
+		return err
+	}
+	if holder != nil && string(holder) != next.ID {
+		return fmt.Errorf("name %q: %w by CI %s", next.Name, ErrTaken, holder)
+	}
+	if old.Rev > 0 {
+		if err := w.tx.Delete(nameKey(w.tenant, oldName)); err != nil {
+			return err
+		}
+	}
+	return store.PutFramed(w.tx, nameKey(w.tenant, name), []byte(next.ID))
+}
+
+// placeInMirror gives the CI a folder of its own in the repository of its site;
+// it moves when the CI is renamed or changes school.
+func (w Writer) placeInMirror(old, next CI) (CI, error) {
+	next.Repo = RepoOf(next.Site)
+	if old.Rev > 0 && old.Repo == next.Repo && old.Name == next.Name {
+		next.Folder = old.Folder
+		return next, nil
+	}
+	key := func(folder string) store.Key { return folderKey(w.tenant, next.Repo, folder) }
+	folder, err := w.free(strings.ToLower(next.Name), key, next.ID)
+	if err != nil {
+		return CI{}, err
+	}
+	next.Folder = folder
+	if err := store.PutFramed(w.tx, key(folder), []byte(next.ID)); err != nil {
+		return CI{}, err
+	}
+	if old.Rev > 0 && (old.Repo != next.Repo || old.Folder != next.Folder) {
+		return next, w.tx.Delete(folderKey(w.tenant, old.Repo, old.Folder))
+	}
+	return next, nil
+}
+
+// stamp gives out the server time of a revision in nanoseconds, always later
+// than the one before, so that stamps order all revisions of a tenant in the
+// order of their commits even when the clock is set back.
+func (w Writer) stamp(now time.Time) (int64, error) {
+	b, err := store.GetFramed(w.tx, stampKey(w.tenant))
+	if err != nil {
+		return 0, err
+	}
+	stamp := max(now.UnixNano(), int64(fromBE64(b))+1)
+	if err := store.PutFramed(w.tx, stampKey(w.tenant), []byte(be64(uint64(stamp)))); err != nil {
+		return 0, err
+	}
+	n, err := store.GetFramed(w.tx, countKey(w.tenant))
+	if err != nil {
+		return 0, err
+	}
+	return stamp, store.PutFramed(w.tx, countKey(w.tenant), []byte(be64(fromBE64(n)+1)))
+}
+
+// SetSite stores a site. Its parent must exist, unless it has none.
+func (w Writer) SetSite(s Site) error {
+	if err := CheckSite(s.Path); err != nil {
+		return err
+	}
+	if s.Path == "" {
+		return fmt.Errorf("site: %w: it needs a path such as elm/north", ErrInvalid)
+	}
+	if i := strings.LastIndexByte(s.Path, '/'); i > 0 {
+		if err := w.checkSite(s.Path[:i]); err != nil {
+			return err
+		}
+	}
+	if len(s.Title) > 200 {
+		return fmt.Errorf("site %s: %w: the title is longer than 200 bytes", s.Path, ErrInvalid)
+	}
+	s.Title = fact.Value(s.Title)
+	return w.put(siteKey(w.tenant, s.Path), s)
+}
+
+// RemoveSite removes a site. That nothing is in or below it is for the caller to
+// check, in a snapshot.
+func (w Writer) RemoveSite(path string) error {
+	if err := w.checkSite(path); err != nil {
+		return err
+	}
+	return w.tx.Delete(siteKey(w.tenant, path))
+}
+
+func (w Writer) put(k store.Key, v any) error { return store.PutJSON(w.tx, k, v) }
+
+// fieldChanges lists the declared values that differ between two heads.
+func fieldChanges(old, next CI) map[string]Change {
+	a, b := old.declared(), next.declared()
+	changes := map[string]Change{}
+	for name, v := range b {
+		if a[name] != v {
+			changes[name] = Change{Old: a[name], New: v}
+		}
+	}
+	for name, v := range a {
+		if _, still := b[name]; !still {
+			changes[name] = Change{Old: v}
+		}
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return changes
+}
+
+// declared gives everything that people decide about the CI by name.
+func (c CI) declared() map[string]string {
+	m := maps.Clone(c.Fields)
+	if m == nil {
+		m = map[string]string{}
+	}
+	for name, v := range map[string]string{"name": c.Name, "class": c.Class, "site": c.Site, "status": string(c.Status)} {
+		if v != "" {
+			m[name] = v
+		}
+	}
+	return m
+}
+
+func getCI(g store.Getter, tenant, id string) (CI, error) {
+	var ci CI
+	found, err := store.GetJSON(g, ciKey(tenant, id), &ci)
+	if err == nil && !found {
+		err = fmt.Errorf("CI %.80q: %w", id, ErrNotFound)
+	}
+	return ci, err
+}
+
+func resolve(g store.Getter, tenant, idOrName string) (CI, error) {
+	if IsID(idOrName) {
+		return getCI(g, tenant, idOrName)
+	}
+	id, err := store.GetFramed(g, nameKey(tenant, strings.ToLower(idOrName)))
+	if err != nil {
+		return CI{}, err
+	}
+	if id == nil {
+		return CI{}, fmt.Errorf("CI %.80q: %w", idOrName, ErrNotFound)
+	}
+	return getCI(g, tenant, string(id))
+}
+

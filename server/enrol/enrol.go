@@ -1,0 +1,340 @@
+// Package enrol admits machines. A token from an operator lets one unknown key
+// ask; the key is then bound to a CI, at once or after an operator's approval,
+// until it is revoked. From then on the CI follows from the key, never from what
+// a message says.
+//
+// The package owns tokens and keys and the place of each key in its chain of
+// reports. What a report holds is left to ingest.
+package enrol
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	"rollcall/server/cmdb"
+	"rollcall/server/store"
+)
+
+// Errors that callers branch on.
+var (
+	ErrToken   = errors.New("the token does not admit this machine")
+	ErrUnknown = errors.New("the key is not enrolled")
+	ErrState   = errors.New("the key is not in a state that allows this")
+)
+
+// State of a key.
+type State string
+
+// The states. A refused or revoked key never comes back; the machine makes a
+// new one.
+const (
+	Pending  State = "pending"
+	Enrolled State = "enrolled"
+	Refused  State = "refused"
+	Revoked  State = "revoked"
+)
+
+// Token is what the server keeps of an enrolment token.
+type Token struct {
+	ID      string    `json:"id"`
+	Hash    string    `json:"hash"` // identity.HashSecret
+	Site    string    `json:"site,omitempty"`
+	Class   string    `json:"class,omitempty"`
+	CI      string    `json:"ci,omitempty"` // a reinstalled machine takes over this CI
+	Name    string    `json:"name,omitempty"`
+	By      string    `json:"by"`
+	Expires time.Time `json:"expires"`
+	Approve bool      `json:"approve,omitempty"` // an operator must approve the machine
+	UsedBy  string    `json:"used_by,omitempty"` // key id
+	UsedAt  time.Time `json:"used_at,omitzero"`
+}
+
+// Key is one agent's key.
+type Key struct {
+	ID       string    `json:"id"`
+	Public   []byte    `json:"public"`
+	State    State     `json:"state"`
+	CI       string    `json:"ci,omitempty"`
+	Hostname string    `json:"hostname,omitempty"`
+	Source   string    `json:"source,omitempty"` // address that it asked from
+	Token    string    `json:"token"`            // id
+	TokenTag string    `json:"token_name,omitempty"`
+	Site     string    `json:"site,omitempty"`
+	Class    string    `json:"class,omitempty"`
+	WantCI   string    `json:"want_ci,omitempty"`
+	Facts    []byte    `json:"facts,omitempty"` // encoded fact.Set
+	Version  string    `json:"version,omitempty"`
+	Asked    time.Time `json:"asked"`
+	Decided  time.Time `json:"decided,omitzero"`
+	By       string    `json:"by,omitempty"` // who decided
+	Reason   string    `json:"reason,omitempty"`
+	Cloned   bool      `json:"cloned,omitempty"` // it speaks from two places
+}
+
+// Chain is a key's place in its chain of recorded reports.
+type Chain struct {
+	Seq     uint64 `json:"seq"`
+	Head    []byte `json:"head,omitempty"`    // SHA-256 of the last recorded envelope
+	Receipt []byte `json:"receipt,omitempty"` // signed, for that envelope
+	Count   uint64 `json:"count"`             // recorded reports
+}
+
+// Writer changes tokens and keys within one transaction.
+type Writer struct {
+	tx     store.Tx
+	tenant string
+}
+
+// In returns the package as seen from a transaction.
+func In(tx store.Tx, tenant string) Writer { return Writer{tx, tenant} }
+
+// AddToken stores a token. A CI that it names must exist.
+func (w Writer) AddToken(t Token) error {
+	if err := cmdb.CheckClass(t.Class); err != nil {
+		return err
+	}
+	if err := cmdb.CheckSite(t.Site); err != nil {
+		return err
+	}
+	if t.CI != "" {
+		if _, err := cmdb.In(w.tx, w.tenant).CI(t.CI); err != nil {
+			return err
+		}
+	}
+	return store.PutJSON(w.tx, tokenKey(w.tenant, t.ID), t)
+}
+
+// Request is a machine's request for admission, after the connection has proved
+// that it holds the key.
+type Request struct {
+	TokenID  string
+	Proof    []byte
+	Exporter []byte // TLS exporter value of the connection, see identity.Proof
+	Public   ed25519.PublicKey
+	Hostname string
+	Facts    fact.Set
+	Source   string
+	Version  string
+}
+
+// Admit handles a request: the first use of a token binds it to the key, in the
+// same transaction in which the key is stored. The same key may ask again and
+// gets the same answer. ErrToken tells neither whether a token exists nor why it
+// is no good; the sentence around it is for the server's log.
+func (w Writer) Admit(now time.Time, q Request) (Key, error) {
+	id := identity.IDOf(q.Public).String()
+	have, found, err := w.key(id)
+	if err != nil {
+		return Key{}, err
+	}
+	if found && have.State != Pending {
+		return have, nil
+	}
+	t, err := w.useToken(now, q, id)
+	if err != nil || found {
+		return have, err
+	}
+	k := Key{
+		ID: id, Public: q.Public, State: Pending, Hostname: fact.Value(q.Hostname), Source: q.Source,
+		Token: t.ID, TokenTag: t.Name, Site: t.Site, Class: t.Class, WantCI: t.CI,
+		Facts: q.Facts.Encode(), Version: fact.Value(q.Version), Asked: now,
+	}
+	if t.Approve {
+		if err := store.PutFramed(w.tx, pendingKey(w.tenant, id), []byte(id)); err != nil {
+			return Key{}, err
+		}
+		return k, w.putKey(k)
+	}
+	return w.enrol(now, k, "token of "+t.By)
+}
+
+// useToken checks the proof and marks the token as used by this key.
+func (w Writer) useToken(now time.Time, q Request, keyID string) (Token, error) {
+	var t Token
+	found, err := store.GetJSON(w.tx, tokenKey(w.tenant, q.TokenID), &t)
+	if err != nil {
+		return t, err
+	}
+	// The proof is computed in any case, so that time tells nothing about ids.
+	proved := equal(q.Proof, identity.Proof(t.Hash, q.Exporter, q.Public))
+	switch {
+	case !found || !proved:
+		return t, fmt.Errorf("token %.40q: wrong id or secret: %w", q.TokenID, ErrToken)
+	case t.UsedBy != "" && t.UsedBy != keyID:
+		return t, fmt.Errorf("token %s: used already, by key %s: %w", t.ID, t.UsedBy, ErrToken)
+	case t.UsedBy == "" && now.After(t.Expires):
+		return t, fmt.Errorf("token %s: it expired at %s: %w", t.ID, t.Expires.UTC().Format(time.RFC3339), ErrToken)
+	case t.UsedBy == keyID:
+		return t, nil
+	}
+	t.UsedBy, t.UsedAt = keyID, now
+	return t, store.PutJSON(w.tx, tokenKey(w.tenant, t.ID), t)
+}
+
+// enrol binds a key to its CI: the one it takes over, or a new one. A key that
+// spoke for the CI before is revoked in the same transaction.
+func (w Writer) enrol(now time.Time, k Key, by string) (Key, error) {
+	items := cmdb.In(w.tx, w.tenant)
+	k.State, k.Decided, k.By = Enrolled, now, by
+	if k.WantCI != "" {
+		ci, err := items.CI(k.WantCI)
+		if err != nil {
+			return k, err
+		}
+		k.CI = ci.ID
+		if err := w.revokeKeyOf(now, ci.ID, by); err != nil {
+			return k, err
+		}
+		ci.Cloned = false
+		if err := items.Save(ci); err != nil {
+			return k, err
+		}
+	} else {
+		k.CI = ciOf(k.Public)
+		ci, err := items.New(k.CI, k.Hostname, k.Class, k.Site)
+		if err != nil {
+			return k, err
+		}
+		if _, _, err = items.Record(now, cmdb.CI{}, ci, cmdb.Revision{By: "agent " + k.ID, Reason: "enrolled, " + by}); err != nil {
+			return k, err
+		}
+	}
+	if err := store.PutFramed(w.tx, ownerKey(w.tenant, k.CI), []byte(k.ID)); err != nil {
+		return k, err
+	}
+	if err := w.tx.Delete(pendingKey(w.tenant, k.ID)); err != nil {
+		return k, err
+	}
+	return k, w.putKey(k)
+}
+
+func (w Writer) revokeKeyOf(now time.Time, ci, by string) error {
+	id, err := store.GetFramed(w.tx, ownerKey(w.tenant, ci))
+	if err != nil || id == nil {
+		return err
+	}
+	old, found, err := w.key(string(id))
+	if err != nil || !found {
+		return err
+	}
+	old.State, old.Decided, old.By, old.Reason = Revoked, now, by, "another key took over its CI"
+	return w.putKey(old)
+}
+
+// Approve admits a pending key, into an existing CI if ci is not empty. site and
+// class replace the token's if they are not empty.
+func (w Writer) Approve(now time.Time, id, by, ci, site, class string) (Key, error) {
+	k, err := w.pending(id)
+	if err != nil {
+		return k, err
+	}
+	if ci != "" {
+		k.WantCI = ci
+	}
+	if site != "" {
+		k.Site = site
+	}
+	if class != "" {
+		k.Class = class
+	}
+	return w.enrol(now, k, by)
+}
+
+// Refuse turns a pending key away for good.
+func (w Writer) Refuse(now time.Time, id, by, reason string) (Key, error) {
+	k, err := w.pending(id)
+	if err != nil {
+		return k, err
+	}
+	k.State, k.Decided, k.By, k.Reason = Refused, now, by, fact.Value(reason)
+	if err := w.tx.Delete(pendingKey(w.tenant, id)); err != nil {
+		return k, err
+	}
+	return k, w.putKey(k)
+}
+
+// Revoke ends an enrolled key. Its CI and all history stay.
+func (w Writer) Revoke(now time.Time, id, by, reason string) (Key, error) {
+	k, found, err := w.key(id)
+	if err != nil {
+		return k, err
+	}
+	if !found || k.State != Enrolled {
+		return k, fmt.Errorf("revoke key %s: %w: it is %s", id, ErrState, stateOr(k.State))
+	}
+	k.State, k.Decided, k.By, k.Reason, k.Cloned = Revoked, now, by, fact.Value(reason), false
+	ci, err := cmdb.In(w.tx, w.tenant).CI(k.CI)
+	if err != nil {
+		return k, err
+	}
+	if ci.Cloned {
+		ci.Cloned = false
+		if err := cmdb.In(w.tx, w.tenant).Save(ci); err != nil {
+			return k, err
+		}
+	}
+	if err := w.tx.Delete(ownerKey(w.tenant, k.CI)); err != nil {
+		return k, err
+	}
+	return k, w.putKey(k)
+}
+
+// MarkCloned notes that a key speaks from two places. Its reports are kept apart
+// until an operator revokes it.
+func (w Writer) MarkCloned(id string) error {
+	k, found, err := w.key(id)
+	if err != nil || !found || k.Cloned {
+		return err
+	}
+	k.Cloned = true
+	ci, err := cmdb.In(w.tx, w.tenant).CI(k.CI)
+	if err != nil {
+		return err
+	}
+	ci.Cloned = true
+	if err := cmdb.In(w.tx, w.tenant).Save(ci); err != nil {
+		return err
+	}
+	return w.putKey(k)
+}
+
+// Key returns an enrolled key, or ErrUnknown.
+func (w Writer) Key(id identity.KeyID) (Key, error) { return keyByID(w.tx, w.tenant, id.String()) }
+
+// Chain returns a key's place in its chain.
+func (w Writer) Chain(id string) (Chain, error) { return chainOf(w.tx, w.tenant, id) }
+
+// PutChain moves a key on in its chain.
+func (w Writer) PutChain(id string, c Chain) error {
+	return store.PutJSON(w.tx, chainKey(w.tenant, id), c)
+}
+
+func (w Writer) pending(id string) (Key, error) {
+	k, found, err := w.key(id)
+	if err != nil {
+		return k, err
+	}
+	if !found || k.State != Pending {
+		return k, fmt.Errorf("key %.40q: %w: it is %s", id, ErrState, stateOr(k.State))
+	}
+	return k, nil
+}
+
+func (w Writer) key(id string) (Key, bool, error) {
+	var k Key
+	found, err := store.GetJSON(w.tx, keyKey(w.tenant, id), &k)
+	return k, found, err
+}
+
+func (w Writer) putKey(k Key) error { return store.PutJSON(w.tx, keyKey(w.tenant, k.ID), k) }
+
+func stateOr(s State) State {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
