@@ -1,0 +1,3 @@
+package mirror
+
+func (r *repo) refreshGraph() error { return nil }

@@ -1,0 +1,328 @@
+package mirror
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"rollcall/internal/fact"
+)
+
+// Bounds of a commit's message. Changing them, or any wording below, changes
+// the commit ids of a rebuilt mirror: every clone must then be made anew.
+const (
+	maxSubject = 72 // characters
+	maxLines   = 60
+	maxLine    = 300 // bytes
+)
+
+// message says in words what a revision changed. The trailers tell what the
+// commit stands for.
+func message(r Rev, sections map[string]sectionChange) string {
+	var phrases, lines []string
+	if r.first() {
+		phrases = []string{firstWords(sections)}
+	} else {
+		phrases, lines = words(r, sections)
+	}
+	if len(phrases) == 0 {
+		phrases = []string{"recorded without a change of facts"}
+	}
+	return compose(r, phrases, lines)
+}
+
+// goneMessage is the message in the repository that the machine has left.
+func goneMessage(r Rev) string {
+	to := "moved to " + r.Repo
+	if r.Repo == "" {
+		to = "taken out of the mirror"
+	}
+	return compose(r, []string{to}, nil)
+}
+
+func compose(r Rev, phrases, lines []string) string {
+	var b strings.Builder
+	b.WriteString(subject(line(r.Name), phrases))
+	b.WriteString("\n\n")
+	if r.By != "" {
+		fmt.Fprintf(&b, "By %s", cut(line(r.By), maxLine))
+		if r.Reason != "" {
+			fmt.Fprintf(&b, ": %s", cut(line(r.Reason), maxLine))
+		}
+		b.WriteString("\n")
+	}
+	for i, l := range lines {
+		if i == maxLines {
+			fmt.Fprintf(&b, "- … and %d more\n", len(lines)-i)
+			break
+		}
+		fmt.Fprintf(&b, "- %s\n", cut(l, maxLine))
+	}
+	if r.By != "" || len(lines) > 0 {
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(&b, "%s%s\n%s%d\n%s%d\n", trailerCI, line(r.CI), trailerRevision, r.N, trailerStamp, r.Stamp)
+	if r.Report != "" {
+		fmt.Fprintf(&b, "%s%s\n", trailerReport, line(r.Report))
+	}
+	return b.String()
+}
+
+// subject joins as many phrases as fit behind the machine's name.
+func subject(name string, phrases []string) string {
+	s := cutRunes(name, maxSubject/2) + ": "
+	for i, p := range phrases {
+		sep, more := "", 0
+		if i > 0 {
+			sep = "; "
+		}
+		if i < len(phrases)-1 {
+			more = utf8.RuneCountInString("; …")
+		}
+		if i > 0 && utf8.RuneCountInString(s+sep+p)+more > maxSubject {
+			return s + "; …"
+		}
+		s = cutRunes(s+sep+p, maxSubject-more)
+	}
+	return s
+}
+
+// cutRunes cuts to n characters, the last of which is then "…".
+func cutRunes(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}
+
+// cut cuts to n bytes.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+func firstWords(sections map[string]sectionChange) string {
+	packages := 0
+	for _, f := range sections["pkg"].new {
+		if strings.HasSuffix(f.Path, "/version") {
+			packages++
+		}
+	}
+	return fmt.Sprintf("first inventory, %s, %s below /etc",
+		count(packages, "package", "packages"), count(len(sections["etc"].new), "entry", "entries"))
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// words gives phrases for the subject and lines for the body.
+func words(r Rev, sections map[string]sectionChange) (phrases, lines []string) {
+	add := func(summary string, all []string) {
+		switch {
+		case len(all) == 0:
+		case len(all) == 1:
+			phrases = append(phrases, all[0])
+		default:
+			phrases = append(phrases, summary)
+		}
+		lines = append(lines, all...)
+	}
+	var declared []string
+	for _, f := range r.Fields {
+		declared = append(declared, line(f.Name)+" "+fromTo(line(f.Old), line(f.New)))
+	}
+	add(fmt.Sprintf("%d declared values changed", len(declared)), declared)
+	add(packageWords(sections["pkg"].changes))
+	add(etcWords(sections["etc"].changes))
+	add(hardwareWords(sections["hw"]))
+	for _, name := range slices.Sorted(maps.Keys(sections)) {
+		switch name {
+		case "pkg", "etc", "hw":
+			continue
+		case "conffile":
+			if len(sections["etc"].changes) > 0 {
+				continue // says the same again
+			}
+		}
+		all := plainWords(sections[name].changes)
+		add(fmt.Sprintf("%s: %d changes", name, len(all)), all)
+	}
+	if len(r.Events) > 0 {
+		var events []string
+		for _, e := range r.Events[:min(len(r.Events), 10)] {
+			events = append(events, "event: "+line(e))
+		}
+		lines = append(lines, events...)
+	}
+	return phrases, lines
+}
+
+func fromTo(old, new string) string {
+	switch {
+	case old == "":
+		return "set to " + new
+	case new == "":
+		return old + " removed"
+	}
+	return old + " → " + new
+}
+
+func plainWords(changes []factChange) []string {
+	var all []string
+	for _, c := range changes {
+		switch {
+		case !c.was:
+			all = append(all, c.path+": "+c.new+" added")
+		case !c.is:
+			all = append(all, c.path+": "+c.old+" removed")
+		default:
+			all = append(all, c.path+": "+c.old+" → "+c.new)
+		}
+	}
+	return all
+}
+
+// packageWords tells of packages by name: "cups 2.4.2-3 → 2.4.2-4".
+func packageWords(changes []factChange) (string, []string) {
+	var all []string
+	installed, removed, changed := 0, 0, 0
+	for i := 0; i < len(changes); {
+		name, _ := splitPackage(changes[i].path)
+		parts := map[string]factChange{}
+		for ; i < len(changes); i++ {
+			n, attr := splitPackage(changes[i].path)
+			if n != name {
+				break
+			}
+			parts[attr] = changes[i]
+		}
+		v, ok := parts["version"]
+		switch {
+		case !ok:
+			changed++
+			for _, attr := range slices.Sorted(maps.Keys(parts)) {
+				all = append(all, name+" "+attr+" "+fromTo(parts[attr].old, parts[attr].new))
+			}
+			continue
+		case !v.was:
+			installed++
+			all = append(all, name+" "+v.new+" installed")
+		case !v.is:
+			removed++
+			all = append(all, name+" "+v.old+" removed")
+		default:
+			changed++
+			all = append(all, name+" "+v.old+" → "+v.new)
+		}
+	}
+	return "packages: " + tally(changed, installed, removed, "installed"), all
+}
+
+func tally(changed, added, removed int, word string) string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		word string
+	}{{changed, "changed"}, {added, word}, {removed, "removed"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.word))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func etcWords(changes []factChange) (string, []string) {
+	var all []string
+	added, removed, changed := 0, 0, 0
+	for _, c := range changes {
+		path := "/" + c.path
+		switch {
+		case !c.was:
+			added++
+			all = append(all, "added "+path)
+		case !c.is:
+			removed++
+			all = append(all, "removed "+path)
+		default:
+			changed++
+			all = append(all, fileWords(path, c))
+		}
+	}
+	return "/etc: " + tally(changed, added, removed, "added"), all
+}
+
+// fileWords tells a changed content from changed rights.
+func fileWords(path string, c factChange) string {
+	old, err := fact.ParseFile(c.old)
+	new, err2 := fact.ParseFile(c.new)
+	same := old.Kind == new.Kind && old.Digest == new.Digest && old.Fingerprint == new.Fingerprint && old.Target == new.Target
+	if err != nil || err2 != nil || !same {
+		return "changed " + path
+	}
+	rights := func(f fact.File) string {
+		return fmt.Sprintf("%04o %s:%s", fact.UnixMode(f.Mode), line(f.Owner), line(f.Group))
+	}
+	if rights(old) == rights(new) {
+		return "attributes of " + path + " changed"
+	}
+	return "rights of " + path + " " + rights(old) + " → " + rights(new)
+}
+
+// hardwareWords counts memory modules, which are what is stolen and swapped,
+// and lists everything else fact by fact.
+func hardwareWords(ch sectionChange) (string, []string) {
+	var all []string
+	var rest []factChange
+	in, out := map[string]bool{}, map[string]bool{}
+	for _, c := range ch.changes {
+		slot := dimmSlot(c.path)
+		switch {
+		case slot != "" && len(ch.old.Below(slot)) == 0:
+			in[slot] = true
+		case slot != "" && len(ch.new.Below(slot)) == 0:
+			out[slot] = true
+		default:
+			rest = append(rest, c)
+		}
+	}
+	if len(out) > 0 {
+		all = append(all, dimms(out, "removed"))
+	}
+	if len(in) > 0 {
+		all = append(all, dimms(in, "added"))
+	}
+	summary := "hardware: " + count(len(all)+len(rest), "change", "changes")
+	if len(all) > 0 {
+		summary = all[0]
+	}
+	return summary, append(all, plainWords(rest)...)
+}
+
+func dimms(slots map[string]bool, what string) string {
+	var names []string
+	for _, slot := range slices.Sorted(maps.Keys(slots)) {
+		names = append(names, strings.Trim(strings.TrimPrefix(slot, dimmPrefix), "/"))
+	}
+	return count(len(slots), "DIMM", "DIMMs") + " " + what + " (" + strings.Join(names, ", ") + ")"
+}
+
+const dimmPrefix = "hw/dimm/"
+
+// dimmSlot gives "hw/dimm/A1/" of "hw/dimm/A1/size".
+func dimmSlot(path string) string {
+	if !strings.HasPrefix(path, dimmPrefix) || parent(path) == strings.Trim(dimmPrefix, "/") {
+		return ""
+	}
+	return parent(path) + "/"
+}

@@ -1,0 +1,240 @@
+// Package mirror keeps every recorded configuration as git commits: one bare
+// repository for each school, one folder for each machine, one commit for each
+// revision, readable with plain git when the server is gone.
+//
+// The mirror is derived: it follows the outbox that revisions are written to,
+// never holds up a receipt, and can be thrown away. The same revisions give the
+// same commit ids, byte for byte, so that Rebuild makes what was there before.
+//
+// It promises that a crash or a power cut at any moment leaves repositories that
+// git reads, and from which it goes on without losing or repeating a commit:
+// packs are durable before the branch names them, and the branch before the
+// outbox forgets the revision. Nothing that an agent sends becomes a path, a
+// name or a line that git, a terminal or a checkout would act upon.
+//
+// Who may read a repository, and how it is served, is left to others.
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcall/internal/fact"
+	"rollcall/server/store"
+)
+
+// ErrDiffers is wrapped by errors about a repository that does not hold what the
+// store says it should. Rebuild makes it anew.
+var ErrDiffers = errors.New("the mirror differs from the store")
+
+// Config says what a Mirror follows and where it writes.
+type Config struct {
+	Store  store.Engine  // holds the outbox
+	Writes store.Updater // removes what is done from the outbox; nil means Store
+	Source Source
+	Tenant string
+	Dir    string // holds the repositories; made if it is not there
+	Now    func() time.Time
+	Log    *slog.Logger
+	Wake   <-chan struct{} // told when there may be something new; may be nil
+	Every  time.Duration   // how often to look without being told; 0 means 2 s
+}
+
+// Bounds of what is kept in memory.
+const (
+	openRepos   = 32
+	textBytes   = 48 << 20
+	blobDigests = 200_000
+)
+
+// Mirror follows one tenant's outbox. Its methods may be called concurrently;
+// those that write wait for each other.
+type Mirror struct {
+	cfg    Config
+	source Source
+	disk   disk
+
+	mu    sync.Mutex // all that follows
+	repos *lru[string, *repo]
+	texts *lru[string, text]
+	blobs *lru[fact.Digest, Hash] // contents whose blob is known
+	swept bool
+
+	commits, failures atomic.Uint64
+}
+
+// New returns a Mirror that has not yet touched its folder.
+func New(cfg Config) *Mirror {
+	if cfg.Writes == nil {
+		cfg.Writes = cfg.Store
+	}
+	if cfg.Every <= 0 {
+		cfg.Every = 2 * time.Second
+	}
+	return &Mirror{
+		cfg:    cfg,
+		source: cfg.Source,
+		repos:  newLRU[string](openRepos, func(*repo) int { return 1 }),
+		texts:  newLRU[string](textBytes, func(t text) int { return len(t.raw) + 200 }),
+		blobs:  newLRU[fact.Digest](blobDigests, func(Hash) int { return 1 }),
+	}
+}
+
+// Stats are figures since the start.
+type Stats struct {
+	Commits  uint64 // written
+	Failures uint64 // rounds that ended with an error
+}
+
+// Stats returns the figures.
+func (m *Mirror) Stats() Stats {
+	return Stats{Commits: m.commits.Load(), Failures: m.failures.Load()}
+}
+
+// maxPause bounds the pause between attempts after an error.
+const maxPause = 5 * time.Minute
+
+// Run follows the outbox until ctx is done, then closes the repositories and
+// returns nil. Where a repository cannot be written or something is missing in
+// the store, it logs the error, goes on with the other repositories, and tries
+// again after a pause; the outbox keeps what is not done.
+func (m *Mirror) Run(ctx context.Context) error {
+	pause := m.cfg.Every
+	for ctx.Err() == nil {
+		done, err := m.Drain(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			m.failures.Add(1)
+			m.cfg.Log.Error("mirror is behind", "err", err, "again", pause)
+			pause = min(2*pause, maxPause)
+		default:
+			pause = m.cfg.Every
+			if done == 0 {
+				m.tidy(ctx)
+			}
+		}
+		m.wait(ctx, pause, err == nil)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closeRepos()
+}
+
+// wait waits for the pause, or for something new unless there was an error.
+func (m *Mirror) wait(ctx context.Context, pause time.Duration, wake bool) {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	woken := m.cfg.Wake
+	if !wake {
+		woken = nil
+	}
+	select {
+	case <-ctx.Done():
+	case <-woken:
+	case <-t.C:
+	}
+}
+
+// tidy does in idle moments what readers profit from.
+func (m *Mirror) tidy(ctx context.Context) {
+	if err := m.Tidy(ctx); err != nil && ctx.Err() == nil {
+		m.failures.Add(1)
+		m.cfg.Log.Error("mirror cannot be tidied", "err", err)
+	}
+}
+
+// Tidy refreshes the commit-graph of the repositories in use and removes merged
+// packs that no reader needs any more. Run calls it when there is nothing to do.
+func (m *Mirror) Tidy(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.cfg.Now()
+	for e := m.repos.order.Front(); e != nil && ctx.Err() == nil; e = e.Next() {
+		r := e.Value.(lruItem[string, *repo]).value
+		if err := r.expire(now); err != nil {
+			return err
+		}
+		if err := r.refreshGraph(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open returns the repository at a path, which is made if it is not there.
+func (m *Mirror) open(path string) (*repo, error) {
+	if r, ok := m.repos.get(path); ok {
+		return r, nil
+	}
+	if err := m.prepare(); err != nil {
+		return nil, err
+	}
+	r, err := openRepo(m.disk, m.cfg.Dir, repoFile(path))
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, old := range m.repos.put(path, r) {
+		errs = append(errs, old.close())
+	}
+	return r, errors.Join(errs...)
+}
+
+// prepare makes the folder and removes what a crash has left in it.
+func (m *Mirror) prepare() error {
+	if m.swept {
+		return nil
+	}
+	if err := os.MkdirAll(m.cfg.Dir, 0o750); err != nil {
+		return fmt.Errorf("make folder of the mirror: %w", err)
+	}
+	if err := m.disk.sweep(m.cfg.Dir); err != nil {
+		return err
+	}
+	m.swept = true
+	return nil
+}
+
+// forget closes a repository after an error, so that it is read anew.
+func (m *Mirror) forget(path string) error {
+	e, ok := m.repos.at[path]
+	if !ok {
+		return nil
+	}
+	return m.repos.remove(e).close()
+}
+
+func (m *Mirror) closeRepos() error {
+	var errs []error
+	for _, r := range m.repos.clear() {
+		errs = append(errs, r.close())
+	}
+	m.swept = false
+	return errors.Join(errs...)
+}
+
+// Path returns where the repository of a school ("elm/north") lies.
+func (m *Mirror) Path(repo string) string { return filepath.Join(m.cfg.Dir, repoFile(repo)) }
+
+// repoFile is the repository's path below the mirror's folder. A component that
+// ends in ".git" must not pass for a repository.
+func repoFile(path string) string {
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		p = safeName(p)
+		if rest, ok := strings.CutSuffix(p, ".git"); ok {
+			p = rest + "%2Egit"
+		}
+		parts[i] = p
+	}
+	return filepath.Join(parts...) + ".git"
+}
