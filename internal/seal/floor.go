@@ -141,7 +141,7 @@ var secretPaths = []string{
 	"mosquitto/passwd*", "vsftpd/*login*", "proftpd/*passwd*", "davfs2/secrets", "tacacs*/*",
 	// Disks and clusters.
 	"crypttab.key", "keys/*", "luks-keys/*", "luks/*", "cryptsetup-keys.d/*", "corosync/authkey", "ceph/*.keyring", "munge/munge.key", "drbd.d/*",
-	"iscsi/iscsid.conf", "iscsi/nodes/*/*/*", "tgt/conf.d/*", "multipath/*secret*", "ha.d/authkeys", "pacemaker/authkey",
+	"iscsi/iscsid.conf", "iscsi/nodes/*/*/*", "tgt/conf.d/*", "nut/upsd.users", "nut/upsmon.conf", "ntp.keys", "ntpsec/ntp.keys", "chrony/chrony.keys", "multipath/*secret*", "ha.d/authkeys", "pacemaker/authkey",
 	// Boot loader, remote desktops, containers, remote management.
 	"grub.d/*password*", "x11vnc.pass", "vnc/*pass*", "tigervnc/*pass*", "xrdp/rsakeys.ini", "kubernetes/*.conf", "kubernetes/*.kubeconfig",
 	"rancher/*/*.yaml", "docker/config.json", "containers/auth.json", "ipmi*/*pass*", "conserver/conserver.passwd",

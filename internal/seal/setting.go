@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// nearby bounds what is read around a name. Without it a long line of names, as
+// in JSON without line breaks, would be read once for each of them.
+const nearby = 512
+
 // holdsSetting looks for "name separator value" with the name of a secret
 // anywhere in a line: one line may hold several, as in XML attributes or
 // slapd's syncrepl directive.
@@ -26,16 +30,21 @@ func holdsSetting(line []byte) bool {
 			return false
 		}
 		name := strings.ToLower(strings.ReplaceAll(string(line[start:end]), "-", "_"))
-		if secretSetting(name, line[end:]) || first(line[:start]) && secretDirective(name, line[end:]) {
+		before, after := line[max(0, start-nearby):start], line[end:min(end+nearby, len(line))]
+		switch {
+		case secretSetting(name, after),
+			first(before) && secretDirective(name, after),
+			bytes.HasSuffix(before, []byte("<")) && secretElement(name, after),
+			name == "password" && bytes.Contains(before, []byte("login ")) && !placeholder(string(after)): // netrc(5)
 			return true
 		}
 	}
 	return false
 }
 
-// mentions is a cheap test that most lines fail: whether any three letters
-// occur that every name below has in common with the others. It reads each
-// byte once; all of /etc passes through it.
+// mentions is a cheap test that most lines fail: whether one of a few groups of
+// letters occurs. Each of secretEndings and secretDirectives holds one of them.
+// It reads each byte once; all of /etc passes through it.
 func mentions(line []byte) bool {
 	const (
 		pas, psk, sec, tok = 'p'<<16 | 'a'<<8 | 's', 'p'<<16 | 's'<<8 | 'k', 's'<<16 | 'e'<<8 | 'c', 't'<<16 | 'o'<<8 | 'k'
@@ -61,14 +70,40 @@ func isName(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' }
 // first tells whether only quotes and the like stand before a name.
 func first(before []byte) bool { return len(bytes.Trim(before, " \t\"'$<")) == 0 }
 
+// secretElement judges an XML element on one line: <password>x</password>.
+func secretElement(name string, rest []byte) bool {
+	value, ok := bytes.CutPrefix(rest, []byte(">"))
+	value, _, _ = bytes.Cut(value, []byte("<"))
+	return ok && secretName(name) && !placeholder(string(value))
+}
+
+// secretEndings are the ends of names of settings that hold a secret.
+var secretEndings = []string{
+	"password", "passwd", "passphrase", "passwort", "passord", "psk", "bindpw", "rootpw", "modpw", "_pw", "userpw", "adminpw",
+	"_pass", "dbpass", "authpass", "dnpass", "requirepass", "masterauth", "authtok", "secret", "_pwd", "rootpwd",
+	"api_key", "apikey", "access_key", "secret_key", "secretkey", "preshared_key", "presharedkey", "auth_key", "authkey",
+	"token", "credentials", "wep_key0", "wep_key1",
+}
+
+// secretDirectives are names whose value follows a blank, as the first name of
+// a line. "password" is none: PAM's lines begin with it.
+var secretDirectives = []string{
+	"bindpw", "rootpw", "rootpwmodpw", "wpa_psk", "wpa_password", "wpa_passphrase", "wireless_key", "wireless_key1",
+	"requirepass", "masterauth", "authpass", "authldapbindpassword", "createuser", "secret",
+}
+
+// secretName tells whether a setting of this name holds a secret.
+func secretName(name string) bool {
+	if name == "pass" {
+		return true
+	}
+	return name != "challengepassword" && // in openssl.cnf
+		slices.ContainsFunc(secretEndings, func(end string) bool { return strings.HasSuffix(name, end) })
+}
+
 // secretSetting judges a name and what follows it: a separator and a value.
 func secretSetting(name string, rest []byte) bool {
-	if !slices.ContainsFunc([]string{
-		"password", "passwd", "passphrase", "passwort", "passord", "psk", "bindpw", "rootpw", "modpw", "_pw", "userpw", "adminpw",
-		"_pass", "dbpass", "authpass", "dnpass", "requirepass", "masterauth", "authtok", "secret", "_pwd", "rootpwd",
-		"api_key", "apikey", "access_key", "secret_key", "secretkey", "preshared_key", "presharedkey", "auth_key", "authkey",
-		"token", "credentials", "private_key_passwd", "wep_key0", "wep_key1", "wpa_psk",
-	}, func(end string) bool { return strings.HasSuffix(name, end) }) && name != "pass" || name == "challengepassword" { // the last is in openssl.cnf
+	if !secretName(name) {
 		return false
 	}
 	// Between name and separator stand at most the rest of a quoted key, of an
@@ -97,18 +132,15 @@ func secretSetting(name string, rest []byte) bool {
 	return !placeholder(value)
 }
 
-// secretDirective judges settings whose value follows a blank, as the first
-// name of a line. "password" is none: PAM's lines begin with it.
+// secretDirective judges a name and the value that follows it behind a blank.
 func secretDirective(name string, rest []byte) bool {
 	value := strings.TrimSpace(string(rest))
-	if value == string(rest) { // nothing, or no blank
+	switch {
+	case value == string(rest): // nothing, or no blank
 		return false
-	}
-	switch name {
-	case "bindpw", "rootpw", "rootpwmoddn", "rootpwmodpw", "wpa_psk", "wpa_password", "wpa_passphrase", "wireless_key", "wireless_key1",
-		"requirepass", "masterauth", "authpass", "ldap_bindpw", "authldapbindpassword", "createuser", "secret":
+	case slices.Contains(secretDirectives, name):
 		return !strings.HasPrefix(value, "=") && !placeholder(value)
-	case "rocommunity", "rwcommunity", "rocommunity6", "rwcommunity6", "com2sec":
+	case strings.HasPrefix(name, "rocommunity") || strings.HasPrefix(name, "rwcommunity"): // snmpd.conf(5)
 		return !strings.Contains(value, "public") && !placeholder(value)
 	}
 	return false

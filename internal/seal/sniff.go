@@ -18,8 +18,9 @@ const maxSniff = 4 << 20
 //     ("{SSHA}…"), GRUB ("grub.pbkdf2.…");
 //   - settings of a password: a name that ends as in "password", "psk",
 //     "bindpw", "dbpass", "api_key" or "secret", then "=", ":", ":=" or "=>",
-//     then a value (password = x, <conn adminPassword="x">, $dbpass='x'), and
-//     the few that use a blank (bindpw x, rootpw x, wpa-psk x, secret "x";);
+//     then a value (password = x, <conn adminPassword="x">, $dbpass='x'),
+//     <password>x</password>, the few that use a blank (bindpw x, rootpw x,
+//     wpa-psk x, secret "x";), and netrc's "login x password y";
 //   - URLs with a password: scheme://user:password@host.
 //
 // Comment lines (#, ;, //) do not count, except for keys, and neither do values

@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSecretPaths(t *testing.T) {
@@ -19,7 +20,7 @@ func TestSecretPaths(t *testing.T) {
 		"letsencrypt/archive/tjener/privkey1.pem", "letsencrypt/keys/0000_key-certbot.pem", "ipsec.secrets", "freeradius/3.0/clients.conf",
 		".git/objects/ab/cdef", "foo/.git/config", "opendkim/keys/mail.private", "openvpn/server/ta.key", "openvpn/home.ovpn", "a/b/c/deep.KEY",
 		"/etc/shadow", "./shadow", "x/../shadow", "ETC/../shadow", "sssd.conf.d/../sssd/sssd.conf.20240131", "root/.ssh/authorized_keys",
-		"rollcall/enrol.token", "netrc", "samba/credentials", "borg/repo.pass",
+		"nut/upsmon.conf", "chrony/chrony.keys", "rollcall/enrol.token", "netrc", "samba/credentials", "borg/repo.pass",
 	} {
 		if !Secret(name) {
 			t.Errorf("Secret(%q) = false", name)
@@ -31,7 +32,7 @@ func TestSecretPaths(t *testing.T) {
 		"apt/trusted.gpg.d/debian.gpg", "apt/keyrings/school.asc", "pam.d/common-password", "pam.d/passwd", "login.defs", "security/pwquality.conf",
 		"NetworkManager/NetworkManager.conf", "network/interfaces", "dnsmasq.d/ltsp-dnsmasq.conf", "default/keyboard", "console-setup/cached_setup_keyboard.sh",
 		"X11/xkb/keycodes", "exports", "keyutils.conf", "request-key.conf", "ldap/schema/core.schema", "logrotate.d/private-news", "dovecot/dovecot.conf",
-		".pwd.lock", "machine-id", "apparmor.d/abstractions/openssl", "mysql/my.cnf", "postfix/main.cf",
+		".pwd.lock", "machine-id", "apparmor.d/abstractions/openssl", "mysql/my.cnf", "bind/bind.keys", "postfix/main.cf",
 	} {
 		if Secret(name) {
 			t.Errorf("Secret(%q) = true", name)
@@ -72,7 +73,7 @@ func TestSniffFindsSecrets(t *testing.T) {
 		"bob Cleartext-Password := \"hunter2\"", "'password' => 'hunter2',", "Acquire::http::Proxy \"http://kari:hunter2@proxy:3128\";", "DeviceURI smb://kari:hunter2@print/laser",
 		"rwcommunity hunter2", "createUser kari MD5 hunter2 DES", "requirepass hunter2", "root:$6$salt$0123456789abcdef:19000:0:99999:7:::", "kari:$apr1$zzYXNMkf$KM0cGbMKb",
 		"password_pbkdf2 root grub.pbkdf2.sha512.10000.ABC", "password = secret", "psk=\xff\xfe", "a\r\npassword=x1\r\n", "passwd: $y$j9T$abcdefghijkl",
-		"<OpenVPN>\n-----BEGIN OpenVPN Static key V1-----",
+		"  <source-password>hunter2</source-password>", "machine x login kari password hunter2", "* * * * * root backup --password=hunter2", "<OpenVPN>\n-----BEGIN OpenVPN Static key V1-----",
 	} {
 		if !Sniff([]byte(content)) {
 			t.Errorf("Sniff(%q) = false", content)
@@ -88,10 +89,30 @@ func TestSniffPassesOrdinaryConfiguration(t *testing.T) {
 		"Port 631\nServerName tjener.intern", "http://deb.debian.org/debian", "mailto:kari@skole.no", "deb [signed-by=/etc/apt/keyrings/x.asc] https://x", "ssh://git@host/repo",
 		"unix password sync = yes", "passwd program = /usr/bin/passwd %u", "passwd chat = *Enter\\snew\\spassword:* %n", "smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd",
 		"XKBMODEL=\"pc105\"", "key_mgmt=WPA-EAP", "ssl_key = </etc/dovecot/private/dovecot.key", "PATH=$1/$2", "if [ \"$PASSWORD\" == \"\" ]; then", "rocommunity public",
-		"HostKey /etc/ssh/ssh_host_rsa_key", "spf = pass:softfail", "token_file = x", "PROXY_PASSWORD=$FIRSTUSERPWD", "keyserver hkps://keys.openpgp.org", "host: a:b@c",
+		"HostKey /etc/ssh/ssh_host_rsa_key", "spf = pass:softfail", "token_file = x", "PROXY_PASSWORD=$FIRSTUSERPWD", "keyserver hkps://keys.openpgp.org", "host: a:b@c", "<password></password>", "<password><x/></password>", "password sufficient pam_ldap.so", "account required pam_login.so password",
+		"# use login x password y",
 	} {
 		if Sniff([]byte(content)) {
 			t.Errorf("Sniff(%q) = true", content)
+		}
+	}
+}
+
+func TestEveryNameOfASecretPassesTheCheapTest(t *testing.T) {
+	for _, name := range append(secretEndings[:len(secretEndings):len(secretEndings)], secretDirectives...) {
+		if !mentions([]byte(name)) {
+			t.Errorf("mentions(%q) = false: the name would never be looked at", name)
+		}
+	}
+}
+
+func TestALongLineIsReadInLinearTime(t *testing.T) {
+	for _, part := range []string{"password=${", "password ", `"token":"",`, "a://b:", "$6$ {SSHA}", "-----BEGIN "} {
+		content := []byte(strings.Repeat(part, (1<<20)/len(part)))
+		start := time.Now()
+		Sniff(content)
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%d bytes of %q took %v", len(content), part, took)
 		}
 	}
 }
