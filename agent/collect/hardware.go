@@ -2,5 +2,28 @@ package collect
 
 // hardware lists the collectors of identity and hardware.
 func hardware() []Collector {
-	return []Collector{}
+	return []Collector{
+		machineID(),
+		hostname(),
+		dmi(),
+		virtual(),
+		boot(),
+		edu(),
+		smbiosTables(),
+		processor(),
+		memory(),
+		network(),
+		pci(),
+		usb(),
+		disk(),
+		raid(),
+		volume(),
+		filesystems(),
+		monitor(),
+		gpu(),
+		battery(),
+		firmware(),
+		temperatures(),
+		loads(),
+	}
 }

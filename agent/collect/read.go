@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -119,9 +120,44 @@ func (h Host) Exists(name string) bool {
 	return err == nil
 }
 
+// ReadHead reads at most the first n bytes of a file.
+func (h Host) ReadHead(name string, n int) ([]byte, error) {
+	f, err := h.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, int64(n)))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b, nil
+}
+
+// Lines calls f for each line of a file, which is read piece by piece and may
+// have any size, until f returns false. Lines longer than 64 KiB are an error.
+func (h Host) Lines(name string, f func(line string) bool) error {
+	file, err := h.FS.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	sc := bufio.NewScanner(file)
+	for sc.Scan() {
+		if !f(sc.Text()) {
+			return nil
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
+}
+
 // Absent tells whether err means that a thing is not there: no such file or
-// folder, or a device that is gone or has no such value.
+// folder, a device that is gone or has no such value, or a mount that is not
+// looked at.
 func Absent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) ||
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, ErrRemote) ||
 		errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ENODATA)
 }

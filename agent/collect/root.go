@@ -17,7 +17,10 @@ import (
 // stay inside, ".." cannot leave it, and more than 40 links on one way are
 // refused. It opens nothing below a mount that is not local (network, autofs,
 // fuse), so that a dead server cannot hang the caller; the error then is
-// ErrRemote. Only regular files and folders can be opened, and only to read.
+// ErrRemote. Below a folder other than "/" the procfs and sysfs of the running
+// machine, which somebody may have mounted into it for chroot(8), count as remote
+// too: they would tell about the wrong machine. Only regular files and folders
+// can be opened, and only to read.
 //
 // It implements fs.FS, fs.ReadLinkFS and fs.StatFS. Its methods are safe for
 // concurrent use.
@@ -78,7 +81,9 @@ func (r *Root) Refresh() error {
 	defer f.Close()
 	var remote []string
 	err = readMounts(f, func(m mount) {
-		if name, below := under(r.dir, m.point); below && !m.local() {
+		name, below := under(r.dir, m.point)
+		foreign := r.dir != "/" && (m.fstype == "proc" || m.fstype == "sysfs")
+		if below && (foreign || !m.local()) {
 			remote = append(remote, name)
 		}
 	})
