@@ -8,8 +8,8 @@ text() { while [[ $# -gt 1 ]]; do printf '%s\n' "$2" >"$T/$1"; shift 2; done; }
 write_hardware() {
 	local MEMORY uuid serial board_serial
 	local smbios vendor product version family sku board board_version tag chassis bios_vendor bios_version bios_date
-	local cpu cpu_sig cpu_id cpu_code cores threads mhz mhz_max socket ddr dimm_form dimm_slots dimm_locator uefi sata gpu nic disk
-	local -a dimms
+	local cpu cpu_sig cpu_id cpu_code cores threads mhz mhz_max socket ddr dimm_form dimm_slots dimm_locator uefi sata gpu nic disk monitor i
+	local -a dimms usb
 	"model_$1"
 	uuid uuid; uuid=$REPLY
 	rnd serial 7; serial=${REPLY^^}
@@ -18,6 +18,8 @@ write_hardware() {
 	write_smbios
 	write_dmi
 	write_pci "$gpu" 030000 "$([[ $gpu == *1a03* ]] && echo ast || echo i915)"
+	write_monitor "$PCI" "$monitor"
+	for i in "${!usb[@]}"; do write_usb "${usb[i]}" 00 $((i + 1)); done
 	write_nic "$2"
 	write_disk
 	write_cpu
@@ -145,8 +147,9 @@ power management:
 }
 
 write_proc() {
-	local kernel=$1 kb=$((MEMORY * 1024)) root m modules='' part=${disk%% *}
+	local kernel=$1 kb=$((MEMORY * 1024)) root m modules='' part=${disk%% *} efi=''
 	[[ $part != nvme* ]] || part+=p
+	[[ $uefi == no ]] || efi="31 22 8:1 / /boot/efi rw,relatime shared:29 - vfat /dev/${part}1 rw,fmask=0077"$'\n'
 	kb=$((kb - kb / 48 - 161000))
 	uuid root; root=$REPLY
 	folder proc/sys/kernel/random proc/self proc/net proc/sys/fs
@@ -172,11 +175,23 @@ SwapFree:        2097148 kB"
 24 22 0:22 / /sys rw,nosuid,nodev,noexec,relatime shared:3 - sysfs sysfs rw
 25 22 0:5 / /dev rw,nosuid,relatime shared:4 - devtmpfs udev rw,size=4000000k
 26 22 0:24 / /run rw,nosuid,nodev,noexec,relatime shared:5 - tmpfs tmpfs rw,size=804160k,mode=755
-31 22 8:1 / /boot/efi rw,relatime shared:29 - vfat /dev/${part}1 rw,fmask=0077
-$MOUNTS"
+$efi$MOUNTS"
+	put proc/self/mounts "/dev/${part}2 / ext4 rw,relatime,errors=remount-ro 0 0
+proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0
+sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0"
+	link self/mounts proc/mounts
 	put proc/swaps "Filename				Type		Size		Used		Priority
 /dev/${part}3                               partition	2097148		0		-2"
-	put proc/net/tcp "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 15021 1 0000000000000000 100 0 0 10 0
-$PORTS"
+	listening tcp 0A "00000000:0016 $TCP"
+	listening udp 07 "$UDP"
+}
+
+# listening PROTOCOL STATE "ADDRESS:PORT...": /proc/net/PROTOCOL with these sockets, hexadecimal as the kernel writes them.
+listening() {
+	local i=0 one all='  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode'
+	for one in $3; do
+		printf -v one '\n%4d: %s 00000000:0000 %s 00000000:00000000 00:00000000 00000000     0        0 %d 1 0000000000000000 100 0 0 10 0' $i "$one" "$2" $((15021 + i))
+		all+=$one i=$((i + 1))
+	done
+	put "proc/net/$1" "$all"
 }

@@ -2,11 +2,13 @@
 # are those of the real models; serial numbers and UUIDs are made up from the machine's name.
 #
 # dimms: "MB MT/s MAKER PART" per filled slot; an underscore in MAKER is a space. disk: kernel name, model, firmware, sectors
-# of 512 bytes, rotational. nic: name, driver, PCI address, vendor:device, subsystem.
+# of 512 bytes, rotational. nic: name, driver, PCI address, vendor:device, subsystem. monitor: EDID vendor, product, name.
+# usb: ids, release, maker, product.
 
 intel_desktop() { # defaults of the four desktop models
 	smbios=3.0 version='' family='' sku='' board_version='' tag='' chassis=3 ddr=26 dimm_form=9 dimm_slots=4 dimm_locator=DIMMN
 	cpu_code=0xcd socket='U3E1' uefi=yes sata='0000:00:17.0 8086:a102' gpu='0000:00:02.0 8086:5912'
+	usb=('046d:c31c 6402 Logitech USB Keyboard' '046d:c077 7200 Logitech USB Optical Mouse')
 }
 
 model_optiplex7050() {
@@ -17,6 +19,7 @@ model_optiplex7050() {
 	dimms=('8192 2400 SK_Hynix HMA81GU6AFR8N-UH')
 	disk='sda SAMSUNG_SSD_SM871_2.5_7mm_256GB EXT0200Q 500118192 0'
 	nic='enp0s31f6 e1000e 0000:00:1f.6 8086:15e3 1028:07a1'
+	monitor='DEL d0d9 DELL P2419H'
 }
 
 model_elitedesk800g3() {
@@ -27,6 +30,8 @@ model_elitedesk800g3() {
 	dimms=('8192 2400 Samsung M378A1K43CB2-CRC' '8192 2400 Samsung M378A1K43CB2-CRC')
 	disk='sda WDC_WD5000AAKX-60U6AA0 18.01H18 976773168 1'
 	nic='eno1 e1000e 0000:00:1f.6 8086:15b7 103c:82a1'
+	monitor='HWP 3471 HP E243'
+	usb=('03f0:094a 0100 CHICONY HP USB Keyboard' '03f0:134a 0100 PixArt HP USB Optical Mouse')
 }
 
 model_m710q() {
@@ -38,6 +43,7 @@ model_m710q() {
 	dimms=('8192 2133 Ramaxel_Technology RMSA3260ME78HAF-2666')
 	disk='nvme0n1 SAMSUNG_MZVLW256HEHP-000L7 4L7QCXB7 500118192 0' gpu='0000:00:02.0 8086:1912'
 	nic='enp0s31f6 e1000e 0000:00:1f.6 8086:15e3 17aa:310a'
+	monitor='LEN 61ce LEN T24i-10'
 }
 
 model_esprimop558() {
@@ -48,6 +54,7 @@ model_esprimop558() {
 	dimms=('4096 2400 Micron 4ATF51264AZ-2G6E1' '4096 2400 Micron 4ATF51264AZ-2G6E1')
 	disk='sda KINGSTON_SA400S37240G S3E00100 468862128 0' sata='0000:00:17.0 8086:a352' gpu='0000:00:02.0 8086:3e91'
 	nic='enp1s0 r8169 0000:01:00.0 10ec:8168 1734:1245'
+	monitor='FUS 0850 B24-8 TS Pro'
 }
 
 model_optiplex790() { # too old for UEFI and for the 64-bit SMBIOS entry point
@@ -59,6 +66,7 @@ model_optiplex790() { # too old for UEFI and for the 64-bit SMBIOS entry point
 	dimms=('2048 1333 Nanya_Technology NT2GC64B88B0NF-CG' '2048 1333 Nanya_Technology NT2GC64B88B0NF-CG')
 	disk='sda WDC_WD2500AAKX-753CA1 19.01H19 488397168 1' sata='0000:00:1f.2 8086:1c02' gpu='0000:00:02.0 8086:0102'
 	nic='eno1 e1000e 0000:00:19.0 8086:1502 1028:04ad'
+	monitor='DEL a07a DELL P2212H'
 }
 
 model_x11ssh() { # the server
@@ -69,4 +77,6 @@ model_x11ssh() { # the server
 	dimms=('16384 2133 Micron 18ASF2G72AZ-2G3B1' '16384 2133 Micron 18ASF2G72AZ-2G3B1')
 	disk='sda ST2000NM0008-2F3100 SN01 3907029168 1' gpu='0000:03:00.0 1a03:2000'
 	nic='eno1 igb 0000:01:00.0 8086:1533 15d9:1533'
+	monitor=''
+	usb=('0557:2419 0100 ATEN Virtual Keyboard and Mouse')
 }

@@ -3,7 +3,7 @@
 # base_server HOSTNAME SALT: what every state of the server has; SALT makes keys and ids, which a reinstallation renews.
 base_server() {
 	local name=$NAME
-	MOUNTS='41 22 9:0 / /skole/tjener rw,relatime shared:41 - ext4 /dev/md0 rw' PORTS='   1: 0202000A:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 15022 1 0000000000000000 100 0 0 10 0'
+	MOUNTS='41 22 9:0 / /skole/tjener rw,relatime shared:41 - ext4 /dev/md0 rw' TCP='0202000A:0277 00000000:0185 00000000:0050 00000000:0801 0100007F:0019' UDP='00000000:0035 00000000:0043 00000000:0045'
 	local recorded
 	recorded=$(cd "$T/boot" && echo vmlinuz-*)
 	write_hardware "$model" "$mac" "${recorded#vmlinuz-}"

@@ -77,6 +77,7 @@ search intern
 nameserver 10.0.2.2"
 }
 
+# connection MAC: NetworkManager's own description of the only network card.
 connection() {
 	uuid connection
 	local id=$REPLY
@@ -89,13 +90,10 @@ interface-name=$IFNAME
 timestamp=$((1763000000 + 0x$REPLY))
 
 [ethernet]
-mac-address=${2^^}
+mac-address=${1^^}
 
 [ipv4]
-address1=$1/23,10.0.2.1
-dns=10.0.2.2;
-dns-search=intern;
-method=manual
+method=auto
 
 [ipv6]
 method=disabled" 0600
@@ -133,10 +131,10 @@ workstation() {
 	for k in ${extra//,/ }; do [[ $k != linux-image-* ]] || put "boot/vmlinuz-${k#linux-image-}" ''; done
 	overlay "$here/lab/common"
 	packages "$behind" "$extra"
-	MOUNTS='40 22 0:39 / /skole/tjener rw,relatime shared:40 - autofs systemd-1 rw,fd=51,pgrp=1,timeout=300' PORTS=''
+	MOUNTS='40 22 0:39 / /skole/tjener rw,relatime shared:40 - autofs systemd-1 rw,fd=51,pgrp=1,timeout=300' TCP=0100007F:0277 UDP=00000000:14E9
 	write_hardware "$model" "$mac" "$running"
 	identity "$NAME"
-	connection "$address" "$mac"
+	connection "$mac"
 	put etc/sitesummary/sitegroup "${site##*/}"
 	put etc/cups/client.conf "# $NAME
 $(<"$here/lab/client.conf/$client")"
