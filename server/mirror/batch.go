@@ -14,6 +14,7 @@ type batch struct {
 	tip     Hash        // the newest commit of the batch
 	root    Hash        // its tree; zero = nothing in it
 	commits int
+	dry     map[Hash][]byte // not nil: nothing is written, and trees are kept here
 }
 
 // begin starts a batch on top of a commit of the repository; zero means none.
@@ -32,6 +33,12 @@ func (r *repo) begin(on Hash) (*batch, error) {
 // put writes a git object unless the repository has it, and returns its id.
 func (b *batch) put(typ plumbing.ObjectType, content []byte, old base) (Hash, error) {
 	h := hashObject(typ, content)
+	if b.dry != nil {
+		if typ == plumbing.TreeObject {
+			b.dry[h] = content
+		}
+		return h, nil
+	}
 	if b.has(h) {
 		return h, nil
 	}
@@ -64,6 +71,9 @@ func (b *batch) blob(content []byte, old base) (Hash, error) {
 
 // tree and putTree make a batch a treeStore.
 func (b *batch) tree(h Hash) ([]byte, error) {
+	if raw, ok := b.dry[h]; ok {
+		return raw, nil
+	}
 	if raw, ok := b.repo.trees.get(h); ok {
 		return raw, nil
 	}
@@ -82,7 +92,7 @@ func (b *batch) putTree(raw []byte, old Hash) (Hash, error) {
 		content: func() ([]byte, error) { return b.tree(old) },
 		split:   entryLength,
 	})
-	if err == nil {
+	if err == nil && b.dry == nil {
 		b.repo.trees.put(h, raw)
 	}
 	return h, err

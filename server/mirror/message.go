@@ -44,7 +44,7 @@ func goneMessage(r Rev) string {
 
 func compose(r Rev, phrases, lines []string) string {
 	var b strings.Builder
-	b.WriteString(subject(line(r.Name), phrases))
+	b.WriteString(line(subject(line(r.Name), phrases)))
 	b.WriteString("\n\n")
 	if r.By != "" {
 		fmt.Fprintf(&b, "By %s", cut(line(r.By), maxLine))
@@ -58,7 +58,7 @@ func compose(r Rev, phrases, lines []string) string {
 			fmt.Fprintf(&b, "- … and %d more\n", len(lines)-i)
 			break
 		}
-		fmt.Fprintf(&b, "- %s\n", cut(l, maxLine))
+		fmt.Fprintf(&b, "- %s\n", cut(line(l), maxLine))
 	}
 	if r.By != "" || len(lines) > 0 {
 		b.WriteString("\n")

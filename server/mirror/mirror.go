@@ -61,6 +61,7 @@ type Mirror struct {
 	cfg    Config
 	source Source
 	disk   disk
+	page   int // revisions that are worked on at once
 
 	mu    sync.Mutex // all that follows
 	repos *lru[string, *repo]
@@ -82,6 +83,7 @@ func New(cfg Config) *Mirror {
 	return &Mirror{
 		cfg:    cfg,
 		source: cfg.Source,
+		page:   pageEntries,
 		repos:  newLRU[string](openRepos, func(*repo) int { return 1 }),
 		texts:  newLRU[string](textBytes, func(t text) int { return len(t.raw) + 200 }),
 		blobs:  newLRU[fact.Digest](blobDigests, func(Hash) int { return 1 }),

@@ -19,7 +19,7 @@ const (
 )
 
 const (
-	pageEntries   = 1000 // outbox entries that are worked on at once
+	pageEntries   = 1000 // revisions that are worked on at once
 	deleteEntries = 200  // outbox entries removed in one transaction
 )
 
@@ -41,7 +41,7 @@ func (m *Mirror) outbox(ctx context.Context, after []byte) ([]outboxEntry, error
 	var page []outboxEntry
 	err := m.cfg.Store.View(ctx, func(r store.Reader) error {
 		page = page[:0]
-		for p, err := range r.Scan(store.Record, from, store.PrefixEnd(prefix), pageEntries) {
+		for p, err := range r.Scan(store.Record, from, store.PrefixEnd(prefix), m.page) {
 			if err != nil {
 				return err
 			}
