@@ -60,7 +60,7 @@ type CI struct {
 	Site    string            `json:"site,omitempty"` // path, see Site
 	Status  Status            `json:"status"`
 	Fields  map[string]string `json:"fields,omitempty"` // what else people declared
-	State   fact.State        `json:"state,omitempty"` // present sets by section
+	State   fact.State        `json:"state,omitempty"`  // present sets by section
 	Rev     uint64            `json:"rev"`              // number of the last revision
 	Created time.Time         `json:"created"`
 	Changed time.Time         `json:"changed"` // when the last revision was recorded

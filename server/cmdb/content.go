@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"rollcall/internal/fact"
 	"rollcall/server/store"
@@ -29,11 +30,11 @@ const (
 // ones can be found by their MD5 afterwards, which is how dpkg records package
 // defaults; nothing is trusted because of an MD5. References to the contents may
 // be written only after PutContents has returned.
-func PutContents(ctx context.Context, u store.Updater, tenant string, all []Content) error {
+func PutContents(ctx context.Context, u store.Updater, tenant string, now time.Time, all []Content) error {
 	var group []packedContent
 	size := 0
 	flush := func() error {
-		err := putGroup(ctx, u, tenant, group)
+		err := putGroup(ctx, u, tenant, now, group)
 		group, size = nil, 0
 		return err
 	}
@@ -74,7 +75,7 @@ func pack(c Content) (packedContent, error) {
 	return p, err
 }
 
-func putGroup(ctx context.Context, u store.Updater, tenant string, group []packedContent) error {
+func putGroup(ctx context.Context, u store.Updater, tenant string, now time.Time, group []packedContent) error {
 	if len(group) == 0 {
 		return nil
 	}
@@ -85,7 +86,7 @@ func putGroup(ctx context.Context, u store.Updater, tenant string, group []packe
 					return err
 				}
 			}
-			if err := putMD5(tx, tenant, p); err != nil {
+			if err := In(tx, tenant).putMD5(now, p); err != nil {
 				return err
 			}
 		}
@@ -93,16 +94,28 @@ func putGroup(ctx context.Context, u store.Updater, tenant string, group []packe
 	})
 }
 
-func putMD5(tx store.Tx, tenant string, p packedContent) error {
+// putMD5 makes a content known by its MD5, with the stamp since when, so that
+// what is rendered from a revision never depends on what became known later.
+func (w Writer) putMD5(now time.Time, p packedContent) error {
 	if p.md5 == "" {
 		return nil
 	}
-	key := md5Key(tenant, p.md5)
-	have, err := tx.Get(key)
+	key := md5Key(w.tenant, p.md5)
+	have, err := w.tx.Get(key)
 	if err != nil || have != nil {
 		return err
 	}
-	return store.PutFramed(tx, key, []byte(p.Digest.String()))
+	stamp, err := w.stamp(now)
+	if err != nil {
+		return err
+	}
+	return store.PutJSON(w.tx, key, known{Content: p.Digest, Stamp: stamp})
+}
+
+// known is a content that can be found by its MD5.
+type known struct {
+	Content fact.Digest `json:"content"`
+	Stamp   int64       `json:"stamp"`
 }
 
 // PristineMD5 returns the MD5 of the package default that a conffile fact names

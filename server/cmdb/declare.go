@@ -47,7 +47,7 @@ func (w Writer) declare(ci *CI, name, value string) error {
 		return CheckClass(value)
 	case "site":
 		ci.Site = value
-		return w.checkSite(value)
+		return w.HasSite(value)
 	case "status":
 		ci.Status = Status(value)
 		return CheckStatus(ci.Status)

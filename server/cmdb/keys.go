@@ -20,7 +20,7 @@ import (
 //	Record  <t>/seen/<part be64>               presence, framed, see presence.go
 //	Blob    <t>/set/<digest>/…                 fact set, full or as a delta, see sets.go
 //	Blob    <t>/content/<digest>/…             content of a file
-//	Unique  <t>/md5/<hex>                      content digest by MD5, for package defaults
+//	Unique  <t>/md5/<hex>                      content by MD5 and since when, framed JSON
 //	Meta    <t>/stamp                          last stamp given out, be64
 //	Meta    <t>/revisions                      number of revisions, be64
 

@@ -184,4 +184,3 @@ func (s *Sets) PutLarge(ctx context.Context, e store.Updater, tenant string, p P
 
 // Keep caches a prepared set once the transaction that stored it is committed.
 func (s *Sets) Keep(p Prepared) { s.keep(p.Digest, cached{set: p.Set, depth: p.depth}) }
-

@@ -274,16 +274,37 @@ func (v View) HasContent(d fact.Digest) (bool, error) {
 }
 
 // Pristine returns a content by the MD5 that dpkg records for a package's
-// default; ok is false if no machine ever had it.
-func (v View) Pristine(md5 string) (content []byte, ok bool, err error) {
-	b, err := store.GetFramed(v.r, md5Key(v.tenant, md5))
-	if err != nil || b == nil {
+// default; ok is false if no machine had it by the stamp at (0 = ever).
+func (v View) Pristine(md5 string, at int64) (content []byte, ok bool, err error) {
+	var k known
+	ok, err = store.GetJSON(v.r, md5Key(v.tenant, md5), &k)
+	if err != nil || !ok || at != 0 && k.Stamp > at {
 		return nil, false, err
 	}
-	d, err := fact.ParseDigest(string(b))
-	if err != nil {
-		return nil, false, err
-	}
-	content, err = v.Content(d)
+	content, err = v.Content(k.Content)
 	return content, err == nil, err
+}
+
+// Place says where one revision stands among all.
+type Place struct {
+	CI    string
+	N     uint64
+	Stamp int64
+}
+
+// Places returns the places of all revisions, by CI and number.
+func (v View) Places() ([]Place, error) {
+	var all []Place
+	from := []byte(v.tenant + "/")
+	for p, err := range v.r.Scan(store.Event, from, store.PrefixEnd(from), 0) {
+		if err != nil {
+			return nil, err
+		}
+		var r Revision
+		if err := store.DecodeJSON(store.Key{Space: store.Event, K: p.K}, p.V, &r); err != nil {
+			return nil, err
+		}
+		all = append(all, Place{r.CI, r.N, r.Stamp})
+	}
+	return all, nil
 }

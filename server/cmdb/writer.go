@@ -33,7 +33,7 @@ func (w Writer) New(id, want, class, site string) (CI, error) {
 	if err := CheckClass(class); err != nil {
 		return CI{}, err
 	}
-	if err := w.checkSite(site); err != nil {
+	if err := w.HasSite(site); err != nil {
 		return CI{}, err
 	}
 	name, err := w.free(NameFrom(want), func(name string) store.Key { return nameKey(w.tenant, name) }, id)
@@ -43,8 +43,9 @@ func (w Writer) New(id, want, class, site string) (CI, error) {
 	return CI{ID: id, Name: name, Class: class, Site: site, Status: InProduction}, nil
 }
 
-// checkSite demands a site that exists, so that a typing error is no new place.
-func (w Writer) checkSite(site string) error {
+// HasSite returns ErrInvalid unless path is empty or a site that exists, so that
+// a typing error is no new place.
+func (w Writer) HasSite(site string) error {
 	if err := CheckSite(site); err != nil || site == "" {
 		return err
 	}
@@ -94,6 +95,9 @@ func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, e
 	if err != nil {
 		return CI{}, r, err
 	}
+	if err := w.count(); err != nil {
+		return CI{}, r, err
+	}
 	at := time.Unix(0, stamp).UTC()
 	next.Rev, next.Changed, next.Created = old.Rev+1, at, old.Created
 	if old.Rev == 0 {
@@ -115,8 +119,40 @@ func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, e
 	return next, r, w.put(ciKey(w.tenant, next.ID), next)
 }
 
-// Save stores a head without a revision: for flags that are no history.
-func (w Writer) Save(ci CI) error { return w.put(ciKey(w.tenant, ci.ID), ci) }
+// CheckPlace returns an error unless ci is empty or exists, and site and class
+// are ones that a CI may have.
+func (w Writer) CheckPlace(ci, site, class string) error {
+	if ci != "" {
+		if _, err := w.CI(ci); err != nil {
+			return err
+		}
+	}
+	if err := CheckClass(class); err != nil {
+		return err
+	}
+	return w.HasSite(site)
+}
+
+// Found stores a new CI as its first revision.
+func (w Writer) Found(now time.Time, id, hostname, class, site, by, reason string) error {
+	ci, err := w.New(id, hostname, class, site)
+	if err != nil {
+		return err
+	}
+	_, _, err = w.Record(now, CI{}, ci, Revision{By: by, Reason: reason})
+	return err
+}
+
+// SetCloned notes on a CI whether its key speaks from two places. That is no
+// revision: nothing about the machine has changed.
+func (w Writer) SetCloned(id string, cloned bool) error {
+	ci, err := w.CI(id)
+	if err != nil || ci.Cloned == cloned {
+		return err
+	}
+	ci.Cloned = cloned
+	return w.put(ciKey(w.tenant, id), ci)
+}
 
 func (w Writer) guardName(old, next CI) error {
 	oldName, name := strings.ToLower(old.Name), strings.ToLower(next.Name)
@@ -161,23 +197,25 @@ func (w Writer) placeInMirror(old, next CI) (CI, error) {
 	return next, nil
 }
 
-// stamp gives out the server time of a revision in nanoseconds, always later
-// than the one before, so that stamps order all revisions of a tenant in the
-// order of their commits even when the clock is set back.
+// stamp gives out the server time in nanoseconds, always later than the one
+// before, so that stamps order all revisions of a tenant in the order of their
+// commits even when the clock is set back.
 func (w Writer) stamp(now time.Time) (int64, error) {
 	b, err := store.GetFramed(w.tx, stampKey(w.tenant))
 	if err != nil {
 		return 0, err
 	}
 	stamp := max(now.UnixNano(), int64(fromBE64(b))+1)
-	if err := store.PutFramed(w.tx, stampKey(w.tenant), []byte(be64(uint64(stamp)))); err != nil {
-		return 0, err
-	}
+	return stamp, store.PutFramed(w.tx, stampKey(w.tenant), []byte(be64(uint64(stamp))))
+}
+
+// count adds one to the number of revisions.
+func (w Writer) count() error {
 	n, err := store.GetFramed(w.tx, countKey(w.tenant))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return stamp, store.PutFramed(w.tx, countKey(w.tenant), []byte(be64(fromBE64(n)+1)))
+	return store.PutFramed(w.tx, countKey(w.tenant), []byte(be64(fromBE64(n)+1)))
 }
 
 // SetSite stores a site. Its parent must exist, unless it has none.
@@ -189,7 +227,7 @@ func (w Writer) SetSite(s Site) error {
 		return fmt.Errorf("site: %w: it needs a path such as elm/north", ErrInvalid)
 	}
 	if i := strings.LastIndexByte(s.Path, '/'); i > 0 {
-		if err := w.checkSite(s.Path[:i]); err != nil {
+		if err := w.HasSite(s.Path[:i]); err != nil {
 			return err
 		}
 	}
@@ -203,7 +241,7 @@ func (w Writer) SetSite(s Site) error {
 // RemoveSite removes a site. That nothing is in or below it is for the caller to
 // check, in a snapshot.
 func (w Writer) RemoveSite(path string) error {
-	if err := w.checkSite(path); err != nil {
+	if err := w.HasSite(path); err != nil {
 		return err
 	}
 	return w.tx.Delete(siteKey(w.tenant, path))
@@ -267,4 +305,3 @@ func resolve(g store.Getter, tenant, idOrName string) (CI, error) {
 	}
 	return getCI(g, tenant, string(id))
 }
-

@@ -15,7 +15,6 @@ import (
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
-	"rollcall/server/cmdb"
 	"rollcall/server/store"
 )
 
@@ -83,27 +82,31 @@ type Chain struct {
 	Count   uint64 `json:"count"`             // recorded reports
 }
 
+// Items is what admission needs of the CIs, in the same transaction.
+type Items interface {
+	// CheckPlace returns an error unless ci is empty or exists, and site and
+	// class are ones that a CI may have.
+	CheckPlace(ci, site, class string) error
+	// Found stores a new CI, named after the host name as far as that is free.
+	Found(now time.Time, id, hostname, class, site, by, reason string) error
+	// SetCloned notes on a CI whether its key speaks from two places.
+	SetCloned(ci string, cloned bool) error
+}
+
 // Writer changes tokens and keys within one transaction.
 type Writer struct {
 	tx     store.Tx
 	tenant string
+	items  Items
 }
 
 // In returns the package as seen from a transaction.
-func In(tx store.Tx, tenant string) Writer { return Writer{tx, tenant} }
+func In(tx store.Tx, tenant string, items Items) Writer { return Writer{tx, tenant, items} }
 
-// AddToken stores a token. A CI that it names must exist.
+// AddToken stores a token. The CI and the site that it names must exist.
 func (w Writer) AddToken(t Token) error {
-	if err := cmdb.CheckClass(t.Class); err != nil {
+	if err := w.items.CheckPlace(t.CI, t.Site, t.Class); err != nil {
 		return err
-	}
-	if err := cmdb.CheckSite(t.Site); err != nil {
-		return err
-	}
-	if t.CI != "" {
-		if _, err := cmdb.In(w.tx, w.tenant).CI(t.CI); err != nil {
-			return err
-		}
 	}
 	return store.PutJSON(w.tx, tokenKey(w.tenant, t.ID), t)
 }
@@ -178,28 +181,21 @@ func (w Writer) useToken(now time.Time, q Request, keyID string) (Token, error) 
 // enrol binds a key to its CI: the one it takes over, or a new one. A key that
 // spoke for the CI before is revoked in the same transaction.
 func (w Writer) enrol(now time.Time, k Key, by string) (Key, error) {
-	items := cmdb.In(w.tx, w.tenant)
 	k.State, k.Decided, k.By = Enrolled, now, by
+	if err := w.items.CheckPlace(k.WantCI, k.Site, k.Class); err != nil {
+		return k, err
+	}
 	if k.WantCI != "" {
-		ci, err := items.CI(k.WantCI)
-		if err != nil {
+		k.CI = k.WantCI
+		if err := w.revokeKeyOf(now, k.CI, by); err != nil {
 			return k, err
 		}
-		k.CI = ci.ID
-		if err := w.revokeKeyOf(now, ci.ID, by); err != nil {
-			return k, err
-		}
-		ci.Cloned = false
-		if err := items.Save(ci); err != nil {
+		if err := w.items.SetCloned(k.CI, false); err != nil {
 			return k, err
 		}
 	} else {
 		k.CI = ciOf(k.Public)
-		ci, err := items.New(k.CI, k.Hostname, k.Class, k.Site)
-		if err != nil {
-			return k, err
-		}
-		if _, _, err = items.Record(now, cmdb.CI{}, ci, cmdb.Revision{By: "agent " + k.ID, Reason: "enrolled, " + by}); err != nil {
+		if err := w.items.Found(now, k.CI, k.Hostname, k.Class, k.Site, "agent "+k.ID, "enrolled, "+by); err != nil {
 			return k, err
 		}
 	}
@@ -267,15 +263,8 @@ func (w Writer) Revoke(now time.Time, id, by, reason string) (Key, error) {
 		return k, fmt.Errorf("revoke key %s: %w: it is %s", id, ErrState, stateOr(k.State))
 	}
 	k.State, k.Decided, k.By, k.Reason, k.Cloned = Revoked, now, by, fact.Value(reason), false
-	ci, err := cmdb.In(w.tx, w.tenant).CI(k.CI)
-	if err != nil {
+	if err := w.items.SetCloned(k.CI, false); err != nil {
 		return k, err
-	}
-	if ci.Cloned {
-		ci.Cloned = false
-		if err := cmdb.In(w.tx, w.tenant).Save(ci); err != nil {
-			return k, err
-		}
 	}
 	if err := w.tx.Delete(ownerKey(w.tenant, k.CI)); err != nil {
 		return k, err
@@ -291,12 +280,7 @@ func (w Writer) MarkCloned(id string) error {
 		return err
 	}
 	k.Cloned = true
-	ci, err := cmdb.In(w.tx, w.tenant).CI(k.CI)
-	if err != nil {
-		return err
-	}
-	ci.Cloned = true
-	if err := cmdb.In(w.tx, w.tenant).Save(ci); err != nil {
+	if err := w.items.SetCloned(k.CI, true); err != nil {
 		return err
 	}
 	return w.putKey(k)

@@ -1,0 +1,43 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	"rollcall/server/cmdb"
+	"rollcall/server/store"
+)
+
+// MaxContent is the size in bytes of the largest file content that is kept.
+const MaxContent = store.MaxBlob
+
+// ErrContent is returned for content that is not what its digest says.
+var ErrContent = errors.New("the content does not match its digest")
+
+// CheckContent turns bytes that an enrolled key uploads into a content, if they
+// have the digest that they should have and the key has quota left.
+func (s *Service) CheckContent(key identity.KeyID, d fact.Digest, content []byte) (cmdb.Content, error) {
+	if err := s.quota.count(key, len(content), 0, s.now()); err != nil {
+		return cmdb.Content{}, err
+	}
+	if len(content) > MaxContent || sha256.Sum256(content) != d {
+		return cmdb.Content{}, fmt.Errorf("content %s of %d bytes: %w", d, len(content), ErrContent)
+	}
+	return cmdb.Content{Digest: d, Bytes: content, Sealed: isSealed(content)}, nil
+}
+
+// PutContents stores uploaded contents. They are worth nothing until a signed
+// report names them.
+func (s *Service) PutContents(ctx context.Context, all []cmdb.Content) error {
+	return cmdb.PutContents(ctx, s.Writer, s.Tenant, s.now(), all)
+}
+
+// isSealed tells whether a content is an age file.
+func isSealed(b []byte) bool {
+	const head = "age-encryption.org/v1\n"
+	return len(b) > len(head) && string(b[:len(head)]) == head
+}

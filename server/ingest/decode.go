@@ -1,0 +1,114 @@
+package ingest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/proto"
+)
+
+// Limits of one report.
+const (
+	maxPayload      = 4 << 20 // bytes after inflating
+	maxSections     = 64
+	maxCollectors   = 200
+	maxEvents       = 2000
+	maxMeasurements = 64 << 10
+	maxText         = 500 // bytes of a status detail, an event, a reason
+)
+
+// decodeBody parses a body whose signature has been verified.
+func (s *Service) decodeBody(b []byte) (*rollcallv1.Body, error) {
+	body := &rollcallv1.Body{}
+	if err := proto.Unmarshal(b, body); err != nil {
+		return nil, fmt.Errorf("decode body: %w: %w", ErrMalformed, err)
+	}
+	if !bytes.Equal(body.GetRealm(), identity.RealmOf(identity.Public(s.Key))) {
+		return nil, fmt.Errorf("decode body: %w: enrol the machine here", ErrRealm)
+	}
+	if n := len(body.GetPrev()); n != 0 && n != sha256.Size {
+		return nil, fmt.Errorf("decode body: %w: prev has %d bytes", ErrMalformed, n)
+	}
+	if len(body.GetState()) != sha256.Size || body.GetSeq() == 0 || len(body.GetMeasurements()) > maxMeasurements {
+		return nil, fmt.Errorf("decode body: %w: no state, no sequence number, or too many measurements", ErrMalformed)
+	}
+	if len(body.GetPayload()) > 0 {
+		if sum := sha256.Sum256(body.GetPayload()); !bytes.Equal(sum[:], body.GetPayloadDigest()) {
+			return nil, fmt.Errorf("decode body: %w: the payload is not the one that was signed for", ErrMalformed)
+		}
+	}
+	return body, nil
+}
+
+// report is a decoded payload.
+type report struct {
+	*rollcallv1.Report
+	deltas []fact.Delta
+}
+
+func decodeReport(payload []byte) (report, error) {
+	plain, err := inflate(payload)
+	if err != nil {
+		return report{}, err
+	}
+	r := report{Report: &rollcallv1.Report{}}
+	if err := proto.Unmarshal(plain, r.Report); err != nil {
+		return report{}, fmt.Errorf("decode report: %w: %w", ErrMalformed, err)
+	}
+	if len(r.GetDeltas()) > maxSections || len(r.GetCollectors()) > maxCollectors || len(r.GetEvents()) > maxEvents {
+		return report{}, fmt.Errorf("decode report: %w: too many sections, collectors or events", ErrMalformed)
+	}
+	for _, b := range r.GetDeltas() {
+		d, err := fact.DecodeDelta(b)
+		if err != nil {
+			return report{}, fmt.Errorf("decode report: %w: %w", ErrMalformed, err)
+		}
+		r.deltas = append(r.deltas, d)
+	}
+	return r, nil
+}
+
+// inflate undoes zstd (RFC 8878) with bounded memory.
+func inflate(b []byte) ([]byte, error) {
+	z, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderMaxMemory(maxPayload+64<<10), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, fmt.Errorf("inflate report: %w", err)
+	}
+	defer z.Close()
+	plain, err := io.ReadAll(io.LimitReader(z, maxPayload+1))
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || len(plain) > maxPayload {
+		return nil, fmt.Errorf("inflate report: %w: more than %d bytes", identity.ErrTooLarge, maxPayload)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inflate report: %w: %w", ErrMalformed, err)
+	}
+	return plain, nil
+}
+
+// section returns the one section that a delta is about, from its facts.
+func section(d fact.Delta, base fact.Set) (string, error) {
+	for _, f := range d.Put {
+		return f.Section(), nil
+	}
+	for _, f := range base {
+		return f.Section(), nil
+	}
+	return "", fmt.Errorf("delta to %.12s: %w: it has no section", d.Result, ErrMalformed)
+}
+
+func cut(s string) string {
+	s = fact.Value(s)
+	if len(s) <= maxText {
+		return s
+	}
+	return fact.Value(s[:maxText-4]) + "…"
+}

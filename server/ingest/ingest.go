@@ -1,0 +1,142 @@
+// Package ingest takes signed envelopes in and gives recorded revisions and
+// signed receipts out. It verifies before it parses, decides about sequence,
+// chain and base, and leaves admission to enrol and history to cmdb.
+//
+// The way of one envelope: verify → decode → resolve (sets and contents) →
+// record (one lane transaction) → receipt. A receipt leaves only after the
+// commit, and never waits for git.
+package ingest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
+	"rollcall/server/store"
+)
+
+// Errors that callers branch on. What is wrong with an envelope is in the
+// sentence around them.
+var (
+	ErrMalformed = errors.New("malformed report")
+	ErrKey       = errors.New("the envelope is not from the connected key")
+	ErrRealm     = errors.New("the report is for another server")
+	ErrQuota     = errors.New("too much from this machine")
+)
+
+// Outcome of an accepted envelope.
+type Outcome int
+
+// The outcomes, as on the wire.
+const (
+	Recorded Outcome = iota + 1
+	Seen
+	NeedFull
+	NeedContent
+	Quarantined
+)
+
+// String names the outcome for logs and metrics.
+func (o Outcome) String() string {
+	return [...]string{"none", "recorded", "seen", "need-full", "need-content", "quarantined"}[o]
+}
+
+// Result is what the agent is told.
+type Result struct {
+	Outcome Outcome
+	Receipt []byte
+	Missing []fact.Digest
+	CI      string // for the server's log
+}
+
+// Service accepts envelopes. All fields but Now must be set.
+type Service struct {
+	Engine   store.Engine
+	Writer   *store.Writer
+	Tenant   string
+	Key      identity.Key // the server's: signs receipts, founds the realm
+	Sets     *cmdb.Sets
+	Presence *cmdb.Presence
+	Now      func() time.Time
+	ticks    tickMemory
+	quota    quotas
+	lag      atomic.Int64
+}
+
+// Accept handles one envelope that came over a connection whose TLS key is peer.
+// The same bytes give the same receipt, however often they come.
+func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, raw []byte) (Result, error) {
+	env, err := identity.OpenEnvelope(raw)
+	if err != nil {
+		return Result{}, err
+	}
+	if env.KeyID != identity.IDOf(peer) {
+		return Result{}, fmt.Errorf("envelope of key %s over a connection of key %s: %w", env.KeyID, identity.IDOf(peer), ErrKey)
+	}
+	now := s.now()
+	if err := s.quota.take(env.KeyID, len(raw), now); err != nil {
+		return Result{}, err
+	}
+	var key enrol.Key
+	var chain enrol.Chain
+	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
+		v := enrol.At(r, s.Tenant)
+		if key, err = v.Key(env.KeyID); err != nil {
+			return err
+		}
+		chain, err = v.Chain(key.ID)
+		return err
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	if err := env.Verify(key.Public); err != nil {
+		return Result{}, err
+	}
+	body, err := s.decodeBody(env.Body)
+	if err != nil {
+		return Result{}, err
+	}
+	hash := sha256.Sum256(raw)
+	var res Result
+	if len(body.GetPayload()) == 0 {
+		res, err = s.tick(ctx, key, chain, body, hash)
+	} else {
+		res, err = s.report(ctx, key, body, hash, raw)
+	}
+	res.CI = key.CI
+	if err == nil && res.Outcome != Quarantined {
+		s.Presence.Heard(key.CI, now)
+	}
+	return res, err
+}
+
+func (s *Service) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+// TakeLag returns the largest time between the claimed and the server time of
+// the reports recorded since it was last called: how long reports waited in
+// spools, or how wrong the clocks are.
+func (s *Service) TakeLag() time.Duration { return time.Duration(s.lag.Swap(0)) }
+
+func (s *Service) noteLag(claimedMS int64) {
+	lag := int64(s.now().Sub(time.UnixMilli(claimedMS)))
+	for {
+		have := s.lag.Load()
+		if lag <= have || s.lag.CompareAndSwap(have, lag) {
+			return
+		}
+	}
+}
