@@ -27,7 +27,11 @@ func collectCPU(_ context.Context, h Host, s *Sink) error {
 		}
 		return ""
 	}
-	s.Fact("hw/cpu/model", strings.Join(strings.Fields(pick("model name", "Model Name", "cpu model", "cpu", "Processor", "uarch")), " "))
+	model := strings.Join(strings.Fields(pick("model name", "Model Name", "cpu model", "cpu", "Processor", "uarch")), " ")
+	if model == "" && first["CPU part"] != "" {
+		model = "implementer " + first["CPU implementer"] + " part " + first["CPU part"] // ARM: names are the server's to look up
+	}
+	s.Fact("hw/cpu/model", model)
 	s.Fact("hw/cpu/vendor", pick("vendor_id", "CPU implementer", "mvendorid"))
 	s.Fact("hw/cpu/family", pick("cpu family", "CPU architecture"))
 	s.Fact("hw/cpu/stepping", pick("stepping", "CPU revision"))
@@ -92,19 +96,26 @@ func topology(h Host) cpuCount {
 	cores, sockets := map[string]bool{}, map[string]bool{}
 	present, err := h.ReadLine(dir + "/present")
 	if err != nil {
-		return c
+		if present, err = h.ReadLine(dir + "/online"); err != nil {
+			return c
+		}
 	}
 	for _, n := range cpuList(present) {
 		c.threads++
 		base := dir + "/cpu" + strconv.Itoa(n) + "/topology/"
-		siblings, err := h.ReadLine(base + "thread_siblings_list")
-		if err != nil || siblings == "" {
-			continue
+		socket, err := h.ReadLine(base + "physical_package_id")
+		if err != nil {
+			continue // offline
 		}
-		cores[siblings] = true
-		if socket, err := h.ReadLine(base + "physical_package_id"); err == nil {
-			sockets[socket] = true
+		sockets[socket] = true
+		core, err := h.ReadLine(base + "thread_siblings_list")
+		if err != nil || core == "" {
+			if core, err = h.ReadLine(base + "core_id"); err != nil {
+				continue
+			}
+			core = socket + ":" + core
 		}
+		cores[core] = true
 	}
 	c.cores, c.sockets = len(cores), len(sockets)
 	return c

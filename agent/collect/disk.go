@@ -67,7 +67,7 @@ func driveFacts(h Host, s *Sink, name string) {
 	put("vendor", ataVendor(line("device/vendor")))
 	put("firmware", cmp.Or(ata.firmware, line("device/firmware_rev", "device/rev", "device/fwrev")))
 	put("serial", cmp.Or(ata.serial, real(known["ID_SERIAL_SHORT"]), line("device/serial", "serial"), unitSerial(h, dir+"device/vpd_pg80")))
-	put("wwn", cmp.Or(known["ID_WWN"], wwn(line("wwid", "device/wwid"))))
+	put("wwn", cmp.Or(wwn(known["ID_WWN"]), wwn(line("wwid", "device/wwid"))))
 	if sectors, err := strconv.ParseUint(h.Line(s, dir+"size"), 10, 54); err == nil && sectors > 0 {
 		put("size", strconv.FormatUint(sectors*512, 10)) // sysfs counts in 512 bytes whatever the drive does
 	}
@@ -182,8 +182,8 @@ func ataVendor(v string) string {
 // wwn accepts names that are unique in the world; the others ("t10.…") are made
 // from model and serial.
 func wwn(s string) string {
-	for _, p := range []string{"naa.", "eui.", "nvme.", "uuid."} {
-		if strings.HasPrefix(s, p) {
+	for _, p := range []string{"naa.", "eui.", "nvme.", "uuid.", "0x"} {
+		if id, ok := strings.CutPrefix(s, p); ok && strings.Trim(id, "0123456789abcdefABCDEF-") == "" {
 			return s
 		}
 	}

@@ -78,6 +78,7 @@ type edid struct {
 	height     int
 	name       string // text descriptor 0xFC
 	serial     string // text descriptor 0xFF
+	text       string // text descriptors 0xFE, where makers of panels put their part number
 }
 
 // errEDID is wrapped by the errors of parseEDID.
@@ -110,9 +111,11 @@ func parseEDID(b []byte) (edid, error) {
 		}
 		switch d[3] {
 		case 0xfc:
-			e.name = joinText(e.name, edidText(d[5:]))
+			e.name += edidText(d[5:]) // a long name takes two
 		case 0xff:
 			e.serial = edidText(d[5:])
+		case 0xfe:
+			e.text = strings.TrimSpace(e.text + " " + edidText(d[5:]))
 		}
 	}
 	return e, nil
@@ -125,19 +128,12 @@ func edidText(b []byte) string {
 	return strings.TrimSpace(text)
 }
 
-// joinText joins a name that takes two descriptors.
-func joinText(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a + b
-}
-
 func (e edid) facts(s *Sink, connector string) {
 	put := func(what, value string) { s.Fact(Path("hw", "monitor", connector, what), value) }
 	put("vendor", e.vendor)
 	put("product", fmt.Sprintf("%04x", e.product))
 	put("model", e.name)
+	put("panel", real(e.text))
 	put("serial", real(e.serial))
 	put("number", e.serialNumber())
 	if e.year > 1990 {

@@ -120,21 +120,27 @@ func (m mount) worthTelling() bool {
 	return m.fstype != "fuse.portal" && m.fstype != "fuse.gvfsd-fuse"
 }
 
-// stableSource names what is mounted. The number in /dev/dm-3 or /dev/loop7
-// depends on the order in which they were set up.
+// stableSource names what is mounted.
 func stableSource(h Host, m mount) string {
-	dev := strings.TrimPrefix(m.source, "/dev/")
-	switch {
-	case strings.HasPrefix(dev, "dm-"):
-		if name, err := h.ReadLine("sys/block/" + dev + "/dm/name"); err == nil && name != "" {
-			return "/dev/mapper/" + name
-		}
-	case strings.HasPrefix(dev, "loop"):
-		return "loop"
-	case m.fstype == "autofs":
+	if m.fstype == "autofs" {
 		return "autofs" // the source may hold the daemon's process id
 	}
-	return m.source
+	return stableDevice(h, m.source)
+}
+
+// stableDevice names a block device. The number in /dev/dm-3 or /dev/loop7 depends
+// on the order in which they were set up.
+func stableDevice(h Host, name string) string {
+	dev, isDevice := strings.CutPrefix(name, "/dev/")
+	switch {
+	case isDevice && strings.HasPrefix(dev, "dm-"):
+		if volume, err := h.ReadLine(blockDir + "/" + dev + "/dm/name"); err == nil && volume != "" {
+			return "/dev/mapper/" + volume
+		}
+	case isDevice && strings.HasPrefix(dev, "loop"):
+		return "loop"
+	}
+	return name
 }
 
 // stableOptions gives the options of mount and file system in order, without
@@ -148,7 +154,7 @@ func stableOptions(m mount) string {
 		name, _, _ := strings.Cut(o, "=")
 		switch name {
 		case "", "addr", "clientaddr", "mountaddr", "mountport", "port", "fd", "pgrp", "timeout", "pipe_ino", "size", "nr_inodes", "inode64", "seclabel",
-			"lowerdir", "upperdir", "workdir", "password", "pass", "cred", "credentials", "iocharset", "errors":
+			"lowerdir", "upperdir", "workdir", "password", "pass", "cred", "credentials":
 			continue
 		}
 		if !slices.Contains(keep, o) {
@@ -196,7 +202,7 @@ func swapFacts(h Host, s *Sink) {
 		}
 		kib, err := strconv.ParseUint(words[2], 10, 53)
 		if err == nil {
-			s.Fact(Path("fs", "swap", octal(words[0])), words[1]+" "+strconv.FormatUint(kib<<10, 10))
+			s.Fact(Path("fs", "swap", stableDevice(h, octal(words[0]))), words[1]+" "+strconv.FormatUint(kib<<10, 10))
 		}
 		return true
 	})

@@ -133,11 +133,10 @@ func physicalKind(h Host, dir string, l link) string {
 // device gives the bus and address of the card: "pci 0000:00:1f.6", or "usb 1-2"
 // for a dock or adapter, which does not identify the machine it is plugged into.
 func device(h Host, dir string) string {
-	bus := h.Link(dir + "device/subsystem")
+	bus, address := h.Link(dir+"device/subsystem"), h.Link(dir+"device")
 	if bus == "" {
-		return ""
+		return address
 	}
-	address := h.Link(dir + "device")
 	if bus == "usb" {
 		address, _, _ = strings.Cut(address, ":") // the device, not its interface
 	}

@@ -29,6 +29,9 @@ func collectRAID(_ context.Context, h Host, s *Sink) error {
 		put := func(what, value string) { s.Fact(Path("hw", "raid", a.name, what), value) }
 		put("state", a.state)
 		put("level", a.level)
+		if a.disks == 0 && a.state == "active" { // a level without redundancy
+			a.disks, a.working = len(a.members), len(a.members)
+		}
 		if a.disks > 0 {
 			put("disks", strconv.Itoa(a.disks))
 			put("degraded", strconv.Itoa(a.disks-a.working))

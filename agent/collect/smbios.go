@@ -16,7 +16,7 @@ func smbiosTables() Collector {
 		Name: "smbios",
 		Owns: []string{
 			"hw/dimm/", "hw/memory/installed", "hw/memory/max", "hw/memory/ecc", "hw/socket/", "hw/slot/", "hw/port/",
-			"hw/oem/", "hw/psu/", "hw/bmc", "hw/batterypack/", "hw/chip/",
+			"hw/oem/", "hw/psu/", "hw/bmc", "hw/batterypack/", "hw/chip/", "hw/smbios/",
 		},
 		Collect: collectSMBIOS,
 	}
@@ -36,7 +36,12 @@ func collectSMBIOS(_ context.Context, h Host, s *Sink) error {
 	if err != nil {
 		return err
 	}
-	return smbiosFacts(table, s)
+	// A table that is broken is broken in the firmware and will stay so: that is
+	// a fact about the machine, and no reason to distrust what was decoded.
+	if err := smbiosFacts(table, s); err != nil {
+		s.Fact("hw/smbios/defect", err.Error())
+	}
+	return nil
 }
 
 // smbiosFacts puts the facts of a table into the sink. A structure that is cut
