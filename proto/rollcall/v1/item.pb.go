@@ -1373,7 +1373,8 @@ type CompareRow struct {
 	FirstSeenMs     int64                  `protobuf:"varint,11,opt,name=first_seen_ms,json=firstSeenMs,proto3" json:"first_seen_ms,omitempty"`
 	Why             string                 `protobuf:"bytes,12,opt,name=why,proto3" json:"why,omitempty"`
 	CounterExamples []string               `protobuf:"bytes,13,rep,name=counter_examples,json=counterExamples,proto3" json:"counter_examples,omitempty"` // names of CIs
-	P               float64                `protobuf:"fixed64,14,opt,name=p,proto3" json:"p,omitempty"`                                                  // Fisher's exact test, corrected for the number of questions
+	P               float64                `protobuf:"fixed64,14,opt,name=p,proto3" json:"p,omitempty"`                                                  // exact test, corrected for the number of questions
+	MoreFacts       uint32                 `protobuf:"varint,15,opt,name=more_facts,json=moreFacts,proto3" json:"more_facts,omitempty"`                  // how many facts are not listed
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1502,6 +1503,13 @@ func (x *CompareRow) GetCounterExamples() []string {
 func (x *CompareRow) GetP() float64 {
 	if x != nil {
 		return x.P
+	}
+	return 0
+}
+
+func (x *CompareRow) GetMoreFacts() uint32 {
+	if x != nil {
+		return x.MoreFacts
 	}
 	return 0
 }
@@ -2192,7 +2200,7 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\aworking\x18\x02 \x01(\tR\aworking\x12\x13\n" +
 	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x19\n" +
 	"\bonset_ms\x18\x04 \x01(\x03R\aonsetMs\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\rR\x05limit\"\x81\x03\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\"\xa0\x03\n" +
 	"\n" +
 	"CompareRow\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x12\n" +
@@ -2212,7 +2220,9 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\rfirst_seen_ms\x18\v \x01(\x03R\vfirstSeenMs\x12\x10\n" +
 	"\x03why\x18\f \x01(\tR\x03why\x12)\n" +
 	"\x10counter_examples\x18\r \x03(\tR\x0fcounterExamples\x12\f\n" +
-	"\x01p\x18\x0e \x01(\x01R\x01p\"\xb7\x01\n" +
+	"\x01p\x18\x0e \x01(\x01R\x01p\x12\x1d\n" +
+	"\n" +
+	"more_facts\x18\x0f \x01(\rR\tmoreFacts\"\xb7\x01\n" +
 	"\fCompareReply\x12+\n" +
 	"\x04rows\x18\x01 \x03(\v2\x17.rollcall.v1.CompareRowR\x04rows\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x16\n" +

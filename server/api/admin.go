@@ -1,0 +1,305 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/auth"
+	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
+	"rollcall/server/store"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	defaultTokenHours = 24
+	maxTokenHours     = 7 * 24
+)
+
+// Status tells how the server is.
+func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rollcallv1.StatusReply, error) {
+	who := callerOf(ctx).operator
+	pin, err := identity.PinOf(identity.Public(s.Key))
+	if err != nil {
+		return nil, err
+	}
+	reply := &rollcallv1.StatusReply{
+		Version: s.Version, StartedMs: millis(s.Started), NowMs: millis(s.Now()), ServerPin: pin,
+		StoreBytes: uint64(s.Size()), Presence: map[string]uint64{}, Operator: who.Name, Role: string(who.Role),
+	}
+	cloned := 0
+	err = s.view(ctx, func(r store.Reader, items cmdb.View) error {
+		for ci, err := range items.All() {
+			if err != nil {
+				return err
+			}
+			reply.Items++
+			reply.Presence[s.Presence.Of(ci.ID, s.Now())]++
+			if ci.Cloned {
+				cloned++
+			}
+		}
+		waiting, err := enrol.At(r, s.Tenant).Waiting()
+		if err != nil {
+			return err
+		}
+		reply.Pending = uint64(len(waiting))
+		reply.Revisions, err = items.Count()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	n, stopped := s.Mirror.Backlog(ctx)
+	reply.MirrorBacklog = n
+	if stopped != nil {
+		reply.MirrorError = stopped.Error()
+		reply.Warnings = append(reply.Warnings, "the git mirror has stopped: "+stopped.Error())
+	}
+	if cloned > 0 {
+		reply.Warnings = append(reply.Warnings, fmt.Sprintf("%d CIs with a key that speaks from two places: rollcall find 'cloned = yes'", cloned))
+	}
+	return reply, nil
+}
+
+// NewToken mints an enrolment token.
+func (s *Service) NewToken(ctx context.Context, req *rollcallv1.NewTokenRequest) (*rollcallv1.NewTokenReply, error) {
+	who := callerOf(ctx).operator
+	hours := cmp.Or(int(req.GetValidHours()), defaultTokenHours)
+	if hours > maxTokenHours {
+		return nil, status.Errorf(codes.InvalidArgument, "a token is valid for at most %d hours", maxTokenHours)
+	}
+	if len(s.Addresses) == 0 {
+		return nil, status.Error(codes.FailedPrecondition, "the server does not know its own address: set address in server.conf")
+	}
+	secret := identity.NewSecret()
+	t := enrol.Token{
+		ID: hex.EncodeToString(identity.NewSecret()[:8]), Hash: identity.HashSecret(secret), Site: req.GetSite(), Class: req.GetClass(),
+		Name: fact.Value(req.GetName()), By: who.Name, Expires: s.Now().Add(time.Duration(hours) * time.Hour), Approve: req.GetNeedsApproval(),
+	}
+	err := s.Writer.Update(ctx, func(tx store.Tx) error {
+		items := cmdb.In(tx, s.Tenant)
+		if req.GetCi() != "" {
+			ci, err := items.Resolve(req.GetCi())
+			if err != nil {
+				return err
+			}
+			t.CI = ci.ID
+		}
+		return enrol.In(tx, s.Tenant, items).AddToken(t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	text, err := s.token(t.ID, secret, identity.EnrolPrefix, func(full *identity.Token) {
+		full.Site, full.Class, full.CI, full.Name, full.Expiry = t.Site, t.Class, t.CI, t.Name, t.Expires.UTC().Truncate(time.Second)
+	})
+	return &rollcallv1.NewTokenReply{Token: text, Id: t.ID, ExpiresMs: millis(t.Expires)}, err
+}
+
+// token writes a token that leads to this server.
+func (s *Service) token(id string, secret []byte, prefix string, more func(*identity.Token)) (string, error) {
+	pub := identity.Public(s.Key)
+	pin, err := identity.PinOf(pub)
+	if err != nil {
+		return "", err
+	}
+	t := identity.Token{ID: id, URLs: s.Addresses, Pins: []string{pin}, Secret: secret, Server: pub}
+	if more != nil {
+		more(&t)
+	}
+	return t.Encode(prefix)
+}
+
+// Pending lists the keys that wait for a decision, or all keys.
+func (s *Service) Pending(ctx context.Context, req *rollcallv1.PendingRequest) (*rollcallv1.PendingReply, error) {
+	reply := &rollcallv1.PendingReply{}
+	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
+		v := enrol.At(r, s.Tenant)
+		keys, err := v.Waiting()
+		if req.GetAll() {
+			keys, err = v.Keys("")
+		}
+		if err != nil {
+			return err
+		}
+		var known *likeness
+		for _, k := range keys {
+			if k.State == enrol.Pending && known == nil {
+				if known, err = newLikeness(items); err != nil {
+					return err
+				}
+			}
+			i, err := keyInfo(items, k, known)
+			if err != nil {
+				return err
+			}
+			reply.Keys = append(reply.Keys, i)
+		}
+		return nil
+	})
+	slices.SortFunc(reply.Keys, func(a, b *rollcallv1.KeyInfo) int { return cmp.Compare(a.GetAskedMs(), b.GetAskedMs()) })
+	return reply, err
+}
+
+func keyInfo(items cmdb.View, k enrol.Key, known *likeness) (*rollcallv1.KeyInfo, error) {
+	i := &rollcallv1.KeyInfo{
+		KeyId: k.ID, Words: wordsOf(k), State: string(k.State), Hostname: k.Hostname, Source: k.Source, TokenName: k.TokenTag,
+		Site: k.Site, Class: k.Class, Ci: cmp.Or(k.CI, k.WantCI), AskedMs: millis(k.Asked), Facts: k.Facts, Cloned: k.Cloned, DecidedBy: k.By,
+	}
+	if i.GetCi() != "" {
+		ci, err := items.CI(i.GetCi())
+		if err != nil {
+			return nil, err
+		}
+		i.CiName = ci.Name
+	}
+	if k.State == enrol.Pending && known != nil {
+		facts, err := fact.DecodeSet(k.Facts)
+		if err != nil && len(k.Facts) > 0 {
+			return nil, err
+		}
+		i.LikeCi, i.LikeWhy = known.best(facts)
+	}
+	return i, nil
+}
+
+// Approve admits a waiting machine.
+func (s *Service) Approve(ctx context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
+	return s.decide(ctx, req, enrol.Pending, func(tx store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
+		items := cmdb.In(tx, s.Tenant)
+		ci := req.GetCi()
+		if ci != "" {
+			head, err := items.Resolve(ci)
+			if err != nil {
+				return enrol.Key{}, err
+			}
+			ci = head.ID
+		}
+		return w.Approve(s.Now(), id, by, ci, req.GetSite(), req.GetClass())
+	})
+}
+
+// Refuse turns a waiting machine away.
+func (s *Service) Refuse(ctx context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
+	return s.decide(ctx, req, enrol.Pending, func(_ store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
+		return w.Refuse(s.Now(), id, by, req.GetReason())
+	})
+}
+
+// Revoke ends an enrolled key.
+func (s *Service) Revoke(ctx context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
+	return s.decide(ctx, req, enrol.Enrolled, func(_ store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
+		return w.Revoke(s.Now(), id, by, req.GetReason())
+	})
+}
+
+type decision func(tx store.Tx, w enrol.Writer, id, by string) (enrol.Key, error)
+
+func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, state enrol.State, do decision) (*rollcallv1.DecideReply, error) {
+	by := "operator " + callerOf(ctx).operator.Name
+	var id string
+	err := s.view(ctx, func(r store.Reader, items cmdb.View) (err error) {
+		id, err = findKey(enrol.At(r, s.Tenant), items, req.GetKey(), state)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var key enrol.Key
+	err = s.Writer.Update(ctx, func(tx store.Tx) (err error) {
+		key, err = do(tx, enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant)), id, by)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Log.Info("key decided", "key", key.ID, "state", key.State, "by", by, "ci", key.CI)
+	reply := &rollcallv1.DecideReply{}
+	err = s.view(ctx, func(_ store.Reader, items cmdb.View) (err error) {
+		reply.Key, err = keyInfo(items, key, nil)
+		return err
+	})
+	return reply, err
+}
+
+// findKey finds the one key that is meant by the beginning of an id, a host name
+// or a CI, and that is in the state that the decision is about.
+func findKey(v enrol.View, items cmdb.View, what string, state enrol.State) (string, error) {
+	if what == "" {
+		return "", status.Error(codes.InvalidArgument, "name a key, a host name or a CI")
+	}
+	keys, err := v.Keys("")
+	if err != nil {
+		return "", err
+	}
+	ci, err := items.CI(what)
+	if err != nil {
+		ci = cmdb.CI{} // it is no CI's name: that is usual here
+	}
+	var found []enrol.Key
+	for _, k := range keys {
+		if k.State == state && (strings.HasPrefix(k.ID, strings.ToLower(what)) || k.Hostname == what || k.CI != "" && k.CI == ci.ID) {
+			found = append(found, k)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", status.Errorf(codes.NotFound, "no %s key is meant by %.80q: see rollcall enrol pending --all", state, what)
+	case 1:
+		return found[0].ID, nil
+	}
+	return "", status.Errorf(codes.FailedPrecondition, "%.80q means %d %s keys: name one by its id, see rollcall enrol pending --all", what, len(found), state)
+}
+
+// Operators lists who operates.
+func (s *Service) Operators(ctx context.Context, _ *rollcallv1.OperatorsRequest) (*rollcallv1.OperatorsReply, error) {
+	reply := &rollcallv1.OperatorsReply{}
+	err := s.Engine.View(ctx, func(r store.Reader) error {
+		all, err := auth.List(r, s.Tenant)
+		for _, o := range all {
+			reply.Operators = append(reply.Operators, &rollcallv1.Operator{Name: o.Name, Role: string(o.Role), CreatedMs: millis(o.Created)})
+		}
+		return err
+	})
+	return reply, err
+}
+
+// AddOperator admits an operator, or gives one a new role and login.
+func (s *Service) AddOperator(ctx context.Context, req *rollcallv1.AddOperatorRequest) (*rollcallv1.AddOperatorReply, error) {
+	text, err := s.Login(ctx, req.GetName(), auth.Role(req.GetRole()), callerOf(ctx).operator.Name)
+	return &rollcallv1.AddOperatorReply{LoginToken: text}, err
+}
+
+// Login stores an operator and returns the login token, which nobody can get
+// again.
+func (s *Service) Login(ctx context.Context, name string, role auth.Role, by string) (string, error) {
+	secret := identity.NewSecret()
+	err := s.Writer.Update(ctx, func(tx store.Tx) error {
+		return auth.Add(tx, s.Tenant, s.Now(), name, role, by, secret)
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.token(name, secret, identity.LoginPrefix, nil)
+}
+
+// RemoveOperator ends an operator's access. Nobody removes herself, so that an
+// admin always remains.
+func (s *Service) RemoveOperator(ctx context.Context, req *rollcallv1.RemoveOperatorRequest) (*rollcallv1.RemoveOperatorReply, error) {
+	if req.GetName() == callerOf(ctx).operator.Name {
+		return nil, status.Error(codes.FailedPrecondition, "you cannot remove yourself: ask another admin")
+	}
+	err := s.Writer.Update(ctx, func(tx store.Tx) error { return auth.Remove(tx, s.Tenant, req.GetName()) })
+	return &rollcallv1.RemoveOperatorReply{}, err
+}

@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
+	"rollcall/server/ingest"
+	"rollcall/server/store"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Bounds of what a machine sends.
+const (
+	maxEnrolFacts  = 32 << 10
+	maxUploadPart  = 64 << 10
+	maxUploadBatch = 32 << 20 // contents held before they are stored
+	pendingRetryS  = 60
+)
+
+// Enrol admits a machine, puts it on the list of those that wait, or refuses it.
+func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rollcallv1.EnrolReply, error) {
+	c := callerOf(ctx)
+	facts, err := enrolFacts(req.GetFacts())
+	if err != nil {
+		return nil, err
+	}
+	q := enrol.Request{
+		TokenID: fmt.Sprintf("%x", req.GetTokenId()), Proof: req.GetProof(), Exporter: c.exporter, Public: c.key,
+		Hostname: req.GetHostname(), Facts: facts, Source: hostOf(c.addr), Version: req.GetAgentVersion(),
+	}
+	var key enrol.Key
+	err = s.Writer.Update(ctx, func(tx store.Tx) (err error) {
+		key, err = enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant)).Admit(s.Now(), q)
+		return err
+	})
+	if errors.Is(err, enrol.ErrToken) {
+		s.Log.Warn("enrolment refused", "from", c.addr, "key", identity.IDOf(c.key).String(), "err", err)
+		return nil, enrol.ErrToken
+	}
+	if err != nil {
+		return nil, err
+	}
+	reply := &rollcallv1.EnrolReply{Realm: identity.RealmOf(identity.Public(s.Key))}
+	switch key.State {
+	case enrol.Enrolled:
+		reply.Outcome, reply.Ci = rollcallv1.EnrolReply_ENROLLED, key.CI
+		s.Log.Info("machine enrolled", "key", key.ID, "ci", key.CI, "by", key.By)
+	case enrol.Pending:
+		reply.Outcome, reply.RetryAfterS = rollcallv1.EnrolReply_PENDING, pendingRetryS
+		reply.Note = "an operator must approve this machine: rollcall enrol pending"
+	default:
+		reply.Outcome, reply.Note = rollcallv1.EnrolReply_REFUSED, "the key is "+string(key.State)
+	}
+	return reply, nil
+}
+
+func enrolFacts(b []byte) (fact.Set, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	if len(b) > maxEnrolFacts {
+		return nil, status.Errorf(codes.ResourceExhausted, "facts of %d bytes, at most %d", len(b), maxEnrolFacts)
+	}
+	set, err := fact.DecodeSet(b)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range set {
+		if err := f.Check(); err != nil {
+			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+	}
+	return set, nil
+}
+
+// Submit takes one envelope in.
+func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*rollcallv1.SubmitReply, error) {
+	res, err := s.Ingest.Accept(ctx, callerOf(ctx).key, req.GetEnvelope())
+	s.Metrics.submitted(res, err)
+	if err != nil {
+		return nil, err
+	}
+	if res.Outcome == ingest.Quarantined {
+		s.Log.Warn("report quarantined: the key speaks from two places", "ci", res.CI, "key", identity.IDOf(callerOf(ctx).key).String())
+	}
+	reply := &rollcallv1.SubmitReply{Receipt: res.Receipt, ServerTimeMs: s.Now().UnixMilli()}
+	switch res.Outcome {
+	case ingest.Recorded:
+		reply.Outcome = rollcallv1.SubmitReply_RECORDED
+	case ingest.Seen:
+		reply.Outcome = rollcallv1.SubmitReply_SEEN
+	case ingest.NeedFull:
+		reply.Outcome = rollcallv1.SubmitReply_NEED_FULL
+	case ingest.NeedContent:
+		reply.Outcome = rollcallv1.SubmitReply_NEED_CONTENT
+		for _, d := range res.Missing {
+			reply.Missing = append(reply.Missing, d[:])
+		}
+	case ingest.Quarantined:
+		reply.Outcome, reply.RetryAfterS = rollcallv1.SubmitReply_QUARANTINED, 6*60*60
+	}
+	return reply, nil
+}
+
+// Upload takes file contents in. It answers after they are on disk.
+func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, rollcallv1.UploadReply]) error {
+	ctx := st.Context()
+	key := identity.IDOf(callerOf(ctx).key)
+	var stored uint32
+	var batch []cmdb.Content
+	held := 0
+	for {
+		d, content, err := nextContent(st)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		done := err != nil
+		if !done {
+			c, err := s.Ingest.CheckContent(key, d, content)
+			if err != nil {
+				return err
+			}
+			batch, held = append(batch, c), held+len(content)
+		}
+		if done || held > maxUploadBatch/2 {
+			if err := s.Ingest.PutContents(ctx, batch); err != nil {
+				return err
+			}
+			stored += uint32(len(batch))
+			batch, held = nil, 0
+		}
+		if done {
+			return st.SendAndClose(&rollcallv1.UploadReply{Stored: stored})
+		}
+	}
+}
+
+// nextContent puts the parts of one content together. It returns io.EOF after
+// the last one.
+func nextContent(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, rollcallv1.UploadReply]) (fact.Digest, []byte, error) {
+	first, err := st.Recv()
+	if err != nil {
+		return fact.Digest{}, nil, err
+	}
+	if len(first.GetDigest()) != len(fact.Digest{}) || first.GetSize() > ingest.MaxContent {
+		return fact.Digest{}, nil, status.Errorf(codes.InvalidArgument, "upload: no digest, or more than %d bytes", ingest.MaxContent)
+	}
+	d := fact.Digest(first.GetDigest())
+	var content []byte
+	for part := first; ; {
+		if len(part.GetData()) > maxUploadPart || uint64(len(content)+len(part.GetData())) > first.GetSize() {
+			return d, nil, status.Error(codes.InvalidArgument, "upload: a part is too large")
+		}
+		content = append(content, part.GetData()...)
+		if uint64(len(content)) == first.GetSize() {
+			return d, content, nil
+		}
+		if part, err = st.Recv(); err != nil {
+			return d, nil, status.Error(codes.InvalidArgument, "upload: it ends within a content")
+		}
+		if len(part.GetDigest()) != 0 || len(part.GetData()) == 0 {
+			return d, nil, status.Error(codes.InvalidArgument, "upload: a part is missing")
+		}
+	}
+}

@@ -1,0 +1,78 @@
+// Package api is the surface of the server: the gRPC services for agents and for
+// operators, who may call what, and how errors look from outside.
+//
+// Each call passes the same gate (gate.go): agents are known by the key of their
+// TLS certificate, operators by their token, and the permission of every method
+// stands in one table. What the calls do is left to the packages below.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/ingest"
+	"rollcall/server/store"
+
+	"google.golang.org/grpc"
+)
+
+// Backlog tells how far a derived copy is behind.
+type Backlog interface {
+	// Backlog returns the number of revisions not yet in the mirror, and the
+	// reason if it has stopped.
+	Backlog(ctx context.Context) (n uint64, stopped error)
+}
+
+// Service answers agents and operators. All fields must be set.
+type Service struct {
+	rollcallv1.UnimplementedAgentsServer
+	rollcallv1.UnimplementedItemsServer
+	rollcallv1.UnimplementedAdminServer
+
+	Engine    store.Engine
+	Writer    store.Updater // for what operators write
+	Ingest    *ingest.Service
+	Sets      *cmdb.Sets
+	Presence  *cmdb.Presence
+	Mirror    Backlog
+	Tenant    string
+	Key       identity.Key
+	Addresses []string // host:port that tokens name
+	Version   string
+	Started   time.Time
+	Now       func() time.Time
+	Log       *slog.Logger
+	Size      func() int64 // bytes of the store on disk
+	Metrics   *Metrics
+
+	limiter limiter
+}
+
+// Register adds the services to a server.
+func (s *Service) Register(g grpc.ServiceRegistrar) {
+	rollcallv1.RegisterAgentsServer(g, s)
+	rollcallv1.RegisterItemsServer(g, s)
+	rollcallv1.RegisterAdminServer(g, s)
+}
+
+func (s *Service) view(ctx context.Context, fn func(r store.Reader, items cmdb.View) error) error {
+	return s.Engine.View(ctx, func(r store.Reader) error { return fn(r, cmdb.At(r, s.Tenant, s.Sets)) })
+}
+
+func when(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/internal/fact"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/store"
+)
+
+const (
+	defaultChanges = 100
+	maxChanges     = 5000
+	maxFactsShown  = 200
+)
+
+// History gives the revisions of one CI, newest first.
+func (s *Service) History(ctx context.Context, req *rollcallv1.HistoryRequest) (*rollcallv1.ChangesReply, error) {
+	reply := &rollcallv1.ChangesReply{}
+	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
+		ci, err := items.CI(req.GetCi())
+		if err != nil {
+			return err
+		}
+		span := span{since: when(req.GetSinceMs()), until: when(req.GetUntilMs()), path: factPath(req.GetPath()), limit: limitOf(req.GetLimit())}
+		reply.Revisions, reply.More, err = span.of(items, ci)
+		return err
+	})
+	return reply, err
+}
+
+// Changes gives the revisions of all selected CIs, newest first.
+func (s *Service) Changes(ctx context.Context, req *rollcallv1.ChangesRequest) (*rollcallv1.ChangesReply, error) {
+	reply := &rollcallv1.ChangesReply{}
+	span := span{since: when(req.GetSinceMs()), until: when(req.GetUntilMs()), path: factPath(req.GetPath()), limit: limitOf(req.GetLimit())}
+	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
+		found, err := s.selectCIs(ctx, r, items, req.GetFilter(), time.Time{})
+		if err != nil {
+			return err
+		}
+		for _, sub := range found {
+			if !span.since.IsZero() && sub.head.Changed.Before(span.since) {
+				continue
+			}
+			revs, more, err := span.of(items, sub.head)
+			if err != nil {
+				return err
+			}
+			reply.Revisions = append(reply.Revisions, revs...)
+			reply.More = reply.More || more
+		}
+		return nil
+	})
+	slices.SortStableFunc(reply.Revisions, func(a, b *rollcallv1.RevisionInfo) int {
+		return int(min(1, max(-1, b.GetRecordedMs()-a.GetRecordedMs())))
+	})
+	if len(reply.GetRevisions()) > span.limit {
+		reply.Revisions, reply.More = reply.Revisions[:span.limit], true
+	}
+	return reply, err
+}
+
+// span says which revisions are asked for.
+type span struct {
+	since, until time.Time
+	path         string
+	limit        int
+}
+
+func (p span) of(items cmdb.View, ci cmdb.CI) (out []*rollcallv1.RevisionInfo, more bool, err error) {
+	for r, err := range items.History(ci) {
+		if err != nil {
+			return nil, false, err
+		}
+		if !p.since.IsZero() && r.At().Before(p.since) {
+			return out, false, nil
+		}
+		if !p.until.IsZero() && r.At().After(p.until) {
+			continue
+		}
+		changes, err := items.FactChanges(r, p.path)
+		if err != nil {
+			return nil, false, err
+		}
+		if p.path != "" && len(changes) == 0 {
+			continue
+		}
+		if len(out) == p.limit {
+			return out, true, nil
+		}
+		out = append(out, info(r, changes))
+	}
+	return out, false, nil
+}
+
+func limitOf(n uint32) int {
+	if n == 0 {
+		return defaultChanges
+	}
+	return min(int(n), maxChanges)
+}
+
+// factPath turns "/etc/cups" into the path of its facts.
+func factPath(path string) string {
+	if rest, ok := strings.CutPrefix(path, "/etc"); ok && (rest == "" || rest[0] == '/') {
+		return "etc" + fact.Escape(rest)
+	}
+	return path
+}
+
+func info(r cmdb.Revision, changes []cmdb.FactChange) *rollcallv1.RevisionInfo {
+	out := &rollcallv1.RevisionInfo{
+		Ci: r.CI, Name: r.Name, Site: r.Site, Revision: r.N, RecordedMs: r.At().UnixMilli(), ClaimedMs: r.Claimed,
+		By: r.By, Report: r.Report, Reason: r.Reason, Summary: cmdb.Summary(r, changes), First: r.N == 1 || len(r.Prev) == 0 && len(r.State) > 0,
+	}
+	for i, c := range changes {
+		if i == maxFactsShown {
+			out.MoreFacts = uint32(len(changes) - i)
+			break
+		}
+		out.Facts = append(out.Facts, &rollcallv1.FactChange{Path: c.Path, Old: c.Old, New: c.New})
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Fields)) {
+		out.Fields = append(out.Fields, &rollcallv1.FactChange{Path: name, Old: r.Fields[name].Old, New: r.Fields[name].New})
+	}
+	for _, e := range r.Events {
+		out.Events = append(out.Events, &rollcallv1.Event{TimeMs: e.At, Kind: e.Kind, Text: e.Text})
+	}
+	return out
+}
+
+// FileLog gives the revisions that changed one file, newest first.
+func (s *Service) FileLog(ctx context.Context, req *rollcallv1.FileLogRequest) (*rollcallv1.FileLogReply, error) {
+	reply := &rollcallv1.FileLogReply{}
+	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
+		ci, err := items.CI(req.GetCi())
+		if err != nil {
+			return err
+		}
+		path, err := filePath(req.GetPath())
+		if err != nil {
+			return err
+		}
+		for r, err := range items.History(ci) {
+			if err != nil {
+				return err
+			}
+			changes, err := items.FactChanges(r, path)
+			if err != nil {
+				return err
+			}
+			for _, c := range changes {
+				if c.Path == path && len(reply.Entries) < limitOf(req.GetLimit()) {
+					reply.Entries = append(reply.Entries, &rollcallv1.FileLogReply_Entry{
+						Revision: r.N, RecordedMs: r.At().UnixMilli(), By: r.By, Reason: r.Reason, Value: c.New, Summary: cmdb.Summary(r, changes),
+					})
+				}
+			}
+		}
+		if len(reply.Entries) == 0 {
+			return fmt.Errorf("file %q of %s: %w: it was never there", req.GetPath(), ci.Name, cmdb.ErrNotFound)
+		}
+		return nil
+	})
+	return reply, err
+}
+
+// filePath turns "/etc/cups/cupsd.conf" into the path of its fact. A path that
+// is given in escaped form stays as it is.
+func filePath(path string) (string, error) {
+	p := strings.TrimPrefix(path, "/")
+	if !strings.HasPrefix(p, "etc/") {
+		return "", fmt.Errorf("file %.80q: %w: only files below /etc are kept", path, cmdb.ErrInvalid)
+	}
+	if _, err := fact.Unescape(p); err == nil && strings.Contains(p, "%") {
+		return p, nil
+	}
+	return fact.Escape(p), nil
+}

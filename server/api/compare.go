@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"rollcall/internal/fact"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/compare"
+	"rollcall/server/store"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	defaultRows = 20
+	maxRows     = 200
+)
+
+// Compare ranks what sets two groups of CIs apart.
+func (s *Service) Compare(ctx context.Context, req *rollcallv1.CompareRequest) (*rollcallv1.CompareReply, error) {
+	reply := &rollcallv1.CompareReply{}
+	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
+		at := when(req.GetAtMs())
+		broken, err := s.selectCIs(ctx, r, items, req.GetBroken(), at)
+		if err != nil {
+			return err
+		}
+		working, err := s.selectCIs(ctx, r, items, req.GetWorking(), at)
+		if err != nil {
+			return err
+		}
+		q := question{items: items, subjects: map[string]*subject{}}
+		g := compare.Groups{Contents: items.Content, History: q.history, Onset: when(req.GetOnsetMs()), MaxRows: defaultRows}
+		if n := int(req.GetLimit()); n > 0 {
+			g.MaxRows = min(n, maxRows)
+		}
+		if g.Broken, reply.Broken, err = q.machines(broken); err != nil {
+			return err
+		}
+		if g.Working, reply.Working, err = q.machines(working); err != nil {
+			return err
+		}
+		res, err := compare.Compare(ctx, g)
+		if errors.Is(err, compare.ErrEmpty) || errors.Is(err, compare.ErrTooBig) {
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
+		if err != nil {
+			return err
+		}
+		q.fill(reply, res)
+		return nil
+	})
+	return reply, err
+}
+
+// question holds the machines of one comparison.
+type question struct {
+	items    cmdb.View
+	subjects map[string]*subject
+}
+
+// machines loads every section of the CIs. Sets are shared between CIs, so a
+// class of equal machines costs little more than one.
+func (q *question) machines(found []*subject) (ms []compare.Machine, names []string, err error) {
+	for _, sub := range found {
+		if len(sub.ci.State) == 0 {
+			continue // never reported: nothing to compare
+		}
+		m := compare.Machine{ID: sub.ci.ID, Name: sub.ci.Name, Site: sub.ci.Site, Sections: map[string]fact.Set{}}
+		for section := range sub.ci.State {
+			if m.Sections[section], err = q.items.Set(sub.ci.State, section); err != nil {
+				return nil, nil, err
+			}
+		}
+		q.subjects[sub.ci.ID] = sub
+		ms, names = append(ms, m), append(names, sub.ci.Name)
+	}
+	return ms, names, nil
+}
+
+// history gives what a fact has been on a machine, oldest first. It is asked for
+// the best candidates only. A damaged record ends the history there.
+func (q *question) history(id, path string) []compare.Past {
+	sub, ok := q.subjects[id]
+	if !ok {
+		return nil
+	}
+	var past []compare.Past
+	ci := sub.head
+	ci.Rev = sub.ci.Rev
+	for r, err := range q.items.History(ci) {
+		if err != nil {
+			break
+		}
+		section := fact.SectionOf(path)
+		if r.State[section] == r.Prev[section] {
+			continue
+		}
+		was, now := q.valueAt(r.Prev, path), q.valueAt(r.State, path)
+		if was != now || len(r.Prev) == 0 {
+			past = append(past, compare.Past{Since: r.At(), Value: now.value, Present: now.present})
+		}
+	}
+	slices.Reverse(past)
+	return past
+}
+
+type valueAt struct {
+	value   string
+	present bool
+}
+
+func (q *question) valueAt(s fact.State, path string) valueAt {
+	set, err := q.items.Set(s, fact.SectionOf(path))
+	if err != nil {
+		return valueAt{}
+	}
+	v, ok := set.Get(path)
+	return valueAt{v, ok}
+}
+
+func (q *question) fill(reply *rollcallv1.CompareReply, res compare.Result) {
+	reply.Differs, reply.Notes = res.Verdict == compare.Cause, res.Notes
+	reply.Verdict = "nothing that we collect differs between the groups better than chance would"
+	if reply.GetDiffers() && len(res.Rows) > 0 {
+		reply.Verdict = "most likely: " + res.Rows[0].What
+	}
+	for _, row := range res.Rows {
+		out := &rollcallv1.CompareRow{
+			What: row.What, Kind: string(row.Kind), Ids: row.IDs, Score: row.Score, P: row.Q, Strength: string(row.Strength), Why: row.Why,
+			BrokenHave: uint32(row.Broken.Have), BrokenAll: uint32(row.Broken.Of), WorkingHave: uint32(row.Working.Have), WorkingAll: uint32(row.Working.Of),
+			FirstSeenMs: millis(row.Since), MoreFacts: uint32(row.More),
+		}
+		for _, d := range row.Facts {
+			out.Facts = append(out.Facts, d.Text)
+		}
+		for _, id := range slices.Concat(row.Without, row.Despite) {
+			if sub := q.subjects[id]; sub != nil {
+				out.CounterExamples = append(out.CounterExamples, sub.ci.Name)
+			}
+		}
+		reply.Rows = append(reply.Rows, out)
+	}
+}

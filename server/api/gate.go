@@ -1,0 +1,261 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/auth"
+	"rollcall/server/enrol"
+	"rollcall/server/store"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+)
+
+// who may call a method.
+type who string
+
+const (
+	anyKey    who = "any key"      // shows a certificate, enrolled or not
+	agentOnly who = "enrolled key" // the key is enrolled
+)
+
+// gates holds who may call each method: the one place where permission is
+// written down. A method that is not here is refused, and a test fails.
+var gates = map[string]who{
+	rollcallv1.Agents_Enrol_FullMethodName:  anyKey,
+	rollcallv1.Agents_Submit_FullMethodName: agentOnly,
+	rollcallv1.Agents_Upload_FullMethodName: agentOnly,
+
+	rollcallv1.Items_List_FullMethodName:     who(auth.Viewer),
+	rollcallv1.Items_Get_FullMethodName:      who(auth.Viewer),
+	rollcallv1.Items_History_FullMethodName:  who(auth.Viewer),
+	rollcallv1.Items_Changes_FullMethodName:  who(auth.Viewer),
+	rollcallv1.Items_Complete_FullMethodName: who(auth.Viewer),
+	rollcallv1.Items_Compare_FullMethodName:  who(auth.Worker),
+	rollcallv1.Items_Set_FullMethodName:      who(auth.Worker),
+	rollcallv1.Items_File_FullMethodName:     who(auth.Worker),
+	rollcallv1.Items_FileLog_FullMethodName:  who(auth.Viewer),
+	rollcallv1.Items_Manifest_FullMethodName: who(auth.Worker),
+	rollcallv1.Items_Content_FullMethodName:  who(auth.Worker),
+
+	rollcallv1.Admin_Status_FullMethodName:         who(auth.Viewer),
+	rollcallv1.Admin_NewToken_FullMethodName:       who(auth.Worker),
+	rollcallv1.Admin_Pending_FullMethodName:        who(auth.Worker),
+	rollcallv1.Admin_Approve_FullMethodName:        who(auth.Worker),
+	rollcallv1.Admin_Refuse_FullMethodName:         who(auth.Worker),
+	rollcallv1.Admin_Revoke_FullMethodName:         who(auth.Worker),
+	rollcallv1.Admin_Sites_FullMethodName:          who(auth.Viewer),
+	rollcallv1.Admin_SetSite_FullMethodName:        who(auth.Admin),
+	rollcallv1.Admin_RemoveSite_FullMethodName:     who(auth.Admin),
+	rollcallv1.Admin_Operators_FullMethodName:      who(auth.Admin),
+	rollcallv1.Admin_AddOperator_FullMethodName:    who(auth.Admin),
+	rollcallv1.Admin_RemoveOperator_FullMethodName: who(auth.Admin),
+}
+
+type callerKey struct{}
+
+// caller is who makes a call.
+type caller struct {
+	key      ed25519.PublicKey // agents
+	exporter []byte
+	addr     string
+	operator auth.Operator // operators
+}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// Tap decides about every call when its headers have come, before a byte of its
+// message is read: an unknown key never reaches a decoder.
+func (s *Service) Tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	ctx, err := s.admit(ctx, info.FullMethodName)
+	return ctx, s.told(ctx, info.FullMethodName, err)
+}
+
+// Unary turns the errors of single calls, and panics, into what the caller may
+// know.
+func (s *Service) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (res any, err error) {
+	defer func() { err = s.told(ctx, info.FullMethod, cmp.Or(panicked(recover()), err)) }()
+	return next(ctx, req)
+}
+
+// Stream does the same for streams.
+func (s *Service) Stream(srv any, st grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer func() { err = s.told(st.Context(), info.FullMethod, cmp.Or(panicked(recover()), err)) }()
+	return next(srv, st)
+}
+
+// panicked makes an error of a panic, so that one bad call never ends the server.
+func panicked(v any) error {
+	if v == nil {
+		return nil
+	}
+	return fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+}
+
+// told logs what is worth a line and returns what the caller may know.
+func (s *Service) told(ctx context.Context, method string, err error) error {
+	if err == nil {
+		return nil
+	}
+	out, fault := toStatus(err)
+	c := callerOf(ctx)
+	switch {
+	case fault:
+		s.Log.Error("call failed", "method", method, "from", c.addr, "err", err)
+	case status.Code(out) == codes.PermissionDenied || status.Code(out) == codes.Unauthenticated:
+		s.Log.Warn("call refused", "method", method, "from", c.addr, "operator", c.operator.Name, "err", err)
+	}
+	return out
+}
+
+// admit decides whether a call may go on and puts the caller into the context.
+func (s *Service) admit(ctx context.Context, method string) (context.Context, error) {
+	need, ok := gates[method]
+	if !ok {
+		return ctx, status.Errorf(codes.Unimplemented, "there is no method %q", method)
+	}
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ctx, status.Error(codes.Unauthenticated, "no connection")
+	}
+	c := caller{addr: p.Addr.String()}
+	ctx = context.WithValue(ctx, callerKey{}, c)
+	var err error
+	switch need {
+	case anyKey, agentOnly:
+		c, err = s.agent(ctx, p, c, need)
+	default:
+		c, err = s.person(ctx, c, auth.Role(need))
+	}
+	return context.WithValue(ctx, callerKey{}, c), err
+}
+
+func (s *Service) agent(ctx context.Context, p *peer.Peer, c caller, need who) (caller, error) {
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return c, status.Error(codes.Unauthenticated, "TLS is needed")
+	}
+	key, err := identity.PeerKey(info.State)
+	if err != nil {
+		return c, status.Errorf(codes.Unauthenticated, "an agent's certificate is needed: %v", err)
+	}
+	c.key = key
+	if need == anyKey {
+		if !s.limits().enrol(hostOf(c.addr)) {
+			return c, status.Error(codes.ResourceExhausted, "too many attempts from this address: wait a minute")
+		}
+		c.exporter, err = info.State.ExportKeyingMaterial(identity.ExporterLabel, nil, 32)
+		return c, err
+	}
+	return c, s.view2(ctx, func(v enrol.View) error {
+		_, err := v.Key(identity.IDOf(key))
+		return err
+	})
+}
+
+func (s *Service) view2(ctx context.Context, fn func(enrol.View) error) error {
+	return s.Engine.View(ctx, func(r store.Reader) error { return fn(enrol.At(r, s.Tenant)) })
+}
+
+func (s *Service) person(ctx context.Context, c caller, need auth.Role) (caller, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	words := md.Get("authorization")
+	if len(words) != 1 {
+		return c, auth.ErrWho
+	}
+	name, secret, ok := strings.Cut(strings.TrimPrefix(words[0], "Bearer "), ":")
+	raw, err := hex.DecodeString(secret)
+	if !ok || err != nil || len(raw) != 16 {
+		return c, auth.ErrWho
+	}
+	if !s.limits().login(hostOf(c.addr)) {
+		return c, status.Error(codes.ResourceExhausted, "too many failed logins from this address: wait a minute")
+	}
+	c.operator, err = auth.Check(ctx, s.Engine, s.Tenant, name, raw)
+	if errors.Is(err, auth.ErrWho) {
+		s.limits().failed(hostOf(c.addr))
+	}
+	if err != nil {
+		return c, err
+	}
+	return c, c.operator.May(need)
+}
+
+// hostOf gives the address without its port; an IPv6 address counts by its /64,
+// which one machine can fill alone (RFC 6177).
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	ip := net.ParseIP(host)
+	if ip == nil || ip.To4() != nil {
+		return host
+	}
+	return fmt.Sprintf("%s/64", ip.Mask(net.CIDRMask(64, 128)))
+}
+
+// limiter bounds attempts by address. Socket addresses only: headers that claim
+// another address are not looked at.
+type limiter struct {
+	mu      sync.Mutex
+	enrols  map[string]*rate.Limiter
+	failure map[string]*rate.Limiter
+}
+
+const limiterEntries = 10_000
+
+func (s *Service) limits() *limiter { return &s.limiter }
+
+func (l *limiter) of(m *map[string]*rate.Limiter, host string, every time.Duration, burst int) *rate.Limiter {
+	if *m == nil || len(*m) > limiterEntries {
+		*m = map[string]*rate.Limiter{}
+	}
+	if (*m)[host] == nil {
+		(*m)[host] = rate.NewLimiter(rate.Every(every), burst)
+	}
+	return (*m)[host]
+}
+
+// enrol allows 60 requests at once from an address, then one a second: a school
+// behind one address can still enrol a classroom.
+func (l *limiter) enrol(host string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.of(&l.enrols, host, time.Second, 60).Allow()
+}
+
+// login tells whether an address has failed logins left: 10, then one in ten
+// seconds.
+func (l *limiter) login(host string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.of(&l.failure, host, 10*time.Second, 10).Tokens() >= 1
+}
+
+func (l *limiter) failed(host string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of(&l.failure, host, 10*time.Second, 10).Allow()
+}

@@ -1,0 +1,271 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/internal/fact"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
+	"rollcall/server/store"
+)
+
+const (
+	defaultList = 1000
+	maxList     = 100_000
+	maxFields   = 100
+)
+
+// List gives the CIs that a filter selects.
+func (s *Service) List(ctx context.Context, req *rollcallv1.ListRequest) (*rollcallv1.ListReply, error) {
+	limit := int(req.GetLimit())
+	if limit == 0 {
+		limit = defaultList
+	}
+	limit = min(limit, maxList)
+	reply := &rollcallv1.ListReply{}
+	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
+		found, err := s.selectCIs(ctx, r, items, req.GetFilter(), when(req.GetAtMs()))
+		if err != nil {
+			return err
+		}
+		for _, sub := range found {
+			if sub.ci.Name <= req.GetAfter() && req.GetAfter() != "" {
+				continue
+			}
+			if len(reply.Items) == limit {
+				reply.More = true
+				break
+			}
+			sum, err := s.summary(sub)
+			if err != nil {
+				return err
+			}
+			reply.Items = append(reply.Items, sum)
+		}
+		return nil
+	})
+	return reply, err
+}
+
+// summary is one row of a list.
+func (s *Service) summary(sub *subject) (*rollcallv1.ItemSummary, error) {
+	ci := sub.ci
+	sum := &rollcallv1.ItemSummary{
+		Id: ci.ID, Name: ci.Name, Class: ci.Class, Site: ci.Site, Status: string(ci.Status),
+		Presence: s.Presence.Of(ci.ID, s.Now()), LastSeenMs: millis(s.Presence.Last(ci.ID)),
+		ChangedMs: millis(ci.Changed), CreatedMs: millis(ci.Created), Revision: ci.Rev, Cloned: ci.Cloned,
+	}
+	for field, to := range map[string]*string{"os": &sum.Os, "model": &sum.Model, "serial": &sum.Serial} {
+		values, _, err := sub.field(field)
+		if err != nil {
+			return nil, err
+		}
+		if len(values) > 0 {
+			*to = values[0]
+		}
+	}
+	return sum, nil
+}
+
+// Get gives one CI with its facts.
+func (s *Service) Get(ctx context.Context, req *rollcallv1.GetRequest) (*rollcallv1.GetReply, error) {
+	reply := &rollcallv1.GetReply{}
+	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
+		sub, err := s.subjectAt(r, items, req.GetCi(), when(req.GetAtMs()))
+		if err != nil {
+			return err
+		}
+		if reply.Item, err = s.summary(sub); err != nil {
+			return err
+		}
+		if reply.Fields, err = items.FieldsAsOf(sub.head, sub.ci.Rev); err != nil {
+			return err
+		}
+		for _, section := range slices.Sorted(maps.Keys(sub.ci.State)) {
+			if !wanted(section, req.GetSections()) {
+				continue
+			}
+			set, err := items.Set(sub.ci.State, section)
+			if err != nil {
+				return err
+			}
+			reply.Sets = append(reply.Sets, set.Encode())
+		}
+		return s.addLast(r, items, sub.ci.ID, reply)
+	})
+	return reply, err
+}
+
+func wanted(section string, asked []string) bool {
+	if len(asked) == 0 {
+		return section != "etc" && section != "pkg" && section != "apt"
+	}
+	return slices.Contains(asked, section) || slices.Contains(asked, "*")
+}
+
+func (s *Service) addLast(r store.Reader, items cmdb.View, ci string, reply *rollcallv1.GetReply) error {
+	last, err := items.Last(ci)
+	if err != nil {
+		return err
+	}
+	reply.AgentVersion, reply.Measurements = last.AgentVersion, last.Measurements
+	for _, c := range last.Collectors {
+		reply.Collectors = append(reply.Collectors, &rollcallv1.CollectorStatus{
+			Name: c.Name, Status: rollcallv1.CollectorStatus_Status(c.Status), Detail: c.Detail, TookMs: c.TookMS,
+		})
+	}
+	key, ok, err := enrol.At(r, s.Tenant).KeyOf(ci)
+	if err == nil && ok {
+		reply.KeyId, reply.KeyWords = key.ID, wordsOf(key)
+	}
+	return err
+}
+
+// Set changes what people decide about a CI, as one revision.
+func (s *Service) Set(ctx context.Context, req *rollcallv1.SetRequest) (*rollcallv1.SetReply, error) {
+	who := callerOf(ctx).operator
+	var id string
+	var rev uint64
+	err := s.Writer.Update(ctx, func(tx store.Tx) error {
+		w := cmdb.In(tx, s.Tenant)
+		old, err := w.Resolve(req.GetCi())
+		if err != nil {
+			return err
+		}
+		next, err := w.Declare(old, req.GetFields())
+		if err != nil {
+			return err
+		}
+		id, rev = old.ID, old.Rev
+		if next.Same(old) {
+			return nil
+		}
+		next, _, err = w.Record(s.Now(), old, next, cmdb.Revision{By: "operator " + who.Name, Reason: fact.Value(req.GetReason())})
+		rev = next.Rev
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	reply := &rollcallv1.SetReply{Revision: rev}
+	err = s.view(ctx, func(r store.Reader, items cmdb.View) error {
+		sub, err := s.subjectAt(r, items, id, time.Time{})
+		if err == nil {
+			reply.Item, err = s.summary(sub)
+		}
+		return err
+	})
+	return reply, err
+}
+
+// Manifest gives the facts that a restore needs.
+func (s *Service) Manifest(ctx context.Context, req *rollcallv1.ManifestRequest) (*rollcallv1.ManifestReply, error) {
+	reply := &rollcallv1.ManifestReply{}
+	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
+		sub, err := s.subjectAt(r, items, req.GetCi(), when(req.GetAtMs()))
+		if err != nil {
+			return err
+		}
+		rev, err := items.Revision(sub.ci.ID, sub.ci.Rev)
+		if err != nil {
+			return err
+		}
+		reply.Ci, reply.Name, reply.Revision = sub.ci.ID, sub.ci.Name, sub.ci.Rev
+		reply.RecordedMs, reply.Report = millis(rev.At()), rev.Report
+		for _, section := range []string{"etc", "conffile"} {
+			set, err := items.Set(sub.ci.State, section)
+			if err != nil {
+				return err
+			}
+			if len(set) > 0 {
+				reply.Sets = append(reply.Sets, set.Encode())
+			}
+		}
+		if len(reply.Sets) == 0 {
+			return fmt.Errorf("CI %s at revision %d: %w: it has no /etc, has its agent reported?", sub.ci.Name, sub.ci.Rev, cmdb.ErrNotFound)
+		}
+		return nil
+	})
+	return reply, err
+}
+
+// subjectAt resolves a CI as it was at a time.
+func (s *Service) subjectAt(r store.Reader, items cmdb.View, idOrName string, at time.Time) (*subject, error) {
+	ci, err := items.CI(idOrName)
+	if err != nil {
+		return nil, err
+	}
+	return s.asOf(items, ci, at)
+}
+
+func (s *Service) asOf(items cmdb.View, ci cmdb.CI, at time.Time) (*subject, error) {
+	sub := &subject{s: s, items: items, head: ci, ci: ci, at: at}
+	if !at.IsZero() && at.Before(ci.Changed) {
+		rev, err := items.AsOf(ci, at)
+		if err != nil {
+			return nil, err
+		}
+		sub.ci = rev.As(ci)
+	}
+	return sub, nil
+}
+
+// Complete gives the words that may follow in a command line.
+func (s *Service) Complete(ctx context.Context, req *rollcallv1.CompleteRequest) (*rollcallv1.CompleteReply, error) {
+	const most = 200
+	var words []string
+	prefix := strings.ToLower(req.GetPrefix())
+	add := func(w string) {
+		if strings.HasPrefix(strings.ToLower(w), prefix) {
+			words = append(words, w)
+		}
+	}
+	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
+		switch req.GetKind() {
+		case "ci":
+			for ci, err := range items.All() {
+				if err != nil {
+					return err
+				}
+				add(ci.Name)
+			}
+		case "site":
+			sites, err := items.Sites()
+			for _, site := range sites {
+				add(site.Path)
+			}
+			return err
+		case "file":
+			return eachFile(items, req.GetCi(), add)
+		}
+		return nil
+	})
+	slices.Sort(words)
+	words = slices.Compact(words)
+	return &rollcallv1.CompleteReply{Words: words[:min(most, len(words))]}, err
+}
+
+func eachFile(items cmdb.View, name string, add func(string)) error {
+	ci, err := items.CI(name)
+	if errors.Is(err, cmdb.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	set, err := items.Set(ci.State, "etc")
+	for _, f := range set {
+		if path, err := fact.Unescape(f.Path); err == nil && !bytes.ContainsAny([]byte(path), "\n\x1b") {
+			add("/" + f.Path)
+		}
+	}
+	return err
+}

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	"rollcall/server/cmdb"
+	"rollcall/server/store"
+	"rollcall/server/store/bolt"
+)
+
+// offline is a store that is open without a server.
+type offline struct {
+	engine *bolt.Engine
+	sets   *cmdb.Sets
+	tenant string
+}
+
+// openOffline opens the store for reading; a server that runs has it locked.
+func openOffline(cfg Config) (*offline, error) {
+	if _, err := identity.LoadKey(cfg.KeyFile()); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open %s: %w", cfg.Data, ErrNotInitialised)
+	}
+	engine, err := bolt.Open(cfg.database(), bolt.Options{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	sets, err := cmdb.NewSets()
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return &offline{engine, sets, cfg.Tenant}, nil
+}
+
+// Report is what Check found.
+type Report struct {
+	Items, Revisions, Sets, Contents int
+	Faults                           []string
+}
+
+// Check reads everything in the store of a data folder, or of a backup, and compares it with its checksums and
+// with what refers to it: structure of the file, frames of all records, digests
+// of sets and contents, each CI's chain of revisions and its present state. It
+// changes nothing.
+func Check(ctx context.Context, cfg Config) (Report, error) {
+	var rep Report
+	o, err := openOffline(cfg)
+	if err != nil {
+		return rep, err
+	}
+	fault := func(err error) { rep.Faults = append(rep.Faults, err.Error()) }
+	if _, err = o.engine.Check(ctx, fault); err == nil {
+		err = o.engine.View(ctx, func(r store.Reader) error {
+			c := checker{View: cmdb.At(r, o.tenant, o.sets), r: r, rep: &rep, fault: fault, sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}}
+			c.frames()
+			return c.items(ctx)
+		})
+	}
+	return rep, errors.Join(err, o.engine.Close())
+}
+
+// checker walks one snapshot.
+type checker struct {
+	cmdb.View
+	r              store.Reader
+	rep            *Report
+	fault          func(error)
+	sets, contents map[fact.Digest]bool // looked at already
+}
+
+// frames checks every record's checksum. Feed entries and blobs have frames of
+// their own and are read below.
+func (c *checker) frames() {
+	for _, space := range store.Spaces {
+		for p, err := range c.r.Scan(space, nil, nil, 0) {
+			if err != nil {
+				c.fault(err)
+				return
+			}
+			if _, _, err := store.Unframe(store.Key{Space: space, K: p.K}, p.V); err != nil {
+				c.fault(err)
+			}
+		}
+	}
+}
+
+func (c *checker) items(ctx context.Context) error {
+	for ci, err := range c.All() {
+		if err != nil {
+			c.fault(err)
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c.rep.Items++
+		c.history(ci)
+	}
+	return nil
+}
+
+// history checks that each revision starts where the one before ended, and that
+// the last one ends at the present state.
+func (c *checker) history(ci cmdb.CI) {
+	var last cmdb.Revision
+	for n := uint64(1); n <= ci.Rev; n++ {
+		r, err := c.Revision(ci.ID, n)
+		if err != nil {
+			c.fault(err)
+			continue
+		}
+		c.rep.Revisions++
+		if n > 1 && last.N == n-1 && (r.Prev.Digest() != last.State.Digest() || r.Stamp <= last.Stamp) {
+			c.fault(fmt.Errorf("revision %d of CI %s (%s) does not follow the one before", n, ci.ID, ci.Name))
+		}
+		last = r
+		c.state(ci, r)
+	}
+	if last.N == ci.Rev && last.State.Digest() != ci.State.Digest() {
+		c.fault(fmt.Errorf("CI %s (%s): its present state is not that of revision %d", ci.ID, ci.Name, ci.Rev))
+	}
+}
+
+func (c *checker) state(ci cmdb.CI, r cmdb.Revision) {
+	for section, d := range r.State {
+		if c.sets[d] {
+			continue
+		}
+		c.sets[d] = true
+		c.rep.Sets++
+		set, err := c.LoadSet(d)
+		if err != nil {
+			c.fault(fmt.Errorf("revision %d of CI %s (%s), section %s: %w", r.N, ci.ID, ci.Name, section, err))
+			continue
+		}
+		if section == "etc" {
+			c.files(ci, r, set)
+		}
+	}
+}
+
+func (c *checker) files(ci cmdb.CI, r cmdb.Revision, set fact.Set) {
+	for _, f := range set {
+		file, err := fact.ParseFile(f.Value)
+		if err != nil {
+			c.fault(fmt.Errorf("revision %d of CI %s (%s): %w", r.N, ci.ID, ci.Name, err))
+			continue
+		}
+		if !file.HasContent() || c.contents[file.Digest] {
+			continue
+		}
+		c.contents[file.Digest] = true
+		c.rep.Contents++
+		b, err := c.Content(file.Digest)
+		if err == nil && sha256.Sum256(b) != file.Digest {
+			err = store.ErrCorrupt
+		}
+		if err != nil {
+			c.fault(fmt.Errorf("revision %d of CI %s (%s), /%s: %w", r.N, ci.ID, ci.Name, f.Path, err))
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"path/filepath"
+	"time"
+
+	"rollcall/internal/conf"
+	"rollcall/server/store"
+)
+
+// DefaultConfig is where the configuration lies unless another is named.
+const DefaultConfig = "/etc/rollcall/server.conf"
+
+// Config is the server's configuration file. packaging/server.conf documents it.
+type Config struct {
+	Data        string        `conf:"data"`    // folder that holds everything
+	Listen      string        `conf:"listen"`  // host:port for agents and operators
+	Addresses   []string      `conf:"address"` // host:port under which machines reach it
+	Metrics     string        `conf:"metrics"` // host:port for Prometheus, loopback; empty: none
+	Tenant      string        `conf:"tenant"`
+	SilentAfter time.Duration `conf:"silent_after"`
+	Connections int           `conf:"connections"` // at once
+	PerHost     int           `conf:"connections_per_host"`
+}
+
+// Defaults returns the configuration of a server that nobody has configured.
+func Defaults() Config {
+	return Config{
+		Data: "/var/lib/rollcall-server", Listen: ":7465", Metrics: "127.0.0.1:9465", Tenant: "main",
+		SilentAfter: 72 * time.Hour, Connections: 4000, PerHost: 500,
+	}
+}
+
+// Validate implements conf.Validator.
+func (c *Config) Validate() error {
+	var errs []error
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		errs = append(errs, conf.Bad("listen", "want host:port, or :port for all addresses"))
+	}
+	for _, a := range c.Addresses {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			errs = append(errs, conf.Bad("address", "want host:port, as machines reach this server"))
+		}
+	}
+	if c.Metrics != "" {
+		host, _, err := net.SplitHostPort(c.Metrics)
+		ip := net.ParseIP(host)
+		if err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			errs = append(errs, conf.Bad("metrics", "want host:port of a loopback address: the figures tell much about a network"))
+		}
+	}
+	if !filepath.IsAbs(c.Data) {
+		errs = append(errs, conf.Bad("data", "want an absolute path"))
+	}
+	if !validTenant(c.Tenant) {
+		errs = append(errs, conf.Bad("tenant", "want 1 to 32 lower-case letters, digits and hyphens"))
+	}
+	if c.SilentAfter < time.Hour {
+		errs = append(errs, conf.Bad("silent_after", "want an hour or more"))
+	}
+	if c.Connections < 10 || c.PerHost < 1 {
+		errs = append(errs, conf.Bad("connections", "want 10 or more, and 1 or more for each host"))
+	}
+	return errors.Join(errs...)
+}
+
+func validTenant(t string) bool {
+	ok := t != "" && len(t) <= 32 && t != store.System
+	for _, c := range []byte(t) {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
+	}
+	return ok
+}
+
+func (c Config) database() string { return filepath.Join(c.Data, "rollcall.db") }
+
+// KeyFile is where the private key of the server lies.
+func (c Config) KeyFile() string   { return filepath.Join(c.Data, "server.key") }
+func (c Config) mirrorDir() string { return filepath.Join(c.Data, "mirror") }

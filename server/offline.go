@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"rollcall/internal/identity"
+	"rollcall/server/auth"
+)
+
+// Work on a data folder beside or without a running server. A running server has
+// the database locked; it answers on a socket in the data folder instead, which
+// only the server's own user and root can reach.
+
+func (c Config) socket() string { return filepath.Join(c.Data, "control.sock") }
+
+// control serves the socket until ctx ends.
+func (s *Server) control(ctx context.Context) error {
+	if err := os.Remove(s.cfg.socket()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	lis, err := net.Listen("unix", s.cfg.socket())
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.engine.Backup(r.Context(), w); err != nil {
+			s.log.Error("backup", "err", err)
+			panic(http.ErrAbortHandler) // the reader must notice that it is cut off
+		}
+	})
+	mux.HandleFunc("POST /operator", func(w http.ResponseWriter, r *http.Request) {
+		token, err := s.service.Login(r.Context(), r.FormValue("name"), auth.Role(r.FormValue("role")), "rollcall-server operator add")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		_, _ = io.WriteString(w, token) // who asked sees that it is missing
+	})
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// ask sends a request to a running server. running is false if there is none.
+func ask(ctx context.Context, cfg Config, method, path string) (body io.ReadCloser, running bool, err error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", cfg.socket())
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://server"+path, nil)
+	if err != nil {
+		return nil, false, fmt.Errorf("ask server: %w", err)
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}).Do(req)
+	var refused *net.OpError
+	if errors.As(err, &refused) && refused.Op == "dial" {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, true, fmt.Errorf("ask server: %w", err)
+	}
+	if res.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(io.LimitReader(res.Body, 1000))
+		return nil, true, errors.Join(fmt.Errorf("ask server: %s", text), err, res.Body.Close())
+	}
+	return res.Body, true, nil
+}
+
+// AddOperator stores an operator and returns the login token, which nobody can
+// get again: how the first one gets in. The server may run.
+func AddOperator(ctx context.Context, cfg Config, name string, role auth.Role) (string, error) {
+	path := "/operator?" + url.Values{"name": {name}, "role": {string(role)}}.Encode()
+	body, running, err := ask(ctx, cfg, http.MethodPost, path)
+	if err != nil {
+		return "", err
+	}
+	if running {
+		token, err := io.ReadAll(io.LimitReader(body, 10_000))
+		return string(token), errors.Join(err, body.Close())
+	}
+	if len(cfg.Addresses) == 0 {
+		return "", errors.New("operator add: the configuration has no address under which this server is reached: set address")
+	}
+	s, err := New(ctx, cfg, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	s.service.Writer = s.engine
+	token, err := s.service.Login(ctx, name, role, "rollcall-server operator add")
+	return token, errors.Join(err, s.engine.Close())
+}
+
+// Backup makes a folder that holds a consistent copy of the store and the
+// server's key: a data folder, from which a server can run. The server may run.
+// The copy is checked before Backup returns.
+func Backup(ctx context.Context, cfg Config, dir string) (Report, error) {
+	key, err := identity.LoadKey(cfg.KeyFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return Report{}, fmt.Errorf("open %s: %w", cfg.Data, ErrNotInitialised)
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return Report{}, fmt.Errorf("make backup: %w", err)
+	}
+	copied := cfg
+	copied.Data = dir
+	if err := identity.SaveKey(copied.KeyFile(), key); err != nil {
+		return Report{}, err
+	}
+	if err := copyStore(ctx, cfg, copied.database()); err != nil {
+		return Report{}, err
+	}
+	return Check(ctx, copied)
+}
+
+func copyStore(ctx context.Context, cfg Config, to string) error {
+	body, running, err := ask(ctx, cfg, http.MethodGet, "/backup")
+	if err != nil {
+		return err
+	}
+	if !running {
+		o, err := openOffline(cfg)
+		if err != nil {
+			return err
+		}
+		return errors.Join(o.engine.CopyTo(ctx, to), o.engine.Close())
+	}
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return errors.Join(fmt.Errorf("make backup: %w", err), body.Close())
+	}
+	_, err = io.Copy(f, body)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close(), body.Close()); err != nil {
+		return fmt.Errorf("make backup: %w", err)
+	}
+	return identity.SyncDir(filepath.Dir(to))
+}
+
+// CheckData checks the store of a data folder. Where a server runs on it, a copy
+// is made and checked.
+func CheckData(ctx context.Context, cfg Config) (rep Report, err error) {
+	body, running, err := ask(ctx, cfg, http.MethodGet, "/")
+	if body != nil {
+		err = errors.Join(err, body.Close())
+	}
+	if !running {
+		if err != nil {
+			return rep, err
+		}
+		return Check(ctx, cfg)
+	}
+	tmp, err := os.MkdirTemp(cfg.Data, ".check-")
+	if err != nil {
+		return rep, fmt.Errorf("check a running server: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	return Backup(ctx, cfg, filepath.Join(tmp, "copy"))
+}
+
+// RebuildMirror renders the whole git mirror anew from the store. The server
+// must not run.
+func RebuildMirror(ctx context.Context, cfg Config, log *slog.Logger) error {
+	o, err := openOffline(cfg)
+	if err != nil {
+		return err
+	}
+	next := cfg.mirrorDir() + ".new"
+	err = os.RemoveAll(next)
+	if err == nil {
+		err = newMirror(cfg, o.engine, o.engine, o.sets, nil, log).Rebuild(ctx, next)
+	}
+	return errors.Join(err, o.engine.Close())
+}

@@ -1,0 +1,238 @@
+// Package server puts the server together: store, lanes, services, mirror and
+// metrics, started and stopped as one. It owns the configuration, the data folder
+// and the listeners; what is done with a report or a question is left to the
+// packages below.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"rollcall/internal/identity"
+	"rollcall/server/api"
+	"rollcall/server/cmdb"
+	"rollcall/server/ingest"
+	"rollcall/server/mirror"
+	"rollcall/server/store"
+	"rollcall/server/store/bolt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+)
+
+// ErrNotInitialised is returned where there is no data folder to work on.
+var ErrNotInitialised = errors.New("there is no server here yet: run 'rollcall-server init' first")
+
+// Server is a server that is ready to run.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	engine   *bolt.Engine
+	writer   *store.Writer
+	feed     *store.ChangeFeed
+	presence *cmdb.Presence
+	service  *api.Service
+	mirror   *mirror.Mirror
+	registry *prometheus.Registry
+	key      identity.Key
+	wake     chan struct{}
+}
+
+// Init makes the data folder, the server's key and an empty store. It changes
+// nothing where there is a server already, and tells.
+func Init(ctx context.Context, cfg Config) (made bool, err error) {
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return false, fmt.Errorf("make data folder: %w", err)
+	}
+	if err := os.Chmod(cfg.Data, 0o700); err != nil {
+		return false, fmt.Errorf("make data folder: %w", err)
+	}
+	_, made, err = identity.LoadOrMakeKey(cfg.KeyFile())
+	if err != nil {
+		return false, err
+	}
+	engine, err := bolt.Open(cfg.database(), bolt.Options{})
+	if err != nil {
+		return false, err
+	}
+	return made, errors.Join(store.Schema(ctx, engine), engine.Close())
+}
+
+// New opens what Init made. Close or Run must follow.
+func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Server, error) {
+	key, err := identity.LoadKey(cfg.KeyFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open %s: %w", cfg.Data, ErrNotInitialised)
+	}
+	if err != nil {
+		return nil, err
+	}
+	engine, err := bolt.Open(cfg.database(), bolt.Options{})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: log, engine: engine, key: key, registry: prometheus.NewRegistry(), wake: make(chan struct{}, 1)}
+	if err := s.assemble(ctx, version); err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) assemble(ctx context.Context, version string) error {
+	if err := store.Schema(ctx, s.engine); err != nil {
+		return err
+	}
+	sets, err := cmdb.NewSets()
+	if err != nil {
+		return err
+	}
+	if s.presence, err = cmdb.LoadPresence(ctx, s.engine, s.cfg.Tenant, s.cfg.SilentAfter); err != nil {
+		return err
+	}
+	metrics := api.NewMetrics(s.registry)
+	s.feed = store.NewFeed(store.FeedConfig{Engine: s.engine})
+	hooks := metrics.Hooks()
+	hooks.Panicked = func(v any, stack []byte) { s.log.Error("operation panicked", "value", v, "stack", string(stack)) }
+	s.writer = store.NewWriter(store.Config{Engine: s.engine, Feed: s.feed, Hooks: hooks})
+	s.mirror = newMirror(s.cfg, s.engine, s.writer, sets, s.wake, s.log)
+	s.service = &api.Service{
+		Engine: s.engine, Writer: s.writer, Sets: sets, Presence: s.presence, Mirror: backlog{s.mirror}, Tenant: s.cfg.Tenant,
+		Key: s.key, Addresses: s.cfg.Addresses, Version: version, Started: time.Now(), Now: time.Now, Log: s.log,
+		Size: s.size, Metrics: metrics,
+		Ingest: &ingest.Service{
+			Engine: s.engine, Writer: s.writer, Tenant: s.cfg.Tenant, Key: s.key, Sets: sets, Presence: s.presence, Now: time.Now,
+		},
+	}
+	s.service.RegisterStanding(s.registry)
+	s.registry.MustRegister(prometheus.NewGoCollector())
+	return nil
+}
+
+func (s *Server) size() int64 {
+	n, err := s.engine.Size()
+	if err != nil {
+		s.log.Error("size of the store", "err", err)
+	}
+	return n
+}
+
+// Run serves until ctx ends, then finishes what it has begun and closes the
+// store. ready is called with the address that agents and operators reach.
+func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
+	err := s.serve(ctx, ready)
+	return errors.Join(err, s.engine.Close())
+}
+
+func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
+	lis, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", s.cfg.Listen, err)
+	}
+	limited := newLimitListener(lis, s.cfg.Connections, s.cfg.PerHost)
+	if len(s.service.Addresses) == 0 {
+		s.service.Addresses = []string{lis.Addr().String()}
+	}
+	srv, err := s.grpcServer()
+	if err != nil {
+		return errors.Join(err, lis.Close())
+	}
+	// The lanes outlive the calls that wait for them.
+	lanes, stopLanes := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLanes()
+	lanesDone := make(chan error, 1)
+	go func() { lanesDone <- s.writer.Run(lanes) }()
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return srv.Serve(limited) })
+	g.Go(func() error { return s.mirror.Run(gctx) })
+	g.Go(func() error { return s.feed.Run(gctx, func(err error) { s.log.Error("feed", "err", err) }) })
+	g.Go(func() error { return s.wakeMirror(gctx) })
+	g.Go(func() error { return s.savePresence(gctx) })
+	g.Go(func() error { return s.serveMetrics(gctx) })
+	g.Go(func() error { return s.control(gctx) })
+	g.Go(func() error {
+		select {
+		case <-gctx.Done():
+		case err := <-lanesDone: // only a broken store ends them
+			lanesDone <- err
+			return err
+		}
+		stop := time.AfterFunc(10*time.Second, srv.Stop)
+		defer stop.Stop()
+		srv.GracefulStop()
+		return nil
+	})
+	s.log.Info("serving", "listen", lis.Addr().String(), "data", s.cfg.Data, "version", s.service.Version)
+	if ready != nil {
+		ready(lis.Addr())
+	}
+	err = g.Wait()
+	if saveErr := s.presence.Save(context.WithoutCancel(ctx), s.writer, s.cfg.Tenant); saveErr != nil {
+		s.log.Error("presence", "err", saveErr)
+	}
+	stopLanes()
+	return errors.Join(err, <-lanesDone)
+}
+
+// wakeMirror tells the mirror that something was committed.
+func (s *Server) wakeMirror(ctx context.Context) error {
+	err := s.feed.Follow(ctx, func([]string) error {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) savePresence(ctx context.Context) error {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			if err := s.presence.Save(ctx, s.writer, s.cfg.Tenant); err != nil && ctx.Err() == nil {
+				s.log.Error("presence", "err", err)
+			}
+		}
+	}
+}
+
+// Limits of the wire. Defaults of the library would let one client hold 2^32
+// streams, and a silent connection two minutes.
+func (s *Server) grpcServer() (*grpc.Server, error) {
+	tls, err := identity.ServerTLS(s.key)
+	if err != nil {
+		return nil, err
+	}
+	srv := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(tls)),
+		grpc.InTapHandle(s.service.Tap),
+		grpc.UnaryInterceptor(s.service.Unary),
+		grpc.StreamInterceptor(s.service.Stream),
+		grpc.MaxRecvMsgSize(identity.MaxEnvelope+64<<10),
+		grpc.MaxSendMsgSize(64<<20),
+		grpc.MaxConcurrentStreams(16),
+		grpc.MaxHeaderListSize(8<<10),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second}),
+	)
+	s.service.Register(srv)
+	return srv, nil
+}
