@@ -165,7 +165,7 @@ func (m *Mirror) Tidy(ctx context.Context) error {
 		if err := r.expire(now); err != nil {
 			return err
 		}
-		if err := r.refreshGraph(); err != nil {
+		if _, err := r.refreshGraph(now); err != nil {
 			return err
 		}
 	}

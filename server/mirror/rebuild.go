@@ -46,11 +46,12 @@ func (m *Mirror) Rebuild(ctx context.Context, out string) error {
 	return nil
 }
 
-// replay makes the commits of all revisions.
+// replay makes the commits of all revisions, and the commit-graphs.
 func (m *Mirror) replay(ctx context.Context) error {
 	if err := m.prepare(); err != nil {
 		return err
 	}
+	seen := map[string]bool{}
 	page := make([]Rev, 0, m.page)
 	flush := func() error {
 		held := map[string]error{}
@@ -66,13 +67,28 @@ func (m *Mirror) replay(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read revisions: %w", err)
 		}
+		seen[r.Repo] = r.Repo != ""
 		if page = append(page, r); len(page) == cap(page) {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
 	}
-	return flush()
+	if err := flush(); err != nil {
+		return err
+	}
+	for repo, ok := range seen {
+		for more := ok; more; {
+			r, err := m.open(repo)
+			if err != nil {
+				return err
+			}
+			if more, err = r.refreshGraph(m.cfg.Now()); err != nil {
+				return fmt.Errorf("repository %s: %w", repo, errors.Join(err, ctx.Err()))
+			}
+		}
+	}
+	return ctx.Err()
 }
 
 // swap exchanges two folders in one step (renameat2(2), RENAME_EXCHANGE). Where

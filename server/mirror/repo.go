@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -38,7 +39,11 @@ type repo struct {
 	packs []*pack // newest first
 	head  Hash    // zero before the first commit
 	trees *lru[Hash, []byte]
-	stale int // commits that the commit-graph does not know, as far as we know
+
+	// Of the commit-graph: how many commits it lacks, as far as we know, and what
+	// was true when it was last refreshed.
+	stale, graphed int
+	graphTime      time.Time
 }
 
 // openRepo opens the repository base/rel, and makes it if it is not there.
@@ -51,7 +56,7 @@ func openRepo(d disk, base, rel string) (*repo, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
-	r := &repo{dir: dir, disk: d, trees: newLRU[Hash](treeCache, func(b []byte) int { return len(b) + 100 })}
+	r := &repo{dir: dir, disk: d, trees: newLRU[Hash](treeCache, func(b []byte) int { return len(b) + 100 }), stale: 1}
 	for _, sub := range []string{"objects/pack", "objects/info", "refs/heads", "."} {
 		if err := d.sweep(filepath.Join(dir, sub)); err != nil {
 			return nil, err
