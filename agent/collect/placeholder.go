@@ -26,7 +26,7 @@ func placeholder(s string) bool {
 		return true
 	}
 	for _, prefix := range []string{
-		"to be filled", "to be set", "tbd by", "array_", "manufacturer0", "manufacturer1", "partnum", "sernum",
+		"to be filled", "to be set", "tbd by", "array0", "array1", "manufacturer0", "manufacturer1", "partnum", "sernum",
 		"assettagnum", "a1_", "<bad", "intel_asset", "dimm_", "serial number:", "please ", "not to be filled",
 	} {
 		if strings.HasPrefix(s, prefix) {
@@ -52,8 +52,7 @@ func badUUID(s string) bool {
 		return true
 	}
 	switch {
-	case strings.HasSuffix(u, "-0400-0500-0006-000700080009"), // 03000200-…, 00020003-… and others
-		strings.HasSuffix(u, "-0500-0006-000700080009"),
+	case strings.HasSuffix(u, "-0006-000700080009"), // 03000200-0400-…, 00020003-0004-… and others
 		strings.HasPrefix(u, "12345678-1234-"), strings.HasPrefix(u, "01234567-"),
 		strings.HasPrefix(u, "00000000-0000-0000-0000-"), // a MAC at best, which is known anyway
 		u == "fefefefe-fefe-fefe-fefe-fefefefefefe",
