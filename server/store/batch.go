@@ -29,6 +29,13 @@ type batch struct {
 	bytes int
 }
 
+func (b *batch) reset() {
+	b.errs = make([]error, len(b.reqs))
+	b.held = make([]bool, len(b.reqs))
+	b.wrote = make([]bool, len(b.reqs))
+	b.dirty = nil
+}
+
 // run is the function of the engine's transaction. It may run several times.
 func (b *batch) run(tx Tx) error {
 	own := feedKey(b.lane.id, b.n)
@@ -60,10 +67,7 @@ func (b *batch) run(tx Tx) error {
 // runOps runs each operation over its own overlay and joins those that succeed.
 // An error is one of the engine, and spoils the transaction for all.
 func (b *batch) runOps(base *cache) (*Overlay, error) {
-	b.errs = make([]error, len(b.reqs))
-	b.held = make([]bool, len(b.reqs))
-	b.wrote = make([]bool, len(b.reqs))
-	b.dirty = nil
+	b.reset()
 	all := NewOverlay(base)
 	touched := map[string]bool{}
 	size, full := entryHead, false

@@ -85,8 +85,10 @@ func (l *lane) run(ctx context.Context) error {
 	}
 }
 
-// collect waits for a first operation, then at most the linger for others. It
-// returns nil when ctx has ended.
+// collect waits for a first operation, then at most the linger for others: a
+// loop that takes only what is there when a commit ends would find one or two
+// callers, because the others are just being answered. It returns nil when ctx
+// has ended.
 func (l *lane) collect(ctx context.Context, held []*request) []*request {
 	if ctx.Err() != nil {
 		return nil
@@ -100,7 +102,11 @@ func (l *lane) collect(ctx context.Context, held []*request) []*request {
 			batch = append(batch, r)
 		}
 	}
-	linger := time.NewTimer(max(l.cfg.Linger, 0))
+	wait := max(l.cfg.Linger, 0)
+	if len(held) > 0 {
+		wait = 0 // they have waited, and the last batch was full
+	}
+	linger := time.NewTimer(wait)
 	defer linger.Stop()
 	for len(batch) < l.cfg.MaxBatch {
 		select {
@@ -152,6 +158,7 @@ func (l *lane) commit(ctx context.Context, reqs []*request) (held []*request, er
 	}
 	start := time.Now() // monotonic, for the figure only
 	b := &batch{lane: l, n: l.n + 1, reqs: claimed}
+	b.reset()
 	err = l.cfg.Engine.Update(ctx, b.run)
 	if errors.Is(err, ErrUnknown) {
 		err = l.resolve(ctx, b, err)
@@ -247,9 +254,16 @@ func (l *lane) finish(b *batch) (held []*request) {
 }
 
 func (l *lane) report(b *batch, took time.Duration) {
-	if l.cfg.Hooks.Commit != nil {
-		l.cfg.Hooks.Commit(len(b.reqs), b.keys, b.bytes, took)
+	if l.cfg.Hooks.Commit == nil {
+		return
 	}
+	ops := 0
+	for _, held := range b.held {
+		if !held {
+			ops++
+		}
+	}
+	l.cfg.Hooks.Commit(ops, b.keys, b.bytes, took)
 }
 
 // resolve finds out whether a batch was committed whose answer was lost. It

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// head is the first and the last remembered number of a lane.
-type head struct{ first, last uint64 }
-
 // scanLane yields the remembered entries of a lane after a number.
 func scanLane(r Reader, lane string, after uint64, limit int, each func(n uint64, k Key, v []byte) error) error {
 	from := feedKey(lane, after+1).K

@@ -82,7 +82,7 @@ type Hooks struct {
 // Config makes a Writer. Only Engine is needed; zero fields mean the defaults.
 type Config struct {
 	Engine   Engine
-	Feed     *ChangeFeed            // whose followers in this process are told before Do returns
+	Feed     *ChangeFeed      // whose followers in this process are told before Do returns
 	Lanes    int              // 1; more only where the engine commits in parallel
 	Linger   time.Duration    // 5 ms: how long a batch waits for company; negative: not at all
 	MaxBatch int              // 64 operations

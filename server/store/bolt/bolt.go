@@ -36,16 +36,20 @@ type Options struct {
 	// returns an error.
 	ReadOnly bool
 
-	// noSync leaves fsync out. It exists for tests that do not care what a power
-	// failure leaves behind; no program can set it.
-	noSync bool
+	// For tests only, no program can set these: without fsync, with a small disk,
+	// with a disk that fails.
+	noSync   bool
+	maxSize  int
+	openFile func(string, int, fs.FileMode) (*os.File, error)
 }
 
 // Engine is an open file. It is safe for concurrent use.
 type Engine struct {
 	db     *bolt.DB
+	file   *os.File // bbolt's own
 	path   string
 	broken atomic.Pointer[error] // the first failed write that was not undone
+	stuck  atomic.Bool           // bbolt died with its locks held
 }
 
 // Open opens the file, or makes it with mode 0600 if there is none (and
@@ -57,13 +61,23 @@ func Open(path string, o Options) (e *Engine, err error) {
 			return nil, fmt.Errorf("open database: %w", err)
 		}
 	}
-	var db *bolt.DB
+	e = &Engine{path: path}
+	openFile := o.openFile
+	if openFile == nil {
+		openFile = os.OpenFile
+	}
 	err = guard(nil, func() error {
 		var err error
-		db, err = bolt.Open(path, 0o600, &bolt.Options{
+		e.db, err = bolt.Open(path, 0o600, &bolt.Options{
 			Timeout:  lockTimeout,
 			ReadOnly: o.ReadOnly,
 			NoSync:   o.noSync,
+			MaxSize:  o.maxSize,
+			OpenFile: func(name string, flag int, mode fs.FileMode) (f *os.File, err error) {
+				f, err = openFile(name, flag, mode)
+				e.file = f
+				return f, err
+			},
 			// A map, because an array is slow once a large file has many free
 			// pages. The free list is written at each commit: NoFreelistSync would
 			// save a little then and cost a scan of the whole file at each start.
@@ -76,16 +90,24 @@ func Open(path string, o Options) (e *Engine, err error) {
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("open database %s: another rollcall-server uses it: stop that one, or use another data folder", path)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+	case noDatabase(err):
 		return nil, fmt.Errorf("open database %s: %w: %w: restore a backup", path, store.ErrCorrupt, err)
 	case err != nil:
+		if e.file != nil {
+			err = errors.Join(err, release(e.file))
+		}
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	e = &Engine{db: db, path: path}
 	if err := e.prepare(o.ReadOnly); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), e.Close())
 	}
 	return e, nil
+}
+
+// noDatabase tells whether bbolt could not make sense of a file.
+func noDatabase(err error) bool {
+	return errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrVersionMismatch) || errors.Is(err, berrors.ErrChecksum) ||
+		err != nil && strings.Contains(err.Error(), "file size too small") // has no sentinel
 }
 
 // mapSize is the address space that the file is mapped into from the start. A
@@ -104,7 +126,7 @@ func (e *Engine) prepare(readOnly bool) error {
 		return nil
 	}
 	missing := false
-	if err := e.view(func(tx *bolt.Tx) error {
+	if err := e.snapshot(func(tx *bolt.Tx) error {
 		for _, s := range store.Spaces {
 			missing = missing || tx.Bucket(bucket(s)) == nil
 		}
@@ -145,10 +167,24 @@ func (e *Engine) Size() (int64, error) {
 // Close waits for running transactions and closes the file. Closing twice is no
 // error.
 func (e *Engine) Close() error {
-	if err := guard(nil, e.db.Close); err != nil {
+	closeDB := e.db.Close
+	if e.stuck.Load() {
+		closeDB = func() error { return release(e.file) } // bbolt's would wait for ever
+	}
+	if err := guard(nil, closeDB); err != nil {
 		return fmt.Errorf("close database %s: %w", e.path, err)
 	}
 	return nil
+}
+
+// release unlocks and closes a file that bbolt has left open in a panic. To
+// close it is not enough: it is mapped, and stays locked as long as it is.
+func release(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	if err = cmp.Or(err, f.Close()); errors.Is(err, fs.ErrClosed) || errors.Is(err, syscall.EBADF) {
+		return nil // closed before
+	}
+	return err
 }
 
 // View runs fn on a snapshot.
@@ -156,19 +192,20 @@ func (e *Engine) View(ctx context.Context, fn func(store.Reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return e.view(func(tx *bolt.Tx) error { return fn(&reader{ctx: ctx, tx: tx}) })
-}
-
-func (e *Engine) view(fn func(*bolt.Tx) error) error {
 	foreign := false
 	return closed(guard(&foreign, func() error {
 		return e.db.View(func(tx *bolt.Tx) error {
 			foreign = true
-			err := fn(tx)
+			err := fn(&reader{ctx: ctx, tx: tx})
 			foreign = false // not deferred: a panic of fn stays fn's
 			return err
 		})
 	}))
+}
+
+// snapshot is View for functions of this package.
+func (e *Engine) snapshot(fn func(*bolt.Tx) error) error {
+	return closed(guard(nil, func() error { return e.db.View(fn) }))
 }
 
 // Update runs fn and commits. Updates of one process run one after the other.
@@ -185,9 +222,10 @@ func (e *Engine) Update(ctx context.Context, fn func(store.Tx) error) error {
 	u := update{e: e, ctx: ctx, fn: fn}
 	err := closed(guard(&u.foreign, func() error { return e.db.Update(u.run) }))
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errNothing):
 		return nil
 	case u.tx != nil && u.tx.DB() != nil: // not even the rollback went well
+		e.stuck.Store(true)
 	case !u.committing:
 		return err
 	case fullDisk(err):
@@ -200,6 +238,9 @@ func (e *Engine) Update(ctx context.Context, fn func(store.Tx) error) error {
 	}
 	return fmt.Errorf("%w: %w: %w", store.ErrUnknown, store.ErrBroken, err)
 }
+
+// errNothing spares a transaction that wrote nothing its fsync.
+var errNothing = errors.New("nothing to commit")
 
 // update is one run of Update.
 type update struct {
@@ -222,6 +263,9 @@ func (u *update) run(tx *bolt.Tx) error {
 	u.foreign = false
 	if err = cmp.Or(err, u.ctx.Err()); err != nil {
 		return err
+	}
+	if keys, _ := o.Size(); keys == 0 {
+		return errNothing
 	}
 	if err := apply(tx, o); err != nil {
 		return err

@@ -10,7 +10,9 @@ import (
 
 // open opens a new database without fsync, which a test of the contract does not
 // need.
-func open(t *testing.T) store.Engine { return openAt(t, filepath.Join(t.TempDir(), "db"), Options{noSync: true}) }
+func open(t *testing.T) store.Engine {
+	return openAt(t, filepath.Join(t.TempDir(), "db"), Options{noSync: true})
+}
 
 func openAt(t testing.TB, path string, o Options) *Engine {
 	t.Helper()
