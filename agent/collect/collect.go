@@ -35,6 +35,10 @@ type Host struct {
 	Live bool
 	// Now gives the present time; collectors use no other clock.
 	Now func() time.Time
+	// Cache spares reading again what is unchanged, and remembers how far log
+	// files were read. If it is nil, Run uses one for itself: then nothing is
+	// kept from run to run and events from logs are not told.
+	Cache *Cache
 }
 
 // Collector makes the facts of one source.

@@ -44,6 +44,9 @@ func (r *Runner) Run(ctx context.Context, h Host, collectors []Collector, m Memo
 			return refused(collectors, err, m)
 		}
 	}
+	if h.Cache == nil {
+		h.Cache = &Cache{}
+	}
 	outcomes := make([]outcome, len(collectors))
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup

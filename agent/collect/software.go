@@ -2,5 +2,17 @@ package collect
 
 // software lists the collectors of installed software and its configuration.
 func software() []Collector {
-	return []Collector{}
+	return []Collector{
+		operatingSystem(),
+		kernel(),
+		reboot(),
+		dpkg(),
+		apt(),
+		upgrades(),
+		packageHistory(),
+		units(),
+		ports(),
+		accounts(),
+		sshKeys(),
+	}
 }
