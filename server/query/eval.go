@@ -1,0 +1,256 @@
+package query
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/internal/fact"
+)
+
+// Subject is what a filter is asked of: one CI at one time.
+type Subject interface {
+	// Field returns the values of a declared or derived field: status, site, name.
+	// Fields of kind Time are in RFC 3339. It returns false for fields that it
+	// leaves to the facts named in FieldInfo.
+	Field(name string) (values []string, known bool)
+	// Facts returns the set of a section, empty if there is none. It is asked at
+	// most once for each section and evaluation.
+	Facts(section string) (fact.Set, error)
+	// Changed returns when any fact whose path is prefix or lies below it last
+	// changed; false if there never was one.
+	Changed(prefix string) (time.Time, bool, error)
+}
+
+// Match tells whether the filter is true of s at the time now. Errors are those
+// of s, with the term that needed it.
+func Match(e Expr, s Subject, now time.Time) (bool, error) {
+	return e.eval(&evaluation{subject: s, now: now})
+}
+
+// evaluation is one question to one subject.
+type evaluation struct {
+	subject  Subject
+	now      time.Time
+	sections map[string]fact.Set
+}
+
+func (v *evaluation) section(name string) (fact.Set, error) {
+	if s, ok := v.sections[name]; ok {
+		return s, nil
+	}
+	s, err := v.subject.Facts(name)
+	if err != nil {
+		return nil, err
+	}
+	if v.sections == nil {
+		v.sections = map[string]fact.Set{}
+	}
+	v.sections[name] = s
+	return s, nil
+}
+
+func (e And) eval(v *evaluation) (bool, error) {
+	for _, p := range e.Parts {
+		if ok, err := p.eval(v); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (e Or) eval(v *evaluation) (bool, error) {
+	for _, p := range e.Parts {
+		if ok, err := p.eval(v); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+func (e Not) eval(v *evaluation) (bool, error) {
+	ok, err := e.Part.eval(v)
+	return !ok && err == nil, err
+}
+
+func (e Term) eval(v *evaluation) (bool, error) {
+	var values []string
+	var err error
+	switch e.Target {
+	case OnField:
+		values, err = v.field(e.Name)
+	case OnPackage:
+		values, err = v.facts("pkg/" + e.Name + "/version")
+	case OnFile:
+		values, err = v.facts(fact.Escape(strings.TrimPrefix(e.Name, "/")))
+		values = fileWords(values, e.Op == None)
+	case OnFact:
+		values, err = v.facts(e.Name)
+	case OnChanged:
+		values, err = v.changed(e.Name)
+	case OnOther:
+		values, _ = v.subject.Field(e.Name)
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", e, err)
+	}
+	if e.Op == None {
+		return len(values) > 0, nil
+	}
+	return e.holds(values, v.now), nil
+}
+
+// field asks the subject and, where it does not know, the facts.
+func (v *evaluation) field(name string) ([]string, error) {
+	if values, known := v.subject.Field(name); known {
+		return values, nil
+	}
+	info, _ := fieldNamed(name)
+	var out []string
+	for _, pattern := range info.Facts {
+		values, err := v.facts(pattern)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, values...)
+	}
+	return out, nil
+}
+
+// named are paths whose last component, not their value, is what a field means.
+var named = []string{"module/*", "user/*", "net/*/addr/*"}
+
+// facts returns the values of all facts whose paths match.
+func (v *evaluation) facts(pattern string) ([]string, error) {
+	section := fact.SectionOf(pattern)
+	s, err := v.section(section)
+	if err != nil {
+		return nil, fmt.Errorf("section %s: %w", section, err)
+	}
+	if !isGlob(pattern) {
+		if value, ok := s.Get(pattern); ok {
+			return []string{value}, nil
+		}
+		return nil, nil
+	}
+	var out []string
+	for _, f := range s.Below(stem(pattern)) {
+		if !glob(pattern, f.Path) {
+			continue
+		}
+		value := f.Value
+		if slices.Contains(named, pattern) {
+			value = f.Path[strings.LastIndexByte(f.Path, '/')+1:]
+		}
+		out = append(out, value)
+	}
+	return out, nil
+}
+
+// fileWords returns what a file may be compared with: its whole value, and each
+// word of it: sha256:…, 0640, root:lp, dir, link:….
+func fileWords(values []string, bare bool) []string {
+	if bare {
+		return values
+	}
+	var out []string
+	for _, value := range values {
+		out = append(append(out, value), strings.Split(value, " ")...)
+	}
+	return out
+}
+
+func (v *evaluation) changed(prefix string) ([]string, error) {
+	t, ok, err := v.subject.Changed(prefix)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []string{t.UTC().Format(time.RFC3339Nano)}, nil
+}
+
+// holds tells whether any value compares as asked; "!=" whether none equals.
+func (e Term) holds(values []string, now time.Time) bool {
+	equal := func(want string) bool {
+		return slices.ContainsFunc(values, func(got string) bool { return e.equal(got, want) })
+	}
+	switch e.Op {
+	case Equal, Like:
+		return slices.ContainsFunc(e.Values, equal)
+	case NotEqual:
+		return !slices.ContainsFunc(e.Values, equal)
+	}
+	return slices.ContainsFunc(values, func(got string) bool {
+		c, ok := e.order(got, e.Values[0], now)
+		if !ok {
+			return false
+		}
+		switch e.Op {
+		case Less:
+			return c < 0
+		case LessEqual:
+			return c <= 0
+		case Greater:
+			return c > 0
+		}
+		return c >= 0
+	})
+}
+
+// equal compares one value. Names of things are compared without regard to case,
+// facts and files exactly.
+func (e Term) equal(got, want string) bool {
+	switch kind := e.kind(); {
+	case e.Target == OnFile || e.Target == OnFact:
+		return glob(want, got)
+	case isGlob(want) && kind != Tree:
+		return glob(strings.ToLower(want), strings.ToLower(got))
+	case kind == Tree:
+		return inTree(strings.ToLower(strings.Trim(want, "/")), strings.ToLower(got))
+	case kind == Version:
+		return fact.CompareVersions(got, want) == 0
+	case kind == Size:
+		a, errA := parseSize(got)
+		b, errB := parseSize(want)
+		return errA == nil && errB == nil && a == b
+	case e.Name == "mac":
+		return bareMAC(got) == bareMAC(want)
+	case e.Name == "ip" && !strings.Contains(want, "/"):
+		got, _, _ = strings.Cut(strings.ReplaceAll(got, "%2F", "/"), "/") // without the length of the prefix
+	}
+	return strings.EqualFold(got, want)
+}
+
+// bareMAC takes a MAC address in any of its usual spellings to one.
+func bareMAC(s string) string {
+	return strings.ToLower(strings.NewReplacer(":", "", "-", "", ".", "").Replace(s))
+}
+
+// order compares one value with what is asked for. An age is compared as an age:
+// "changed < 7d" is less than seven days ago.
+func (e Term) order(got, want string, now time.Time) (int, bool) {
+	switch e.kind() {
+	case Time:
+		t, err := time.Parse(time.RFC3339Nano, got)
+		at, age, errWant := parseWhen(want)
+		if err != nil || errWant != nil {
+			return 0, false
+		}
+		if age >= 0 {
+			return cmp.Compare(now.Sub(t), age), true
+		}
+		return t.Compare(at), true
+	case Size:
+		a, errA := parseSize(got)
+		b, errB := parseSize(want)
+		return cmp.Compare(a, b), errA == nil && errB == nil
+	case Number:
+		a, errA := strconv.ParseFloat(got, 64)
+		b, errB := strconv.ParseFloat(want, 64)
+		return cmp.Compare(a, b), errA == nil && errB == nil
+	case Text, Tree, Version:
+	}
+	return fact.CompareVersions(got, want), true
+}

@@ -1,0 +1,231 @@
+package query
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"rollcall/internal/fact"
+)
+
+// Limits of a filter. They bound the time of parsing and of one evaluation.
+const (
+	MaxSource = 4096 // bytes
+	MaxNodes  = 200  // comparisons and operators
+	MaxDepth  = 32   // brackets and nots inside each other
+	maxValues = 100  // values of one "in"
+)
+
+// Parse reads a filter. The error is a *SyntaxError. An empty filter is an error;
+// "all machines" is for the caller to offer.
+//
+//	filter = term { "or" term }     term = factor { "and" factor }
+//	factor = "not" factor | "(" filter ")" | subject [ op value | ["not"] "in" "(" value { "," value } ")" ]
+//	subject = FIELD | FUNCTION "(" argument ")"
+func Parse(src string) (Expr, error) {
+	if len(src) > MaxSource {
+		return nil, syntax(src[:MaxSource], MaxSource, fmt.Sprintf("the filter is longer than %d bytes", MaxSource), "split the question, or save a part of it")
+	}
+	tokens, serr := lex(src)
+	if serr != nil {
+		return nil, serr
+	}
+	p := &parser{src: src, tokens: tokens}
+	e := p.or(0)
+	if p.err == nil && p.peek().kind != tokenEnd {
+		p.unexpected(`"and" or "or"`)
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	return e, nil
+}
+
+// parser reads by recursive descent. After the first error it only returns.
+type parser struct {
+	src    string
+	tokens []token
+	at     int
+	nodes  int
+	err    *SyntaxError
+}
+
+func (p *parser) peek() token { return p.tokens[p.at] }
+
+func (p *parser) next() token {
+	t := p.tokens[p.at]
+	if t.kind != tokenEnd {
+		p.at++
+	}
+	return t
+}
+
+func (p *parser) fail(t token, msg, hint string) {
+	if p.err == nil {
+		p.err = syntax(p.src, t.pos, msg, hint)
+	}
+}
+
+// node counts one node and tells whether there may be more.
+func (p *parser) node(t token) bool {
+	p.nodes++
+	if p.nodes > MaxNodes {
+		p.fail(t, fmt.Sprintf("more than %d conditions", MaxNodes), `use "in (a, b, …)" for lists`)
+	}
+	return p.err == nil
+}
+
+func (p *parser) or(depth int) Expr {
+	parts := p.list("or", func() Expr { return p.and(depth) })
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return Or{parts}
+}
+
+func (p *parser) and(depth int) Expr {
+	parts := p.list("and", func() Expr { return p.factor(depth) })
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return And{parts}
+}
+
+func (p *parser) list(word string, part func() Expr) []Expr {
+	parts := []Expr{part()}
+	for p.err == nil && p.peek().is(word) {
+		if !p.node(p.next()) {
+			break
+		}
+		parts = append(parts, part())
+	}
+	return parts
+}
+
+func (p *parser) factor(depth int) Expr {
+	t := p.peek()
+	if depth > MaxDepth {
+		p.fail(t, fmt.Sprintf("more than %d brackets inside each other", MaxDepth), "")
+	}
+	if !p.node(t) {
+		return Not{}
+	}
+	switch {
+	case t.is("not"):
+		p.next()
+		return Not{p.factor(depth + 1)}
+	case t.kind == tokenOpen:
+		p.next()
+		e := p.or(depth + 1)
+		if p.err == nil && p.peek().kind != tokenClose {
+			p.fail(p.peek(), `expected ")", found `+p.peek().show(), fmt.Sprintf("it closes the bracket at column %d", syntax(p.src, t.pos, "", "").Pos))
+		}
+		p.next()
+		return e
+	case t.kind == tokenWord && !reserved(t.text):
+		return p.term()
+	}
+	p.unexpected("a condition such as site = elm/*")
+	return Not{}
+}
+
+func (p *parser) unexpected(wanted string) {
+	t := p.peek()
+	hint := ""
+	switch {
+	case t.text == "&&" || t.text == "&":
+		hint = `write "and"`
+	case t.text == "!":
+		hint = `write "not"`
+	case reserved(t.text):
+		hint = `to use it as a value, put it in quotes`
+	case t.kind == tokenWord && nearest(t.text, []string{"and", "or", "not"}) != "" && len(t.text) < 5:
+		hint = fmt.Sprintf("did you mean %q?", nearest(t.text, []string{"and", "or", "not"}))
+	}
+	p.fail(t, "expected "+wanted+", found "+t.show(), hint)
+}
+
+// term reads a subject and what it is compared with.
+func (p *parser) term() Expr {
+	name := p.next()
+	e := Term{Name: strings.ToLower(name.text)}
+	if p.peek().kind == tokenOpen {
+		p.function(name, &e)
+	} else if _, ok := fieldNamed(e.Name); !ok {
+		p.unknown(name, "field", append(fieldNames(), functions...))
+	}
+	if p.err != nil {
+		return e
+	}
+	p.comparison(&e)
+	if p.err == nil {
+		p.check(name, e)
+	}
+	return e
+}
+
+func (p *parser) unknown(t token, what string, names []string) {
+	hint := "fields: " + strings.Join(fieldNames(), " ") + "; functions: pkg() file() fact() changed() field()"
+	also := map[string]string{"package": "pkg", "deb": "pkg", "installed": "pkg", "config": "file", "path": "file", "host": "name", "computer": "name", "machine": "name", "product": "model", "manufacturer": "vendor", "ram": "memory", "address": "ip", "room": "site", "school": "site", "type": "class", "id": "ci", "updated": "changed", "lastseen": "seen"}
+	if n := cmp.Or(also[strings.ToLower(t.text)], nearest(t.text, names)); n != "" {
+		hint = fmt.Sprintf("did you mean %q?", n)
+	}
+	p.fail(t, fmt.Sprintf("unknown %s %s", what, t.show()), hint)
+}
+
+// function reads "(argument)" and brings it into its one form.
+func (p *parser) function(name token, e *Term) {
+	e.Target = Target(strings.ToLower(name.text))
+	switch e.Target {
+	case OnPackage, OnFile, OnFact, OnChanged, OnOther:
+	default:
+		p.unknown(name, "function", append(functions, fieldNames()...))
+		return
+	}
+	p.next()
+	arg := p.next()
+	if arg.kind != tokenWord && arg.kind != tokenQuoted || arg.text == "" {
+		p.fail(arg, fmt.Sprintf("%s() needs %s, found %s", e.Target, wants(e.Target), arg.show()), "")
+		return
+	}
+	if t := p.next(); t.kind != tokenClose {
+		p.fail(t, `expected ")", found `+t.show(), "put arguments with spaces or special characters in quotes")
+		return
+	}
+	e.Name = arg.text
+	p.argument(arg, e)
+}
+
+func wants(s Target) string {
+	switch s {
+	case OnPackage:
+		return "a package name"
+	case OnOther:
+		return "the name of a field that people have added"
+	case OnFile:
+		return "a path below /etc"
+	case OnChanged:
+		return "the beginning of a fact's path, such as etc/cups"
+	}
+	return "a fact's path, such as net/*/mac"
+}
+
+func (p *parser) argument(arg token, e *Term) {
+	switch e.Target {
+	case OnPackage:
+		if strings.ContainsAny(e.Name, "/ ") {
+			p.fail(arg, "a package name holds no slash or space", "")
+		}
+	case OnFile:
+		e.Name = "/" + strings.TrimLeft(e.Name, "/")
+		if !strings.HasPrefix(e.Name, "/etc/") || e.Name == "/etc/" {
+			p.fail(arg, "only files below /etc are known", "write file(/etc/…)")
+		}
+	case OnFact, OnChanged:
+		e.Name = strings.Trim(e.Name, "/")
+		section := fact.SectionOf(e.Name)
+		if !fact.ValidSection(section) || e.Target == OnFact && section == e.Name {
+			p.fail(arg, fmt.Sprintf("%s is no path of a fact", arg.show()), "paths begin with their section: pkg/… etc/… hw/… net/…")
+		}
+	}
+}
