@@ -12,6 +12,7 @@ const (
 	stable    class = iota // every change is history
 	bucketed               // rounded, then as stable
 	eventLike              // counts after it was seen, or missed, in two runs
+	lasting                // as eventLike, but missing means nothing while its siblings are there
 	volatile               // latest value only: a measurement, never a fact
 )
 
@@ -20,7 +21,7 @@ const (
 type rule struct {
 	pattern string
 	class   class
-	round   bucket // for bucketed
+	round   bucket // for bucketed; event-like facts may have one too
 }
 
 // rules is the one table of classes; the first rule that fits counts, and what
@@ -38,16 +39,18 @@ func rules() []rule {
 		{"hw/monitor/**", eventLike, nil},
 		{"hw/raid/*/sync", volatile, nil},
 
-		// Network. Speed and addresses of a link come and go with its cable.
+		// Network. Addresses and routes come and go with a cable, and a link that
+		// is down tells no speed.
 		{"net/*/operstate", volatile, nil},
-		{"net/*/speed", eventLike, nil},
+		{"net/*/speed", lasting, nil},
 		{"net/*/addr/*", eventLike, nil},
 		{"net/route/**", eventLike, nil},
 		{"net/dns/*", eventLike, nil},
 		{"net/search", eventLike, nil},
 
 		// File systems. A USB stick that is mounted for a minute is no history.
-		{"fs/size/*", bucketed, percent(5)},
+		{"fs/size/*", eventLike, percent(5)},
+		{"fs/usage/*", eventLike, levels(2, 0, 80, 90, 95)}, // percent
 		{"fs/mount/**", eventLike, nil},
 		{"fs/swap/**", eventLike, nil},
 
@@ -55,7 +58,7 @@ func rules() []rule {
 		{"module/*", eventLike, nil},
 		{"port/**", eventLike, nil},
 		{"svc/*/failed", eventLike, nil},
-		{"apt/lists/age", bucketed, levels(0, 3, 7, 14, 30, 60, 90, 180, 365)}, // days
+		{"apt/lists/age", bucketed, levels(0, 0, 3, 7, 14, 30, 60, 90, 180, 365)}, // days
 	}
 }
 
@@ -90,16 +93,17 @@ func percent(n uint64) bucket {
 	}
 }
 
-// levels gives the greatest of the rising limits that a number has reached.
-func levels(limits ...uint64) bucket {
-	return func(value, _ string) string {
+// levels gives the greatest of the rising limits that a number has reached. A
+// limit that was reached is left when the number is more than margin below it.
+func levels(margin uint64, limits ...uint64) bucket {
+	return func(value, last string) string {
 		v, ok := number(value)
 		if !ok {
 			return value
 		}
 		reached := limits[0]
 		for _, l := range limits {
-			if l <= v {
+			if l <= v || l <= v+margin && strconv.FormatUint(l, 10) == last {
 				reached = l
 			}
 		}

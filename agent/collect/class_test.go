@@ -42,9 +42,12 @@ func TestBucketsHoldStillNearABorder(t *testing.T) {
 		{"step forgets a last value of another step", step(64), "95", "100", "64"},
 		{"percent keeps", percent(5), "96", "100", "100"},
 		{"percent moves", percent(5), "95", "100", "95"},
-		{"levels give the limit reached", levels(0, 3, 7), "6", "", "3"},
-		{"levels below the first", levels(3, 7), "1", "", "3"},
-		{"what is no number stays", levels(0, 3), "unknown", "", "unknown"},
+		{"levels give the limit reached", levels(0, 0, 3, 7), "6", "", "3"},
+		{"levels below the first", levels(0, 3, 7), "1", "", "3"},
+		{"levels are kept just below the limit", levels(2, 0, 80, 90), "88", "90", "90"},
+		{"levels are left farther below", levels(2, 0, 80, 90), "87", "90", "80"},
+		{"levels rise at once", levels(2, 0, 80, 90), "90", "80", "90"},
+		{"what is no number stays", levels(0, 0, 3), "unknown", "", "unknown"},
 		{"a huge number stays", step(64), "18446744073709551615", "", "18446744073709551615"},
 	}
 	for _, tt := range tests {
@@ -102,12 +105,39 @@ func TestClassDecidesWhatAChangeMeans(t *testing.T) {
 		{"a gap is not seen", "hw/usb/1:2", []string{"a", "-", "a", "-", "a"}, []string{"a", "a", "a", "a", "a"}},
 		{"a changed value waits", "hw/usb/1:2", []string{"a", "b", "b", "a", "b"}, []string{"a", "a", "b", "b", "b"}},
 		{"a run that timed out misses nothing", "hw/usb/1:2", []string{"a", "?", "?", "?"}, []string{"a", "a", "a", "a"}},
+		{"an event may be rounded", "fs/usage/%2F", []string{"81", "79", "77", "77"}, []string{"80", "80", "80", "0"}},
 		{"volatile is never a fact", "hw/raid/md0/sync", []string{"1", "2"}, []string{"-", "-"}},
 		{"bucketed is rounded", "hw/memory/total", []string{"8226897920", "8226000000"}, []string{"8254390272", "8254390272"}},
 	}
 	for _, tt := range tests {
 		if got := runs(tt.path, tt.seen); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: saw %v, reported %v, want %v", tt.name, tt.seen, got, tt.want)
+		}
+	}
+}
+
+func TestSpeedOfALinkLastsUntilItsCardIsGone(t *testing.T) {
+	ok := []Status{{Owns: []string{"net/"}, State: OK}}
+	card := fact.Fact{Path: "net/eth0/mac", Value: "02:00:00:00:00:01"}
+	speed := func(v string) fact.Fact { return fact.Fact{Path: "net/eth0/speed", Value: v} }
+	var m Memory
+	for i, run := range []struct {
+		found []fact.Fact
+		want  string
+	}{
+		{[]fact.Fact{card, speed("1000")}, "1000"},
+		{[]fact.Fact{card}, "1000"}, // the cable is out
+		{[]fact.Fact{card}, "1000"},
+		{[]fact.Fact{card}, "1000"},
+		{[]fact.Fact{card, speed("100")}, "1000"},
+		{[]fact.Fact{card, speed("100")}, "100"}, // and in again, but broken
+		{nil, "100"},
+		{nil, ""}, // the card is out
+	} {
+		var facts []fact.Fact
+		facts, _, m = classify(run.found, ok, m)
+		if got, _ := fact.NewSet(facts).Get("net/eth0/speed"); got != run.want {
+			t.Errorf("run %d: speed %q, want %q", i, got, run.want)
 		}
 	}
 }

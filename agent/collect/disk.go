@@ -94,16 +94,17 @@ func partFacts(h Host, s *Sink, kind, drive string) {
 		if err != nil {
 			continue
 		}
-		value := "size=" + strconv.FormatUint(sectors*512, 10)
+		var value strings.Builder
+		value.WriteString("size=" + strconv.FormatUint(sectors*512, 10))
 		known := udevBlock(h, h.Line(s, dir+"dev"))
 		for _, k := range []struct{ name, key string }{
 			{"type", "ID_FS_TYPE"}, {"uuid", "ID_FS_UUID"}, {"label", "ID_FS_LABEL"}, {"partuuid", "ID_PART_ENTRY_UUID"},
 		} {
 			if v := known[k.key]; v != "" {
-				value += " " + k.name + "=" + v
+				value.WriteString(" " + k.name + "=" + v)
 			}
 		}
-		s.Fact(Path("hw", kind, drive, "part", name), value)
+		s.Fact(Path("hw", kind, drive, "part", name), value.String())
 	}
 }
 

@@ -82,7 +82,8 @@ func TestDMIGivesModelsAsPeopleCallThem(t *testing.T) {
 	}{
 		{"plain", map[string]string{"sys_vendor": "Dell Inc.", "product_name": "OptiPlex 7050"}, "OptiPlex 7050", ""},
 		{
-			"lenovo has them swapped", map[string]string{"sys_vendor": "LENOVO", "product_name": "1298A8G", "product_version": "ThinkPad Edge E320"},
+			"lenovo has them swapped",
+			map[string]string{"sys_vendor": "LENOVO", "product_name": "1298A8G", "product_version": "ThinkPad Edge E320"},
 			"ThinkPad Edge E320", "1298A8G",
 		},
 		{"the board stands in", map[string]string{"sys_vendor": "To be filled by O.E.M.", "product_name": "System Product Name", "board_name": "P5Q"}, "P5Q", ""},

@@ -93,6 +93,9 @@ func space(h Host, s *Sink, point string) error {
 	}
 	s.Fact(Path("fs", "size", point), strconv.FormatUint(size, 10))
 	s.Measure(Path("free", point), strconv.FormatUint(free, 10))
+	if size > 0 {
+		s.Fact(Path("fs", "usage", point), strconv.FormatUint((size-min(free, size))/(size/100+1), 10))
+	}
 	return nil
 }
 

@@ -24,7 +24,7 @@ func collectGPU(_ context.Context, h Host, s *Sink) error {
 // nvidiaVersion finds the version in "NVRM version: NVIDIA UNIX x86_64 Kernel
 // Module  535.183.01  Sun May 12 …".
 func nvidiaVersion(line string) string {
-	for _, w := range strings.Fields(line) {
+	for w := range strings.FieldsSeq(line) {
 		if strings.Contains(w, ".") && strings.Trim(w, "0123456789.") == "" {
 			return w
 		}

@@ -174,4 +174,3 @@ func checkArrays(t *testing.T, got map[string]string) {
 		}
 	}
 }
-

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"maps"
+	"path"
 	"strings"
 
 	"rollcall/internal/fact"
@@ -27,24 +28,24 @@ func classify(found []fact.Fact, status []Status, old Memory) (facts, measured [
 	events := map[string]string{}
 	for _, f := range found {
 		r := lookUp(table, f.Path)
-		switch r.class {
-		case stable:
-			facts = append(facts, f)
-		case bucketed:
+		if r.round != nil {
 			f.Value = r.round(f.Value, old.Buckets[f.Path])
 			m.Buckets[f.Path] = f.Value
+		}
+		switch r.class {
+		case stable, bucketed:
 			facts = append(facts, f)
-		case eventLike:
+		case eventLike, lasting:
 			events[f.Path] = f.Value
 		case volatile:
 			measured = append(measured, fact.Fact{Path: "m/" + f.Path, Value: f.Value})
 		}
 	}
-	open := incomplete(status)
+	open := waits(table, found, incomplete(status))
 	keepBuckets(m.Buckets, old.Buckets, open)
 	m.Shown, m.Pending = settle(events, old, open)
-	for path, value := range m.Shown {
-		facts = append(facts, fact.Fact{Path: path, Value: value})
+	for p, value := range m.Shown {
+		facts = append(facts, fact.Fact{Path: p, Value: value})
 	}
 	return facts, measured, m
 }
@@ -85,6 +86,18 @@ func settle(now map[string]string, old Memory, open func(path string) bool) (sho
 		}
 	}
 	return shown, pending
+}
+
+// waits returns a test for paths that count on although this run missed them:
+// those of an incomplete run, and lasting ones that still have a sibling.
+func waits(table []rule, found []fact.Fact, open func(path string) bool) func(path string) bool {
+	parents := map[string]bool{}
+	for _, f := range found {
+		parents[path.Dir(f.Path)] = true
+	}
+	return func(p string) bool {
+		return open(p) || lookUp(table, p).class == lasting && parents[path.Dir(p)]
+	}
 }
 
 // keepBuckets carries over the buckets of facts that an incomplete run missed.

@@ -80,7 +80,8 @@ func TestVirtualMachinesAndContainersAreNamed(t *testing.T) {
 		{"docker", map[string]string{".dockerenv": "", "proc/self/mountinfo": "1 0 0:4 / / rw - overlay overlay rw\n"}, "docker"},
 		{
 			"machine made from a container's image",
-			map[string]string{".dockerenv": "", "proc/self/mountinfo": "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n", "proc/cpuinfo": "x : y\n"}, "none",
+			map[string]string{".dockerenv": "", "proc/self/mountinfo": "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n", "proc/cpuinfo": "x : y\n"},
+			"none",
 		},
 		{"never booted", map[string]string{"etc/hostname": "x"}, ""},
 	}

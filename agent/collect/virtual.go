@@ -28,9 +28,20 @@ func hypervisor(h Host, s *Sink) string {
 		h.Line(s, dmiDir+"/sys_vendor"), h.Line(s, dmiDir+"/product_name"), h.Line(s, dmiDir+"/bios_vendor"), h.Line(s, dmiDir+"/board_vendor"),
 	}, "\n"))
 	for _, v := range []struct{ mark, name string }{
-		{"innotek", "oracle"}, {"virtualbox", "oracle"}, {"vmware", "vmware"}, {"microsoft corporation\nvirtual", "microsoft"},
-		{"amazon ec2", "amazon"}, {"google compute engine", "google"}, {"parallels", "parallels"}, {"bhyve", "bhyve"},
-		{"kubevirt", "kvm"}, {"openstack", "kvm"}, {"kvm", "kvm"}, {"qemu", "qemu"}, {"bochs", "bochs"}, {"xen\n", "xen"},
+		{"innotek", "oracle"},
+		{"virtualbox", "oracle"},
+		{"vmware", "vmware"},
+		{"microsoft corporation\nvirtual", "microsoft"},
+		{"amazon ec2", "amazon"},
+		{"google compute engine", "google"},
+		{"parallels", "parallels"},
+		{"bhyve", "bhyve"},
+		{"kubevirt", "kvm"},
+		{"openstack", "kvm"},
+		{"kvm", "kvm"},
+		{"qemu", "qemu"},
+		{"bochs", "bochs"},
+		{"xen\n", "xen"},
 	} {
 		if strings.Contains(maker, v.mark) {
 			if v.name == "qemu" && hasHypervisorFlag(h) {
@@ -65,7 +76,7 @@ func container(h Host) string {
 		return b
 	}
 	if env, err := h.ReadHead("proc/1/environ", 1<<16); err == nil {
-		for _, v := range strings.Split(string(env), "\x00") {
+		for v := range strings.SplitSeq(string(env), "\x00") {
 			if name, ok := strings.CutPrefix(v, "container="); ok && name != "" {
 				return name
 			}
