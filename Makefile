@@ -33,7 +33,7 @@ build: ## build the static programs into bin/
 	done
 
 demo: ## build, then watch this machine and a recorded class being inventoried, compared and restored
-	@internal/tools/need git
+	@internal/tools/need git zstd age
 	$(MAKE) build
 	demo/run
 

@@ -65,8 +65,21 @@ func (s Set) Encode() []byte {
 	return b
 }
 
-// Digest returns the SHA-256 of the canonical encoding.
-func (s Set) Digest() Digest { return sha256.Sum256(s.Encode()) }
+// Digest returns the SHA-256 of the canonical encoding, without building it:
+// sets of some hundred kilobytes are hashed for every report.
+func (s Set) Digest() Digest {
+	h := sha256.New()
+	buf := append(make([]byte, 0, 8<<10), setV1)
+	for _, f := range s {
+		if len(buf)+len(f.Path)+len(f.Value)+2*binary.MaxVarintLen32 > cap(buf) {
+			h.Write(buf)
+			buf = buf[:0]
+		}
+		buf = appendString(appendString(buf, f.Path), f.Value)
+	}
+	h.Write(buf)
+	return Digest(h.Sum(nil))
+}
 
 // DecodeSet reads a canonical encoding. The set shares memory with one copy of
 // b. Errors wrap ErrEncoding; facts are not checked, use Set.Check for that.
@@ -135,6 +148,12 @@ func (d Delta) Apply(base Set) (Set, error) {
 	if d.Base.IsZero() != (len(base) == 0) || len(base) > 0 && base.Digest() != d.Base {
 		return nil, fmt.Errorf("apply delta from %.12s: %w: another set is in place", d.Base, ErrBase)
 	}
+	return d.Onto(base)
+}
+
+// Onto is Apply for a base that was found by the digest Base: it is not hashed
+// again. The result is.
+func (d Delta) Onto(base Set) (Set, error) {
 	out := d.merge(base)
 	if out.Digest() != d.Result {
 		return nil, fmt.Errorf("apply delta to %.12s: %w: another set comes out", d.Result, ErrBase)
@@ -207,15 +226,29 @@ func DecodeDelta(b []byte) (Delta, error) {
 	if dec.err != nil {
 		return Delta{}, fmt.Errorf("decode delta: %w", dec.err)
 	}
-	if !slices.IsSorted(d.Drop) || !slices.IsSortedFunc(d.Put, func(a, b Fact) int {
-		if a.Path < b.Path {
-			return -1
-		}
-		return 1
-	}) {
-		return Delta{}, fmt.Errorf("decode delta: %w: not sorted", ErrEncoding)
+	if !d.ordered() {
+		return Delta{}, fmt.Errorf("decode delta: %w: paths are not in order, or named twice", ErrEncoding)
 	}
 	return d, nil
+}
+
+// ordered tells whether both lists are sorted and no path occurs twice in the
+// delta: otherwise a set with a path twice could come out of Apply.
+func (d Delta) ordered() bool {
+	for i := 1; i < len(d.Drop); i++ {
+		if d.Drop[i-1] >= d.Drop[i] {
+			return false
+		}
+	}
+	for i, f := range d.Put {
+		if i > 0 && d.Put[i-1].Path >= f.Path {
+			return false
+		}
+		if _, both := slices.BinarySearch(d.Drop, f.Path); both {
+			return false
+		}
+	}
+	return true
 }
 
 func appendString(b []byte, s string) []byte {

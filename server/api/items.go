@@ -63,13 +63,13 @@ func (s *Service) summary(sub *subject) (*rollcallv1.ItemSummary, error) {
 		Presence: s.Presence.Of(ci.ID, s.Now()), LastSeenMs: millis(s.Presence.Last(ci.ID)),
 		ChangedMs: millis(ci.Changed), CreatedMs: millis(ci.Created), Revision: ci.Rev, Cloned: ci.Cloned,
 	}
-	for field, to := range map[string]*string{"os": &sum.Os, "model": &sum.Model, "serial": &sum.Serial} {
-		values, _, err := sub.field(field)
-		if err != nil {
+	for _, f := range []struct {
+		section, pattern string
+		to               *string
+	}{{"os", "os/debian", &sum.Os}, {"hw", "hw/system/product", &sum.Model}, {"id", "id/serial/*", &sum.Serial}} {
+		var err error
+		if *f.to, err = sub.first(f.section, f.pattern); err != nil {
 			return nil, err
-		}
-		if len(values) > 0 {
-			*to = values[0]
 		}
 	}
 	return sum, nil

@@ -24,68 +24,63 @@ type subject struct {
 	at    time.Time
 }
 
-// factFields are the filter's fields that stand for facts: section and path. A
-// "*" is any one component.
-var factFields = map[string]struct{ section, pattern string }{
-	"mac":      {"net", "net/*/mac"},
-	"ip":       {"net", "net/*/addr/*"},
-	"os":       {"os", "os/version"},
-	"kernel":   {"os", "os/kernel"},
-	"vendor":   {"hw", "hw/system/vendor"},
-	"model":    {"hw", "hw/system/product"},
-	"serial":   {"id", "id/serial/*"},
-	"uuid":     {"id", "id/uuid"},
-	"hostname": {"id", "id/hostname"},
-}
-
-// Field returns the values of a field of the filter language.
+// Field returns the values of a field of the filter language that is not a fact;
+// those that are, the language finds in the facts itself.
 func (u *subject) Field(name string) (values []string, known bool) {
-	values, known, _ = u.field(name)
-	return values, known
+	v, known := u.field(name)
+	if v == "" {
+		return nil, known
+	}
+	return []string{v}, known
 }
 
-func (u *subject) field(name string) (values []string, known bool, err error) {
-	one := func(v string) ([]string, bool, error) {
-		if v == "" {
-			return nil, true, nil
-		}
-		return []string{v}, true, nil
-	}
+func (u *subject) field(name string) (value string, known bool) {
 	switch name {
 	case "name":
-		return one(u.ci.Name)
+		return u.ci.Name, true
 	case "site":
-		return one(u.ci.Site)
+		return u.ci.Site, true
 	case "class":
-		return one(u.ci.Class)
+		return u.ci.Class, true
 	case "status":
-		return one(string(u.ci.Status))
-	case "ci", "id":
-		return one(u.ci.ID)
+		return string(u.ci.Status), true
+	case "ci":
+		return u.ci.ID, true
 	case "presence":
-		return one(u.s.Presence.Of(u.ci.ID, u.s.Now()))
+		return u.s.Presence.Of(u.ci.ID, u.s.Now()), true
+	case "seen":
+		return timeField(u.s.Presence.Last(u.ci.ID)), true
 	case "changed":
-		return one(u.ci.Changed.Format(time.RFC3339))
+		return timeField(u.ci.Changed), true
 	case "created":
-		return one(u.ci.Created.Format(time.RFC3339))
+		return timeField(u.ci.Created), true
 	case "cloned":
 		if u.ci.Cloned {
-			return one("yes")
+			return "yes", true
 		}
-		return one("no")
-	}
-	if f, ok := factFields[name]; ok {
-		set, err := u.Facts(f.section)
-		if err != nil {
-			return nil, true, err
-		}
-		return matching(set, f.pattern), true, nil
+		return "no", true
 	}
 	v, ok := u.ci.Fields[name]
-	if !ok {
-		return nil, false, nil
+	return v, ok
+}
+
+func timeField(t time.Time) string {
+	if t.IsZero() {
+		return ""
 	}
-	return []string{v}, true, nil
+	return t.Format(time.RFC3339)
+}
+
+// first returns the first value of a fact, "" if there is none.
+func (u *subject) first(section, pattern string) (string, error) {
+	set, err := u.Facts(section)
+	if err != nil {
+		return "", err
+	}
+	if values := matching(set, pattern); len(values) > 0 {
+		return values[0], nil
+	}
+	return "", nil
 }
 
 // matching gives what stands where "*" is at the end of the pattern, or else the
@@ -136,9 +131,12 @@ func (s *Service) selectCIs(ctx context.Context, r store.Reader, items cmdb.View
 	if !at.IsZero() {
 		now = at
 	}
-	expr, err := query.Parse(filter)
-	if err != nil {
-		return nil, err
+	var expr query.Expr // none: every CI
+	if strings.TrimSpace(filter) != "" {
+		var err error
+		if expr, err = query.Parse(filter); err != nil {
+			return nil, err
+		}
 	}
 	var found []*subject
 	for ci, err := range items.All() {
@@ -155,9 +153,11 @@ func (s *Service) selectCIs(ctx context.Context, r store.Reader, items cmdb.View
 		if err != nil {
 			return nil, err
 		}
-		ok, err := query.Match(expr, sub, now)
-		if err != nil {
-			return nil, err
+		ok := true
+		if expr != nil {
+			if ok, err = query.Match(expr, sub, now); err != nil {
+				return nil, err
+			}
 		}
 		if ok {
 			found = append(found, sub)

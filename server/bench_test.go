@@ -1,0 +1,191 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/identity"
+	"rollcall/internal/sim"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
+	"rollcall/server/store"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+)
+
+// benchClients is how many machines report at the same time.
+const benchClients = 64
+
+// BenchmarkIngest measures reports a second over gRPC and TLS with fsync on, from
+// 64 machines on the same processors: ticks, deltas of one package, full
+// inventories; then the same deltas with one transaction for each report, which
+// is the yardstick, and signature verification alone, which is the limit.
+func BenchmarkIngest(b *testing.B) {
+	delta := func(m *sim.Machine, i int) ([]byte, error) {
+		m.Upgrade(i, i)
+		return m.Report(false)
+	}
+	b.Run("tick", func(b *testing.B) {
+		benchIngest(b, store.Config{}, func(m *sim.Machine, _ int) ([]byte, error) { return m.Tick() })
+	})
+	b.Run("delta", func(b *testing.B) { benchIngest(b, store.Config{}, delta) })
+	b.Run("delta-one-transaction-each", func(b *testing.B) { benchIngest(b, store.Config{Linger: -1, MaxBatch: 1}, delta) })
+	b.Run("full", func(b *testing.B) {
+		benchIngest(b, store.Config{}, func(m *sim.Machine, i int) ([]byte, error) {
+			m.Upgrade(i, i)
+			return m.Report(true)
+		})
+	})
+	b.Run("verify-alone", benchVerify)
+}
+
+func benchIngest(b *testing.B, lanes store.Config, next func(*sim.Machine, int) ([]byte, error)) {
+	s, addr := benchServer(b, lanes)
+	clients := make([]rollcallv1.AgentsClient, benchClients)
+	machines := make([]*sim.Machine, benchClients)
+	for i := range clients {
+		machines[i], clients[i] = benchMachine(b, s, addr, i)
+		env, err := machines[i].Report(true)
+		if err != nil {
+			b.Fatal(err)
+		}
+		benchSubmit(b, clients[i], env)
+	}
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for i := range clients {
+		wg.Go(func() {
+			for n := 0; left.Add(-1) >= 0; n++ {
+				env, err := next(machines[i], n)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				benchSubmit(b, clients[i], env)
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reports/s")
+}
+
+func benchSubmit(b *testing.B, c rollcallv1.AgentsClient, env []byte) {
+	reply, err := c.Submit(context.Background(), &rollcallv1.SubmitRequest{Envelope: env})
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	if o := reply.GetOutcome(); o != rollcallv1.SubmitReply_RECORDED && o != rollcallv1.SubmitReply_SEEN {
+		b.Errorf("outcome %s", o)
+	}
+}
+
+// benchServer runs a server in a temporary folder.
+func benchServer(b *testing.B, lanes store.Config) (*Server, string) {
+	ctx := b.Context()
+	cfg := Defaults()
+	cfg.Data, cfg.Listen, cfg.Metrics, cfg.PerHost = b.TempDir(), "127.0.0.1:0", "", 1000
+	if _, err := Init(ctx, cfg); err != nil {
+		b.Fatal(err)
+	}
+	s, err := New(ctx, cfg, "bench", slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if lanes.MaxBatch > 0 {
+		lanes.Engine, lanes.Feed = s.engine, s.feed
+		s.writer = store.NewWriter(lanes)
+		s.service.Writer, s.service.Ingest.Writer = s.writer, s.writer
+	}
+	s.service.Ingest.Burst, s.service.Ingest.BytesPerDay = 1<<40, 1<<50
+	ctx, stop := context.WithCancel(context.Background())
+	ready, done := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { done <- s.Run(ctx, func(a net.Addr) { ready <- a }) }()
+	b.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
+	select {
+	case a := <-ready:
+		return s, a.String()
+	case err := <-done:
+		b.Fatal(err)
+	}
+	return nil, ""
+}
+
+// benchMachine enrols one simulated machine over its own connection.
+func benchMachine(b *testing.B, s *Server, addr string, number int) (*sim.Machine, rollcallv1.AgentsClient) {
+	pub := identity.Public(s.key)
+	m, err := sim.NewMachine(uint64(number), pub)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m.Install(2500, 1200)
+	token := enrol.Token{ID: fmt.Sprintf("%016x", number), Hash: identity.HashSecret(identity.NewSecret()), By: "bench", Expires: time.Now().Add(time.Hour)}
+	req := enrol.Request{TokenID: token.ID, Proof: identity.Proof(token.Hash, nil, identity.Public(m.Key)), Public: identity.Public(m.Key), Hostname: m.Name}
+	err = s.service.Writer.Update(b.Context(), func(tx store.Tx) error {
+		keys := enrol.In(tx, s.cfg.Tenant, cmdb.In(tx, s.cfg.Tenant))
+		if err := keys.AddToken(token); err != nil {
+			return err
+		}
+		_, err := keys.Admit(time.Now(), req)
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	pin, err := identity.PinOf(pub)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg, err := identity.ClientTLS([]string{pin}, m.Key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	return m, rollcallv1.NewAgentsClient(conn)
+}
+
+// benchVerify opens and verifies envelopes of one-package deltas, on one core.
+func benchVerify(b *testing.B) {
+	m, err := sim.NewMachine(1, make([]byte, 32))
+	if err != nil {
+		b.Fatal(err)
+	}
+	m.Install(2500, 1200)
+	if _, err := m.Report(true); err != nil {
+		b.Fatal(err)
+	}
+	m.Upgrade(1, 1)
+	raw, err := m.Report(false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		e, err := identity.OpenEnvelope(raw)
+		if err == nil {
+			err = e.Verify(identity.Public(m.Key))
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reports/s")
+}
