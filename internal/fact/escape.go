@@ -67,6 +67,9 @@ func Value(s string) string {
 	for !utf8.RuneStart(v[cut]) {
 		cut--
 	}
+	if i := strings.LastIndexByte(v[:cut], '%'); i >= cut-2 { // not inside of an escape
+		cut = i
+	}
 	return v[:cut] + mark
 }
 

@@ -51,7 +51,7 @@ func (f Fact) Check() error {
 		return fmt.Errorf("fact %.80q: path or value longer than %d or %d bytes", f.Path, MaxPath, MaxValue)
 	}
 	section, rest, ok := strings.Cut(f.Path, "/")
-	if !ok || rest == "" || !ValidSection(section) {
+	if !ok || strings.Trim(rest, "/") == "" || !ValidSection(section) {
 		return fmt.Errorf("fact %.80q: path needs a section and a name", f.Path)
 	}
 	if !inert(f.Path) || !inert(f.Value) {

@@ -95,7 +95,11 @@ func ParseFile(s string) (File, error) {
 			return bad("digest")
 		}
 		f.Fingerprint = arg
-		f.Digest, err = ParseDigest(strings.TrimPrefix(words[0], "sha256:"))
+		digest, ok := strings.CutPrefix(words[0], "sha256:")
+		if !ok {
+			return bad("digest")
+		}
+		f.Digest, err = ParseDigest(digest)
 		words = words[1:]
 	case KindKeyed:
 		f.Fingerprint = arg

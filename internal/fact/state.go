@@ -45,7 +45,8 @@ func ReadText(r io.Reader) (Set, error) {
 	sc := bufio.NewScanner(r)
 	sc.Buffer(nil, MaxPath+MaxValue+2)
 	var facts []Fact
-	for line := 1; sc.Scan(); line++ {
+	line := 1
+	for ; sc.Scan(); line++ {
 		path, value, ok := strings.Cut(sc.Text(), "\t")
 		f := Fact{Path: path, Value: value}
 		if !ok {
@@ -60,7 +61,7 @@ func ReadText(r io.Reader) (Set, error) {
 		facts = append(facts, f)
 	}
 	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("read facts: %w", err)
+		return nil, fmt.Errorf("line %d: read facts: %w", line, err)
 	}
 	return NewSet(facts), nil
 }
