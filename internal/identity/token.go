@@ -87,8 +87,7 @@ func ParseToken(prefix, s string) (Token, error) {
 	if err != nil {
 		return t, fmt.Errorf("%w: bad base64", ErrToken)
 	}
-	dec := json.NewDecoder(strings.NewReader(string(b)))
-	if err := dec.Decode(&t); err != nil {
+	if err := json.Unmarshal(b, &t); err != nil {
 		return Token{}, fmt.Errorf("%w: bad JSON", ErrToken)
 	}
 	if len(t.Secret) != 16 || len(t.URLs) == 0 || len(t.Pins) == 0 || len(t.Server) != ed25519.PublicKeySize {
