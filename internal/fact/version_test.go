@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"rollcall/internal/fact"
@@ -80,11 +81,12 @@ func TestVersionOrderAgreesWithDpkg(t *testing.T) {
 
 func randomVersion(rng *rand.Rand) string {
 	pieces := []string{"0", "1", "9", "10", "01", "a", "Z", "~", "+", ".", "-", "~~", "b1", "+b1", "deb12u1", "dfsg"}
-	v := []string{"", "0:", "1:", "10:"}[rng.IntN(4)] + "1"
+	var v strings.Builder
+	v.WriteString([]string{"", "0:", "1:", "10:"}[rng.IntN(4)] + "1")
 	for range rng.IntN(6) {
-		v += pieces[rng.IntN(len(pieces))]
+		v.WriteString(pieces[rng.IntN(len(pieces))])
 	}
-	return v + "0" // dpkg refuses an empty revision
+	return v.String() + "0" // dpkg refuses an empty revision
 }
 
 func dpkgSays(t *testing.T, dpkg, a, op, b string) bool {
