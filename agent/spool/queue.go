@@ -204,6 +204,7 @@ func (s *Spool) Append(envelope []byte) error {
 type Waiting struct {
 	Seq      uint64
 	Hash     [32]byte // of Envelope
+	Full     bool
 	Envelope []byte
 }
 
@@ -218,7 +219,7 @@ func (s *Spool) Next() (w Waiting, ok bool, err error) {
 		return w, false, err
 	}
 	if err == nil && hashOf(b) == e.hash {
-		return Waiting{Seq: e.seq, Hash: e.hash, Envelope: b}, true, nil
+		return Waiting{Seq: e.seq, Hash: e.hash, Full: e.full, Envelope: b}, true, nil
 	}
 	s.problem("report %d: changed or gone on disk: a full report comes instead", e.seq)
 	if err == nil {

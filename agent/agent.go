@@ -1,0 +1,359 @@
+// Package agent is the program on every machine: it looks, compares with what
+// the server has, seals, signs, spools and sends.
+//
+// It promises that it reads only (its own state folder apart), runs no program
+// and listens on nothing; that a report is durable before it is sent and stays
+// until a signed receipt for it has come; that what one collector misses is not
+// reported as gone; and that a machine on which nothing changes costs one small
+// message an hour. The server can ask nothing of it but to send everything, to
+// send contents that a report named, and to wait.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"rollcall/agent/collect"
+	"rollcall/agent/etc"
+	"rollcall/agent/spool"
+	"rollcall/agent/uplink"
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+)
+
+// Deps are what an agent needs from outside. The zero value is useful.
+type Deps struct {
+	Log        *slog.Logger        // nil: nothing is logged
+	Now        func() time.Time    // nil: time.Now
+	Rand       func(n int64) int64 // nil: math/rand/v2
+	Version    string
+	Collectors []collect.Collector // nil: collect.All
+	Dial       *uplink.Client      // template of the connection; nil: the network
+	DryRun     bool                // look and compare; write and send nothing
+}
+
+// Agent is one machine's agent. Its methods are for one goroutine.
+type Agent struct {
+	cfg        Config
+	log        *slog.Logger
+	now        func() time.Time
+	rand       func(n int64) int64
+	version    string
+	dry        bool
+	collectors []collect.Collector
+
+	root      *collect.Root
+	runner    collect.Runner
+	cache     collect.Cache
+	scanner   *etc.Scanner
+	sealed    *sealed
+	spool     *spool.Spool
+	enrolment Enrolment
+	key       identity.Key
+	client    uplink.Client
+	backoff   uplink.Backoff
+
+	memory      memory
+	memorySaved []byte
+}
+
+// Open prepares an agent. The error wraps ErrNotEnrolled if no server is known,
+// which a dry run does not need, and spool.ErrBusy if another agent uses the
+// state folder.
+func Open(c Config, d Deps) (*Agent, error) {
+	a := &Agent{cfg: c, log: d.Log, now: d.Now, rand: d.Rand, version: d.Version, dry: d.DryRun, collectors: d.Collectors}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.rand == nil {
+		a.rand = rand.Int64N
+	}
+	if a.collectors == nil {
+		a.collectors = collect.All()
+	}
+	a.backoff.Rand = a.rand
+	if err := a.open(d); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Agent) open(d Deps) (err error) {
+	if a.root, err = collect.OpenRoot(a.cfg.Root); err != nil {
+		return err
+	}
+	if a.dry {
+		a.spool = spool.InMemory(spool.Options{})
+		a.sealed = &sealed{memory: map[fact.Digest][]byte{}}
+		return a.newScanner()
+	}
+	if err := makeState(a.cfg.State); err != nil {
+		return err
+	}
+	if a.enrolment, err = loadEnrolment(a.cfg.State); err != nil {
+		return err
+	}
+	if a.key, err = identity.LoadKey(filepath.Join(a.cfg.State, keyFile)); err != nil {
+		return err
+	}
+	if d.Dial != nil {
+		a.client = *d.Dial
+	}
+	a.client.Addresses, a.client.Pins, a.client.Key, a.client.Server = a.enrolment.Addresses, a.enrolment.Pins, a.key, a.enrolment.Server
+	if a.client.Timeout == 0 {
+		a.client.Timeout = 15 * time.Minute // a first report may carry many contents
+	}
+	opt := spool.Options{MaxBytes: int64(a.cfg.SpoolSize)}
+	if a.cfg.InMemory {
+		a.spool = spool.InMemory(opt)
+	} else if a.spool, err = spool.Open(filepath.Join(a.cfg.State, spoolDir), opt); err != nil {
+		return err
+	}
+	if a.sealed, err = openSealed(a.cfg); err != nil {
+		return err
+	}
+	a.loadMemory()
+	return a.newScanner()
+}
+
+// Close frees the state folder.
+func (a *Agent) Close() error {
+	var errs []error
+	if a.spool != nil {
+		errs = append(errs, a.spool.Close())
+	}
+	if a.root != nil {
+		errs = append(errs, a.root.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Tune sets the process up to be a light guest: one thread of Go code at a time
+// and a soft memory limit. It is for programs that do nothing else.
+func Tune(c Config) {
+	runtime.GOMAXPROCS(1)
+	debug.SetMemoryLimit(int64(c.Memory))
+	debug.SetGCPercent(50)
+}
+
+// Outcome sums up what became of one look.
+type Outcome string
+
+// The outcomes of a look.
+const (
+	Recorded  Outcome = "recorded"  // the server has it and all before it
+	Unchanged Outcome = "unchanged" // nothing to report; the server was told so if it could be reached
+	Spooled   Outcome = "spooled"   // it waits for the server
+	DryRun    Outcome = "dry run"
+)
+
+// Summary is what one look found and what became of it.
+type Summary struct {
+	At         time.Time        `json:"at"`
+	Reason     string           `json:"reason"`
+	Outcome    Outcome          `json:"outcome"`
+	Problem    string           `json:"problem,omitempty"` // why it waits
+	Collectors []Collected      `json:"collectors"`
+	Facts      map[string]int   `json:"facts"`   // by section
+	Changed    map[string]Delta `json:"changed"` // by section
+	Full       bool             `json:"full"`
+	Withheld   int              `json:"withheld"` // secrets without recipients
+	Recipients int              `json:"recipients"`
+	Envelope   int              `json:"envelope_bytes"`
+	Payload    int              `json:"payload_bytes"`
+	Contents   int              `json:"contents"` // kept for upload
+	Took       time.Duration    `json:"took_ns"`
+
+	retry time.Duration // what the server asked for
+}
+
+// Collected is how one collector did.
+type Collected struct {
+	Name   string        `json:"name"`
+	State  collect.State `json:"state"`
+	Detail string        `json:"detail,omitempty"`
+	Facts  int           `json:"facts"`
+	Took   time.Duration `json:"took_ns"`
+}
+
+// Delta counts what changed in a section.
+type Delta struct {
+	Put  int `json:"put"`
+	Drop int `json:"drop"`
+}
+
+// Once looks at the machine, spools a report if anything changed, and sends what
+// waits. A server that cannot be reached is no error: the summary says that the
+// report waits and why. The error is for what kept the report from being made
+// or made durable.
+func (a *Agent) Once(ctx context.Context, reason string) (Summary, error) {
+	start := a.now()
+	var sum Summary
+	var g gathered
+	again := true
+	for round := 0; again && round < maxRounds; round++ {
+		g = a.gather(ctx) // again too: what the server lacked may have changed
+		if err := ctx.Err(); err != nil {
+			return Summary{}, fmt.Errorf("look: %w", err)
+		}
+		var err error
+		if again, err = a.round(ctx, g, reason, &sum); err != nil {
+			return sum, err
+		}
+	}
+	if again {
+		sum.Outcome, sum.Problem = Spooled, "the server keeps asking for a full report; the next look sends one"
+	}
+	sum.At, sum.Reason, sum.Took = start, reason, a.now().Sub(start)
+	sum.describe(g, a)
+	for _, p := range a.spool.Problems() {
+		a.log.Error("damaged file in the spool", "err", p)
+	}
+	if a.dry {
+		return sum, nil
+	}
+	return sum, saveJSON(filepath.Join(a.cfg.State, lastFile), sum)
+}
+
+// maxRounds is how often a look is sent again because the server wants it full.
+const maxRounds = 3
+
+// round makes one report from what was gathered and sends it; again tells that
+// the server needs a full one.
+func (a *Agent) round(ctx context.Context, g gathered, reason string, sum *Summary) (again bool, err error) {
+	base, err := a.spool.Start(a.now())
+	if err != nil {
+		return false, err
+	}
+	carryForward(g.sets, base.Sets, g.status)
+	changes := deltas(base, g.sets)
+	sum.Full, sum.Changed = base.Full, map[string]Delta{}
+	for _, d := range changes {
+		sum.Changed[sectionOf(d)] = Delta{len(d.Put), len(d.Drop)}
+	}
+	if a.dry {
+		sum.Outcome = DryRun
+		return false, a.drySize(base, g, changes, reason, sum)
+	}
+	env, size, err := a.envelope(base, g, changes, reason)
+	if err != nil {
+		return false, err
+	}
+	sum.Envelope, sum.Payload = len(env), size
+	if size == 0 {
+		if err := a.remember(g, false); err != nil {
+			return false, err
+		}
+		return a.tick(ctx, env, sum)
+	}
+	if sum.Contents, err = a.keepContents(base, changes); err != nil {
+		return false, err
+	}
+	if err := a.spool.Append(env); err != nil {
+		return false, err
+	}
+	if err := a.remember(g, true); err != nil {
+		return false, err
+	}
+	return a.deliver(ctx, sum)
+}
+
+// drySize tells how large the report would be; nothing is signed.
+func (a *Agent) drySize(b spool.Base, g gathered, changes []fact.Delta, reason string, sum *Summary) error {
+	payload, err := a.payload(b, g, changes, reason)
+	sum.Payload = len(payload)
+	return err
+}
+
+func sectionOf(d fact.Delta) string {
+	if len(d.Put) > 0 {
+		return d.Put[0].Section()
+	}
+	return fact.SectionOf(d.Drop[0])
+}
+
+// keepContents puts the contents that the report names into the spool, before
+// the report: a file may have changed by the time the server asks for it.
+func (a *Agent) keepContents(b spool.Base, changes []fact.Delta) (kept int, err error) {
+	var contents map[fact.Digest]etc.Content
+	for _, d := range changes {
+		if sectionOf(d) != "etc" {
+			continue
+		}
+		for _, f := range d.Put {
+			file, err := fact.ParseFile(f.Value)
+			if err != nil || !file.HasContent() {
+				continue
+			}
+			if old, ok := b.Sets["etc"].Get(f.Path); ok && !b.Full {
+				if was, err := fact.ParseFile(old); err == nil && was.Digest == file.Digest {
+					continue // only its mode or owner changed
+				}
+			}
+			if contents == nil {
+				contents = a.contents()
+			}
+			c, ok := contents[file.Digest]
+			if !ok {
+				continue // carried forward
+			}
+			content, err := a.read(c)
+			if err == nil {
+				err = a.spool.Put(c.Digest, content)
+			}
+			switch {
+			case errors.Is(err, spool.ErrFull), errors.Is(err, etc.ErrChanged), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+				// It is read again when the server asks; if it has changed by then,
+				// a full report follows.
+				a.log.Warn("content is not kept", "file", fact.Escape(c.Path), "err", err)
+				continue
+			case err != nil:
+				return kept, err
+			}
+			kept++
+		}
+	}
+	return kept, nil
+}
+
+// contents lists what the last scan's facts name.
+func (a *Agent) contents() map[fact.Digest]etc.Content {
+	out := map[fact.Digest]etc.Content{}
+	for _, c := range a.scanner.Cache.Contents() {
+		out[c.Digest] = c
+	}
+	return out
+}
+
+func (a *Agent) read(c etc.Content) ([]byte, error) {
+	if c.Sealed {
+		return a.sealed.get(c.Digest)
+	}
+	return a.scanner.Read(c)
+}
+
+func (s *Summary) describe(g gathered, a *Agent) {
+	s.Facts = map[string]int{}
+	for section, set := range g.sets {
+		s.Facts[section] = len(set)
+	}
+	s.Withheld, s.Recipients = g.withheld, a.scanner.Recipients.Len()
+	for _, st := range g.status {
+		c := Collected{Name: st.Name, State: st.State, Detail: st.Detail, Took: st.Took}
+		for _, prefix := range st.Owns {
+			c.Facts += len(g.sets[fact.SectionOf(prefix)].Below(prefix))
+		}
+		s.Collectors = append(s.Collectors, c)
+	}
+}

@@ -1,0 +1,175 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"rollcall/agent/collect"
+	"rollcall/agent/uplink"
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+)
+
+// ErrNotEnrolled is returned where a server is needed and none is known.
+var ErrNotEnrolled = errors.New("this machine is not enrolled")
+
+// Names in the state folder. Changing one breaks every installed agent.
+const (
+	keyFile         = "agent.key"       // PKCS #8, 0600
+	serverFile      = "server.json"     // Enrolment
+	fingerprintFile = "fingerprint.key" // for keyed fingerprints, see package seal
+	etcCacheFile    = "etc.cache"
+	memoryFile      = "memory.json" // memory
+	lastFile        = "last.json"   // Summary of the last look
+	sealedDir       = "sealed"      // ciphertexts by digest
+	spoolDir        = "spool"
+)
+
+// Enrolment is what the state folder knows about the server.
+type Enrolment struct {
+	Addresses []string          `json:"addresses"`
+	Pins      []string          `json:"pins"`
+	Server    ed25519.PublicKey `json:"server"`       // signs receipts
+	Realm     []byte            `json:"realm"`        // see identity.RealmOf
+	CI        string            `json:"ci,omitempty"` // empty while an operator has not approved
+	At        time.Time         `json:"at"`
+}
+
+func loadEnrolment(state string) (Enrolment, error) {
+	var e Enrolment
+	b, err := os.ReadFile(filepath.Join(state, serverFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, ErrNotEnrolled
+	}
+	if err != nil {
+		return e, fmt.Errorf("read enrolment: %w", err)
+	}
+	if err := json.Unmarshal(b, &e); err != nil {
+		return Enrolment{}, fmt.Errorf("read enrolment %s: %w: enrol again", filepath.Join(state, serverFile), err)
+	}
+	if len(e.Server) != ed25519.PublicKeySize || len(e.Pins) == 0 || len(e.Addresses) == 0 {
+		return Enrolment{}, fmt.Errorf("read enrolment %s: address, pin or key is missing: enrol again", filepath.Join(state, serverFile))
+	}
+	return e, nil
+}
+
+func saveJSON(name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return identity.WriteFile(name, append(b, '\n'))
+}
+
+// Admission is what became of a request for enrolment.
+type Admission struct {
+	CI      string        `json:"ci,omitempty"`
+	Pending bool          `json:"pending"`
+	Retry   time.Duration `json:"-"`
+	Note    string        `json:"note,omitempty"`
+	Words   string        `json:"words"` // of this machine's key, to be compared by voice
+}
+
+// Enrol asks the server that the token names for admission and remembers the
+// server. A machine that is enrolled with another server is refused first, so
+// that nobody takes it over by a slip: its state folder has to be removed.
+func Enrol(ctx context.Context, c Config, version string, token identity.Token, dial *uplink.Client) (Admission, error) {
+	if err := makeState(c.State); err != nil {
+		return Admission{}, err
+	}
+	old, err := loadEnrolment(c.State)
+	if err == nil && !old.Server.Equal(ed25519.PublicKey(token.Server)) {
+		return Admission{}, fmt.Errorf("enrol: this machine is enrolled with another server: remove %s to forget it", c.State)
+	}
+	if err != nil && !errors.Is(err, ErrNotEnrolled) {
+		return Admission{}, err
+	}
+	key, _, err := identity.LoadOrMakeKey(filepath.Join(c.State, keyFile))
+	if err != nil {
+		return Admission{}, err
+	}
+	hello, err := sayHello(ctx, c, version)
+	if err != nil {
+		return Admission{}, err
+	}
+	client := uplink.Client{}
+	if dial != nil {
+		client = *dial
+	}
+	client.Addresses, client.Pins, client.Key, client.Server = token.URLs, token.Pins, key, token.Server
+	session, err := client.Connect(ctx)
+	if err != nil {
+		return Admission{}, fmt.Errorf("enrol: %w", err)
+	}
+	a, err := session.Enrol(ctx, token, hello)
+	if err = errors.Join(err, session.Close()); err != nil {
+		return Admission{}, err
+	}
+	if a.Outcome == rollcallv1.EnrolReply_REFUSED {
+		return Admission{}, fmt.Errorf("enrol: the server refuses this machine: %s", a.Note)
+	}
+	e := Enrolment{Addresses: token.URLs, Pins: token.Pins, Server: token.Server, Realm: a.Realm, CI: a.CI, At: time.Now().UTC()}
+	if err := saveJSON(filepath.Join(c.State, serverFile), e); err != nil {
+		return Admission{}, err
+	}
+	pending := a.Outcome == rollcallv1.EnrolReply_PENDING
+	return Admission{CI: a.CI, Pending: pending, Retry: a.Retry, Note: a.Note, Words: identity.Words(identity.Public(key))}, nil
+}
+
+// sayHello collects what an approver wants to see: the identity of the machine
+// and its network addresses.
+func sayHello(ctx context.Context, c Config, version string) (uplink.Hello, error) {
+	root, err := collect.OpenRoot(c.Root)
+	if err != nil {
+		return uplink.Hello{}, err
+	}
+	defer root.Close()
+	host := collect.Host{FS: root, Live: c.live(), Now: time.Now}
+	var wanted []collect.Collector
+	for _, col := range collect.All() {
+		for _, prefix := range col.Owns {
+			if s := fact.SectionOf(prefix); s == "id" || s == "net" {
+				wanted = append(wanted, col)
+				break
+			}
+		}
+	}
+	res := collect.Run(ctx, host, wanted)
+	var facts []fact.Fact
+	size := 0
+	for _, f := range hinted(c, res.Facts) {
+		mac := f.Section() == "net" && (pathBase(f.Path) == "mac" || pathBase(f.Path) == "permanent")
+		if size += len(f.Path) + len(f.Value) + 8; (f.Section() == "id" || mac) && size < 16<<10 {
+			facts = append(facts, f)
+		}
+	}
+	set := fact.NewSet(facts)
+	name, _ := set.Get("id/hostname")
+	return uplink.Hello{Hostname: name, Facts: set, Version: version}, nil
+}
+
+// live tells whether the root is the running machine.
+func (c Config) live() bool { return filepath.Clean(c.Root) == "/" }
+
+// makeState makes the state folder, or checks that nobody else can look into it.
+func makeState(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("state folder %s: mode %04o lets others in: chmod 0700 it", dir, info.Mode().Perm())
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"rollcall/agent/uplink"
+)
+
+// quiet is how long nothing may change below /etc before the agent looks: an
+// apt run or an editor makes many changes.
+const quiet = 10 * time.Second
+
+// maxWatches bounds the watched folders; the kernel's own limit is shared with
+// every other program. What is not watched is seen at the next interval.
+const maxWatches = 2000
+
+// Run looks again and again until ctx ends: soon after the start, every
+// interval, and after changes. It returns nil when ctx ended, and an error for
+// what trying again cannot mend.
+func (a *Agent) Run(ctx context.Context) error {
+	changes := make(chan string, 1)
+	w := a.watch()
+	if w != nil {
+		defer w.Close()
+		done := make(chan struct{})
+		go func() { defer close(done); a.relay(ctx, w, changes) }()
+		defer func() { <-done }()
+	}
+	wait, reason := a.firstWait(), "start"
+	if a.uptime() < 10*time.Minute {
+		reason = "boot"
+	}
+	for {
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case reason = <-changes:
+			timer.Stop()
+		case <-timer.C:
+		}
+		if w != nil {
+			a.watchFolders(w) // also those that are new
+		}
+		wait = a.cycle(ctx, reason)
+		reason = "interval"
+		debug.FreeOSMemory()
+	}
+}
+
+// cycle is one look; it returns how long to wait for the next.
+func (a *Agent) cycle(ctx context.Context, reason string) time.Duration {
+	sum, err := a.Once(ctx, reason)
+	next := a.cfg.Interval - a.cfg.Interval/10 + time.Duration(a.rand(int64(a.cfg.Interval/5)+1))
+	switch {
+	case ctx.Err() != nil:
+		return 0
+	case err != nil:
+		wait := a.backoff.Next(0)
+		a.log.Error("the look failed", "err", err, "again_in", wait)
+		return min(wait, next)
+	case sum.Problem != "":
+		wait := a.backoff.Next(sum.retry)
+		a.log.Warn("the server did not take it", "outcome", string(sum.Outcome), "why", sum.Problem, "again_in", wait)
+		return wait
+	}
+	a.log.Info("looked", "reason", reason, "outcome", string(sum.Outcome), "sections", len(sum.Changed), "bytes", sum.Envelope, "took", sum.Took)
+	if sum.Withheld > 0 {
+		a.log.Warn("SECRET FILES CANNOT BE RESTORED: no recipient is configured", "files", sum.Withheld)
+	}
+	return max(next, min(sum.retry, uplink.MaxRetry))
+}
+
+// firstWait spreads the first look: after a power cut a whole school boots at
+// once.
+func (a *Agent) firstWait() time.Duration {
+	spread := a.cfg.BootSpread
+	if a.uptime() > 10*time.Minute || !a.cfg.live() {
+		spread = min(spread, 5*time.Second) // a restart of the program alone
+	}
+	return time.Duration(a.rand(int64(spread) + 1))
+}
+
+// watch starts to watch /etc and dpkg's record, or returns nil: watching only
+// makes the agent look sooner.
+func (a *Agent) watch() *fsnotify.Watcher {
+	if !a.cfg.WatchEtc {
+		return nil
+	}
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		a.log.Warn("changes are seen at the next interval only", "err", err)
+		return nil
+	}
+	a.watchFolders(w)
+	return w
+}
+
+// watchFolders adds the folders that are not watched yet; links are not
+// followed, other file systems below are few.
+func (a *Agent) watchFolders(w *fsnotify.Watcher) {
+	known := map[string]bool{}
+	for _, name := range w.WatchList() {
+		known[name] = true
+	}
+	add := func(name string) bool {
+		if known[name] {
+			return true
+		}
+		known[name] = true
+		if err := w.Add(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			a.log.Warn("not all changes are seen at once", "err", err)
+			return false
+		}
+		return len(known) < maxWatches
+	}
+	if !add(filepath.Join(a.cfg.Root, "var/lib/dpkg")) {
+		return
+	}
+	err := filepath.WalkDir(filepath.Join(a.cfg.Root, "etc"), func(name string, d os.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil // what cannot be read is not watched
+		}
+		if d.Name() == ".git" || !add(name) {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		a.log.Warn("not all changes are seen at once", "err", err)
+	}
+}
+
+// relay turns bursts of events into one trigger.
+func (a *Agent) relay(ctx context.Context, w *fsnotify.Watcher, changes chan<- string) {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	reason := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-w.Events:
+			if !ok {
+				return
+			}
+			what, counts := a.meaning(e)
+			if !counts {
+				continue
+			}
+			if reason == "" || what == "apt" {
+				reason = what
+			}
+			timer.Reset(quiet)
+		case err, ok := <-w.Errors:
+			if !ok {
+				return
+			}
+			a.log.Debug("watching", "err", err)
+		case <-timer.C:
+			select {
+			case changes <- reason:
+			default: // one is waiting already
+			}
+			reason = ""
+		}
+	}
+}
+
+// meaning tells whether an event is a reason to look. Reading a file changes its
+// access time, which is none.
+func (a *Agent) meaning(e fsnotify.Event) (reason string, counts bool) {
+	if e.Op == fsnotify.Chmod && filepath.Dir(e.Name) == filepath.Join(a.cfg.Root, "var/lib/dpkg") {
+		return "", false
+	}
+	if filepath.Dir(e.Name) == filepath.Join(a.cfg.Root, "var/lib/dpkg") {
+		return "apt", filepath.Base(e.Name) == "status"
+	}
+	return "etc", true
+}

@@ -1,0 +1,65 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"rollcall/agent/spool"
+	"rollcall/internal/identity"
+	"rollcall/internal/seal"
+)
+
+// Status is what `rollcall-agent status` tells.
+type Status struct {
+	Enrolled   bool         `json:"enrolled"`
+	CI         string       `json:"ci,omitempty"`
+	Addresses  []string     `json:"addresses,omitempty"`
+	Pins       []string     `json:"pins,omitempty"`
+	KeyID      string       `json:"key_id,omitempty"`
+	Words      string       `json:"words,omitempty"` // of this machine's key
+	Recipients []string     `json:"recipients"`
+	Spool      spool.Status `json:"spool"`
+	Last       *Summary     `json:"last,omitempty"`
+}
+
+// ReadStatus looks at the state folder. It may be called while an agent runs.
+func ReadStatus(c Config) (Status, error) {
+	var st Status
+	to, err := seal.ParseRecipients(c.Recipients)
+	if err != nil {
+		return st, fmt.Errorf("recipients: %w", err)
+	}
+	st.Recipients = to.Names()
+	e, err := loadEnrolment(c.State)
+	if errors.Is(err, ErrNotEnrolled) {
+		return st, nil
+	}
+	if err != nil {
+		return st, err
+	}
+	st.Enrolled, st.CI, st.Addresses, st.Pins = true, e.CI, e.Addresses, e.Pins
+	key, err := identity.LoadKey(filepath.Join(c.State, keyFile))
+	if err != nil {
+		return st, err
+	}
+	st.KeyID, st.Words = identity.IDOf(identity.Public(key)).String(), identity.Words(identity.Public(key))
+	if st.Spool, err = spool.Look(filepath.Join(c.State, spoolDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return st, err
+	}
+	b, err := os.ReadFile(filepath.Join(c.State, lastFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return st, nil
+	}
+	if err != nil {
+		return st, fmt.Errorf("read status: %w", err)
+	}
+	st.Last = &Summary{}
+	if err := json.Unmarshal(b, st.Last); err != nil {
+		return st, fmt.Errorf("read status %s: %w", filepath.Join(c.State, lastFile), err)
+	}
+	return st, nil
+}

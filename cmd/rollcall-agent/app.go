@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"rollcall/agent"
+	"rollcall/agent/spool"
+	"rollcall/agent/uplink"
+	"rollcall/internal/conf"
+	"rollcall/internal/identity"
+)
+
+// Exit statuses; they are part of the interface.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+const defaultConfig = "/etc/rollcall/agent.conf"
+
+// usageError is about the command line, not about what it asked for.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// app is what the commands share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+
+	config, state, root string // persistent flags
+}
+
+func newApp() *app { return &app{in: os.Stdin, out: os.Stdout, err: os.Stderr} }
+
+// run does what the arguments say and returns the exit status.
+func (a *app) run(ctx context.Context, args []string) int {
+	c := a.command()
+	c.SetArgs(args)
+	err := c.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	a.complain(err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func (a *app) command() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rollcall-agent",
+		Short: "Take the inventory of this machine and report it",
+		Long: `rollcall-agent takes the inventory of a machine (hardware, packages, services,
+/etc) and reports what changed to a Rollcall server. It runs no program, listens
+on nothing and changes nothing but its own state folder; only "restore --apply"
+writes below /etc.
+
+Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
+		Example:           "  rollcall-agent enrol --token-file token\n  rollcall-agent once\n  rollcall-agent status",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q: see rollcall-agent --help", args[0])}
+			}
+			return usageError{errors.New("which command? see rollcall-agent --help")}
+		},
+		RunE: func(*cobra.Command, []string) error { return nil },
+	}
+	c.SetIn(a.in)
+	c.SetOut(a.out)
+	c.SetErr(a.err)
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := c.PersistentFlags()
+	f.StringVar(&a.config, "config", "", "configuration file (default "+defaultConfig+", which may be missing)")
+	f.StringVar(&a.state, "state", "", "state folder, instead of the configured one")
+	f.StringVar(&a.root, "root", "", "folder of a mounted or recorded machine, instead of /; it needs a --state of its own")
+	c.AddCommand(a.runCommand(), a.onceCommand(), a.enrolCommand(), a.statusCommand(), a.restoreCommand(), a.versionCommand())
+	return c
+}
+
+// none takes no arguments.
+func none(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no argument, got %q", c.Name(), args[0])}
+	}
+	return nil
+}
+
+// settings reads the configuration and puts the flags over it.
+func (a *app) settings() (agent.Config, error) {
+	c := agent.Default()
+	file := a.config
+	if file == "" {
+		file = defaultConfig
+	}
+	err := conf.Load(file, &c)
+	if err != nil && (a.config != "" || !errors.Is(err, fs.ErrNotExist)) {
+		return c, err
+	}
+	if a.root != "" {
+		if c.Root, err = filepath.Abs(a.root); err != nil {
+			return c, fmt.Errorf("root: %w", err)
+		}
+		if c.Root != "/" && a.state == "" {
+			return c, usageError{errors.New("--root needs --state: another machine's state is not this one's")}
+		}
+	}
+	if a.state != "" {
+		if c.State, err = filepath.Abs(a.state); err != nil {
+			return c, fmt.Errorf("state: %w", err)
+		}
+	}
+	return c, c.Validate()
+}
+
+// complain writes an error, and what to do about it where that is known.
+func (a *app) complain(err error) {
+	text := strings.ReplaceAll(strings.TrimRight(err.Error(), "\n"), "\n", "\n  ")
+	fmt.Fprintf(a.err, "rollcall-agent: %s\n", text)
+	for _, h := range []struct {
+		class error
+		hint  string
+	}{
+		{agent.ErrNotEnrolled, "an operator makes a token with: rollcall enrol token; then: rollcall-agent enrol --token-file FILE"},
+		{spool.ErrBusy, "stop the service, or wait: systemctl stop rollcall-agent"},
+		{identity.ErrPin, "another server answers at this address, or its key was replaced: ask its operator before enrolling anew"},
+		{uplink.ErrAway, "is the server running, and reachable from here?"},
+		{uplink.ErrKey, "the token may be used up or expired, or the key revoked: ask an operator for a new token"},
+		{fs.ErrPermission, "run it as root, or name a folder of your own with --state"},
+	} {
+		if errors.Is(err, h.class) {
+			fmt.Fprintf(a.err, "rollcall-agent: hint: %s\n", h.hint)
+			return
+		}
+	}
+}
+
+// document writes v as JSON.
+func (a *app) document(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// loud is text that must not be overlooked: red on a terminal.
+func (a *app) loud(text string) string {
+	f, ok := a.out.(*os.File)
+	if ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" {
+		return "\x1b[1;31m" + text + "\x1b[0m"
+	}
+	return text
+}

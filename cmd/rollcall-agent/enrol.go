@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/agent"
+	"rollcall/internal/conf"
+	"rollcall/internal/identity"
+)
+
+func (a *app) enrolCommand() *cobra.Command {
+	var file string
+	var wait, asJSON bool
+	c := &cobra.Command{
+		Use:   "enrol",
+		Short: "Make this machine known to a server",
+		Long: `Asks the server that a token names for admission. The token comes from a file
+that nobody else may read, or from standard input; never from the command line or
+the environment, which others can see. It tells where the server is and how to
+recognise it: no other server gets to see anything.
+
+If an operator has to approve the machine, this says so, with the words of the
+machine's key for both to compare. Reports are taken once it is approved; --wait
+waits for that.`,
+		Example: "  rollcall-agent enrol --token-file /root/token\n  ssh tjener rollcall enrol token --site elm/north | rollcall-agent enrol --token-file -",
+		Args:    none,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.settings()
+			if err != nil {
+				return err
+			}
+			token, err := a.token(file)
+			if err != nil {
+				return err
+			}
+			adm, err := a.enrol(c.Context(), cfg, token, wait)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.document(adm)
+			}
+			a.printAdmission(adm)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&file, "token-file", "", "file that holds the token, - for standard input")
+	c.Flags().BoolVar(&wait, "wait", false, "wait until an operator has approved the machine")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func (a *app) token(file string) (identity.Token, error) {
+	var text []byte
+	var err error
+	switch file {
+	case "":
+		return identity.Token{}, usageError{errors.New("enrol needs --token-file FILE, - for standard input")}
+	case "-":
+		if text, err = io.ReadAll(io.LimitReader(a.in, 64<<10)); err != nil {
+			err = fmt.Errorf("read token: %w", err)
+		}
+	default:
+		text, err = conf.ReadSecret(file)
+	}
+	if err != nil {
+		return identity.Token{}, err
+	}
+	return identity.ParseToken(identity.EnrolPrefix, string(text))
+}
+
+func (a *app) enrol(ctx context.Context, cfg agent.Config, token identity.Token, wait bool) (agent.Admission, error) {
+	for {
+		adm, err := agent.Enrol(ctx, cfg, version, token, nil)
+		if err != nil || !adm.Pending || !wait {
+			return adm, err
+		}
+		fmt.Fprintf(a.err, "rollcall-agent: waiting for an operator: %s; key words: %s\n", adm.Note, adm.Words)
+		select {
+		case <-ctx.Done():
+			return adm, errors.New("interrupted while waiting; the machine stays on the list of those that wait")
+		case <-time.After(max(adm.Retry, 5*time.Second)):
+		}
+	}
+}
+
+func (a *app) printAdmission(adm agent.Admission) {
+	if adm.Pending {
+		fmt.Fprintf(a.out, "pending: an operator has to approve this machine: %s\n", adm.Note)
+	} else {
+		fmt.Fprintf(a.out, "enrolled as CI %s\n", adm.CI)
+	}
+	fmt.Fprintf(a.out, "key words: %s\n", adm.Words)
+	if exe, err := os.Executable(); err == nil && !adm.Pending {
+		fmt.Fprintf(a.err, "rollcall-agent: hint: send the first report with: %s once\n", exe)
+	}
+}

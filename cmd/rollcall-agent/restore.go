@@ -1,0 +1,290 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"rollcall/agent"
+	"rollcall/agent/restore"
+	"rollcall/agent/uplink"
+	"rollcall/internal/conf"
+	"rollcall/internal/identity"
+	"rollcall/internal/seal"
+)
+
+// restoring is one call of the restore command.
+type restoring struct {
+	from, at, mirror, identity, login string
+	apply, all, remove, same, asJSON  bool
+	noDiff                            bool
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	var r restoring
+	c := &cobra.Command{
+		Use:   "restore [PATH...]",
+		Short: "Bring an earlier /etc back onto this machine",
+		Long: `Compares /etc with what a machine reported earlier and prints a plan: what would
+be created or changed, what is in conflict with a newer default of an installed
+package, what is sealed and needs an identity. Nothing is changed without --apply.
+
+The earlier /etc comes from the server (--from CI, with an operator's login) or,
+without any server, from the machine's folder in a clone of the git mirror
+(--mirror DIR).
+
+Where a package brought a newer default for a file that was changed locally, the
+two are merged if their lines allow; else the default stays and the old version
+is laid beside it as NAME.dpkg-old. Files that belong to an installation and not
+to its configuration (fstab, machine-id, passwd and the like) are restored only if
+they are named or with --all. What is replaced goes to restore-backup in the state
+folder. After --apply everything is looked at again; what is not identical is
+listed, and is exit status 1.`,
+		Example: `  rollcall-agent restore --from pc07
+  rollcall-agent restore --from pc07 --at 2026-11-20 --apply /etc/cups
+  rollcall-agent restore --mirror ./elm-north/room12-pc07 --identity key.txt --apply
+  rollcall-agent restore --from pc07 --root /target --state /root/restore --apply`,
+		RunE: func(c *cobra.Command, args []string) error { return a.restore(c.Context(), r, args) },
+	}
+	f := c.Flags()
+	f.StringVar(&r.from, "from", "", "name or id of the CI whose /etc is wanted")
+	f.StringVar(&r.at, "at", "", "as it was then: 2026-11-20, \"2026-11-20 14:00\", RFC 3339, 7d or 2h ago")
+	f.StringVar(&r.mirror, "mirror", "", "the machine's folder in a checked-out clone of the git mirror")
+	f.StringVar(&r.identity, "identity", "", "file with the age identity that opens sealed files; asked for on a terminal")
+	f.StringVar(&r.login, "login", "", "file with an operator's login token (default: that of rollcall login)")
+	f.BoolVar(&r.apply, "apply", false, "do what the plan says")
+	f.BoolVar(&r.all, "all", false, "also this machine's own files, and old files over newer defaults")
+	f.BoolVar(&r.remove, "delete", false, "remove what is here and not in the source")
+	f.BoolVar(&r.same, "same", false, "also list what is the same and what is only here")
+	f.BoolVar(&r.noDiff, "no-diff", false, "print no differences of texts")
+	f.BoolVar(&r.asJSON, "json", false, "print JSON")
+	return c
+}
+
+func (a *app) restore(ctx context.Context, r restoring, paths []string) error {
+	switch {
+	case (r.from == "") == (r.mirror == ""):
+		return usageError{errors.New("restore needs --from CI or --mirror DIR")}
+	case r.mirror != "" && r.at != "":
+		return usageError{errors.New("--at goes with --from; in a clone check out the commit of that time")}
+	}
+	for _, p := range paths {
+		if !strings.HasPrefix(filepath.Clean("/"+p)+"/", "/etc/") {
+			return usageError{fmt.Errorf("%s is not below /etc", p)}
+		}
+	}
+	at, err := parseTime(r.at, time.Now())
+	if err != nil {
+		return err
+	}
+	if a.root != "" && a.root != "/" && a.state == "" {
+		a.state = filepath.Join(a.root, "var/lib/rollcall")
+	}
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(cfg.Root)
+	if err != nil {
+		return fmt.Errorf("open root: %w", err)
+	}
+	defer root.Close()
+	src, ctx, done, err := a.source(ctx, r, at)
+	if err != nil {
+		return err
+	}
+	defer done()
+	opt := restore.Options{Paths: paths, All: r.all, Delete: r.remove}
+	plan, err := a.plan(ctx, r, src, root, opt)
+	if err != nil {
+		return err
+	}
+	if r.apply {
+		return a.apply(ctx, r, plan, root, cfg)
+	}
+	if r.asJSON {
+		return a.document(jsonPlan(plan))
+	}
+	if err := plan.WriteText(a.out, restore.Show{Diffs: !r.noDiff, Same: r.same}); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.err, "rollcall-agent: hint: nothing was changed; --apply does it")
+	return nil
+}
+
+// source opens the clone, or a session with the server.
+func (a *app) source(ctx context.Context, r restoring, at time.Time) (restore.Source, context.Context, func(), error) {
+	if r.mirror != "" {
+		return restore.Clone{Dir: r.mirror}, ctx, func() {}, nil
+	}
+	token, err := loginToken(r.login)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	client := uplink.Client{Addresses: token.URLs, Pins: token.Pins, Server: token.Server, Timeout: time.Hour}
+	session, err := client.Connect(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	done := func() {
+		if err := session.Close(); err != nil {
+			fmt.Fprintf(a.err, "rollcall-agent: %v\n", err)
+		}
+	}
+	return restore.Remote{Session: session, CI: r.from, At: at}, uplink.Authorized(ctx, token), done, nil
+}
+
+func loginToken(file string) (identity.Token, error) {
+	if file == "" {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return identity.Token{}, fmt.Errorf("find the login: %w: name its file with --login", err)
+		}
+		file = filepath.Join(dir, "rollcall", "login")
+	}
+	text, err := conf.ReadSecret(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return identity.Token{}, fmt.Errorf("no login in %s: log in with rollcall login, or name a file with --login", file)
+	}
+	if err != nil {
+		return identity.Token{}, err
+	}
+	return identity.ParseToken(identity.LoginPrefix, string(text))
+}
+
+// plan makes the plan; where sealed files need an identity and a person sits at
+// a terminal, it is asked for.
+func (a *app) plan(ctx context.Context, r restoring, src restore.Source, root *os.Root, opt restore.Options) (restore.Plan, error) {
+	if r.identity != "" {
+		text, err := conf.ReadSecret(r.identity)
+		if err != nil {
+			return restore.Plan{}, err
+		}
+		if opt.Identities, err = seal.ParseIdentities(bytes.NewReader(text)); err != nil {
+			return restore.Plan{}, fmt.Errorf("%s: %w", r.identity, err)
+		}
+	}
+	plan, err := restore.NewPlan(ctx, src, root, opt)
+	in, isFile := a.in.(*os.File)
+	if err != nil || r.identity != "" || plan.Count(restore.Sealed) == 0 || !isFile || !term.IsTerminal(int(in.Fd())) {
+		return plan, err
+	}
+	fmt.Fprintf(a.err, "%d files are sealed. Age identity (AGE-SECRET-KEY-…), empty to leave them: ", plan.Count(restore.Sealed))
+	text, err := term.ReadPassword(int(in.Fd()))
+	fmt.Fprintln(a.err)
+	if err != nil {
+		return restore.Plan{}, fmt.Errorf("read identity: %w", err)
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return plan, nil
+	}
+	if opt.Identities, err = seal.ParseIdentities(bytes.NewReader(text)); err != nil {
+		return restore.Plan{}, err
+	}
+	return restore.NewPlan(ctx, src, root, opt)
+}
+
+// applied is what --json prints of an applied restore.
+type applied struct {
+	Plan     planJSON       `json:"plan"`
+	Done     int            `json:"done"`
+	Backup   string         `json:"backup,omitempty"`
+	Failed   []failureJSON  `json:"failed"`
+	Counts   map[string]int `json:"verified"`
+	Findings []findingJSON  `json:"not_identical"`
+}
+
+type failureJSON struct {
+	Path  string `json:"path"`
+	Error string `json:"error"`
+}
+
+type findingJSON struct {
+	Path  string `json:"path"`
+	State string `json:"state"`
+	What  string `json:"what"`
+}
+
+func (a *app) apply(ctx context.Context, r restoring, plan restore.Plan, root *os.Root, cfg agent.Config) error {
+	backup := filepath.Join(cfg.State, "restore-backup", time.Now().UTC().Format("20060102T150405.000Z"))
+	res, err := restore.Apply(ctx, plan, root, backup)
+	if err != nil {
+		return err
+	}
+	findings, err := restore.Verify(ctx, plan, root)
+	if err != nil {
+		return err
+	}
+	out := applied{Plan: jsonPlan(plan), Done: res.Done, Backup: res.Backup, Counts: map[string]int{}, Failed: []failureJSON{}, Findings: []findingJSON{}}
+	for _, f := range res.Failed {
+		out.Failed = append(out.Failed, failureJSON{f.Path, f.Err.Error()})
+	}
+	for _, f := range findings {
+		out.Counts[string(f.State)]++
+		if f.State != restore.Identical {
+			out.Findings = append(out.Findings, findingJSON{f.Path, string(f.State), f.What})
+		}
+	}
+	if r.asJSON {
+		err = a.document(out)
+	} else {
+		err = a.printApplied(r, plan, out)
+	}
+	if bad := out.Counts[string(restore.Different)]; err == nil && (len(out.Failed) > 0 || bad > 0) {
+		err = fmt.Errorf("%d files could not be restored and %d are not identical", len(out.Failed), bad)
+	}
+	return err
+}
+
+func (a *app) printApplied(r restoring, plan restore.Plan, out applied) error {
+	if err := plan.WriteText(a.out, restore.Show{Diffs: !r.noDiff, Same: r.same}); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "\napplied: %d entries\n", out.Done)
+	if out.Backup != "" {
+		fmt.Fprintf(a.out, "what was replaced is kept in %s\n", out.Backup)
+	}
+	for _, f := range out.Failed {
+		fmt.Fprintf(a.out, "%s /%s: %s\n", a.loud("failed"), f.Path, f.Error)
+	}
+	for _, f := range out.Findings {
+		fmt.Fprintf(a.out, "%-13s /%s  (%s)\n", f.State, f.Path, f.What)
+	}
+	_, err := fmt.Fprintf(a.out, "verified: %d identical, %d merged, %d not restored, %d different\n",
+		out.Counts[string(restore.Identical)], out.Counts[string(restore.Merged)], out.Counts[string(restore.NotRestored)], out.Counts[string(restore.Different)])
+	return err
+}
+
+type planJSON struct {
+	CI       string         `json:"ci"`
+	Name     string         `json:"name"`
+	At       time.Time      `json:"at"`
+	Revision uint64         `json:"revision"`
+	Counts   map[string]int `json:"counts"`
+	Entries  []entryJSON    `json:"entries"`
+}
+
+type entryJSON struct {
+	Path         string `json:"path"`
+	Action       string `json:"action"`
+	Reason       string `json:"reason,omitempty"`
+	OwnerMissing string `json:"owner_missing,omitempty"`
+	Diff         string `json:"diff,omitempty"`
+}
+
+func jsonPlan(p restore.Plan) planJSON {
+	out := planJSON{CI: p.Snapshot.CI, Name: p.Snapshot.Name, At: p.Snapshot.At.UTC(), Revision: p.Snapshot.Revision, Counts: map[string]int{}, Entries: []entryJSON{}}
+	for _, e := range p.Entries {
+		out.Counts[string(e.Action)]++
+		out.Entries = append(out.Entries, entryJSON{"/" + e.Path, string(e.Action), e.Reason, e.OwnerMissing, e.Diff})
+	}
+	return out
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/agent"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Report again and again, as a service does",
+		Long: `Takes the inventory soon after the start, every interval, and after changes below
+/etc or by dpkg, and reports what changed. While the server is away reports wait
+in the state folder. Ends with SIGTERM or SIGINT.`,
+		Example: "  rollcall-agent run\n  rollcall-agent run --config /etc/rollcall/agent.conf",
+		Args:    none,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.settings()
+			if err != nil {
+				return err
+			}
+			agent.Tune(cfg)
+			var h slog.Handler = slog.NewTextHandler(a.err, nil)
+			if asJSON {
+				h = slog.NewJSONHandler(a.err, nil)
+			}
+			log := slog.New(h)
+			ag, err := agent.Open(cfg, agent.Deps{Log: log, Version: version})
+			if err != nil {
+				return err
+			}
+			defer ag.Close()
+			log.Info("started", "version", version, "root", cfg.Root, "interval", cfg.Interval)
+			return ag.Run(c.Context())
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "log as JSON lines")
+	return c
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) versionCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "version",
+		Short:   "Show the version of this program",
+		Long:    `Shows the version of this program and of the Go runtime that it was built with.`,
+		Example: "  rollcall-agent version",
+		Args:    none,
+		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return a.document(map[string]string{"program": version, "go": runtime.Version()})
+			}
+			fmt.Fprintf(a.out, "rollcall-agent %s (%s)\n", version, runtime.Version())
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
