@@ -1,0 +1,83 @@
+package compare
+
+import "math/bits"
+
+// set is a set of machine numbers. Sets of one field have the same length.
+type set []uint64
+
+func newSet(n int) set { return make(set, (n+63)/64) }
+
+func (s set) add(i int)      { s[i/64] |= 1 << (i % 64) }
+func (s set) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
+
+func (s set) count() int {
+	n := 0
+	for _, w := range s {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// countAnd returns how many machines are in both sets.
+func (s set) countAnd(t set) int {
+	n := 0
+	for i, w := range s {
+		n += bits.OnesCount64(w & t[i])
+	}
+	return n
+}
+
+func (s set) and(t set) set {
+	out := make(set, len(s))
+	for i, w := range s {
+		out[i] = w & t[i]
+	}
+	return out
+}
+
+func (s set) or(t set) set {
+	out := make(set, len(s))
+	for i, w := range s {
+		out[i] = w | t[i]
+	}
+	return out
+}
+
+// minus returns the machines of s that are not in t.
+func (s set) minus(t set) set {
+	out := make(set, len(s))
+	for i, w := range s {
+		out[i] = w &^ t[i]
+	}
+	return out
+}
+
+func (s set) equal(t set) bool {
+	for i, w := range s {
+		if w != t[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// each calls f with every member in order.
+func (s set) each(f func(int)) {
+	for i, w := range s {
+		for ; w != 0; w &= w - 1 {
+			f(i*64 + bits.TrailingZeros64(w))
+		}
+	}
+}
+
+// key returns the set as a map key.
+func (s set) key() string {
+	b := make([]byte, 0, 8*len(s))
+	for _, w := range s {
+		b = append(b, byte(w), byte(w>>8), byte(w>>16), byte(w>>24), byte(w>>32), byte(w>>40), byte(w>>48), byte(w>>56))
+	}
+	return string(b)
+}
+
+// blank returns an empty set of the same field.
+func (s set) blank() set { return make(set, len(s)) }

@@ -1,0 +1,206 @@
+package compare
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// pattern is all attributes that the same machines have: they cannot be told
+// apart and are one explanation. It is turned so that the broken have it.
+type pattern struct {
+	member, known set
+	attrs         []*attr
+	lacks         []bool // for each attribute: the members are those that lack it
+	prior         float64
+	score         float64
+}
+
+// collapse unites attributes with the same members, or with opposite ones.
+func collapse(attrs []*attr, f *field) []*pattern {
+	at := map[string]*pattern{}
+	var out []*pattern
+	for _, a := range attrs {
+		member, lacks := a.member, false
+		if f.evidence(member, a.known) < f.evidence(a.known.minus(member), a.known) {
+			member, lacks = a.known.minus(a.member), true
+		}
+		key := member.key() + a.known.key()
+		p := at[key]
+		if p == nil {
+			p = &pattern{member: member, known: a.known}
+			at[key] = p
+			out = append(out, p)
+		}
+		p.attrs, p.lacks = append(p.attrs, a), append(p.lacks, lacks)
+		p.prior = max(p.prior, a.prior)
+	}
+	for _, p := range out {
+		p.score = weigh(f.evidence(p.member, p.known), p.prior)
+	}
+	slices.SortStableFunc(out, func(a, b *pattern) int { return cmp.Compare(b.score, a.score) })
+	return out
+}
+
+// weigh discounts evidence in favour; evidence against stays as it is.
+func weigh(evidence, weight float64) float64 {
+	if evidence <= 0 {
+		return evidence
+	}
+	return evidence * weight
+}
+
+// pair is two patterns that explain together what neither explains alone.
+type pair struct {
+	kind  Kind // Both or Either
+	x, y  *pattern
+	union *pattern
+}
+
+// verdicts of one judgement.
+type found struct {
+	patterns []*pattern // best first
+	pairs    []pair     // best first
+	chance   float64
+}
+
+// Limits of the search for pairs and of shuffling.
+const (
+	pairPool = 100 // patterns that pairs are made of
+	shuffles = 199
+	keptPair = 3
+	enough   = 10 // shuffles as good as the truth: no more are needed
+)
+
+// judge ranks the patterns, looks for pairs where no single one explains, and
+// asks how often shuffled groups would have given as good an answer. Labels are
+// shuffled within strata, so that what is special to a site is not counted as
+// proof.
+func (f *field) judge(ctx context.Context, ps []*pattern) (found, error) {
+	out := found{patterns: ps, pairs: f.pairs(ps), chance: 1}
+	best := out.best()
+	if best <= 0 {
+		return out, nil
+	}
+	rng := rand.New(rand.NewPCG(uint64(len(f.machines)), uint64(len(ps))))
+	as, tried := 0, 0
+	for tried < shuffles && as < enough {
+		if err := ctx.Err(); err != nil {
+			return out, err
+		}
+		tried++
+		if f.shuffled(rng).bestOf(ps, best) >= best-1e-9 {
+			as++
+		}
+	}
+	out.chance = float64(as+1) / float64(tried+1)
+	return out, nil
+}
+
+func (r found) best() float64 {
+	best := math.Inf(-1)
+	if len(r.patterns) > 0 {
+		best = r.patterns[0].score
+	}
+	if len(r.pairs) > 0 {
+		best = max(best, r.pairs[0].union.score)
+	}
+	return best
+}
+
+// shuffled returns the field with other labels: as many broken in each stratum.
+func (f *field) shuffled(rng *rand.Rand) *field {
+	g := *f
+	g.strata = make([]stratum, len(f.strata))
+	g.broken, g.working = f.all.blank(), f.working.and(f.rest)
+	for i, s := range f.strata {
+		var ms []int
+		s.broken.or(s.working).each(func(m int) { ms = append(ms, m) })
+		rng.Shuffle(len(ms), func(a, b int) { ms[a], ms[b] = ms[b], ms[a] })
+		t := stratum{f.all.blank(), f.all.blank()}
+		for k, m := range ms {
+			if k < s.broken.count() {
+				t.broken.add(m)
+			} else {
+				t.working.add(m)
+			}
+		}
+		g.strata[i] = t
+		g.broken, g.working = g.broken.or(t.broken), g.working.or(t.working)
+	}
+	return &g
+}
+
+// bestOf returns the best score that the labels of f give, or any score of at
+// least stop as soon as there is one.
+func (f *field) bestOf(ps []*pattern, stop float64) float64 {
+	turned := make([]*pattern, 0, len(ps))
+	best := math.Inf(-1)
+	for _, p := range ps {
+		q := &pattern{member: p.member, known: p.known, prior: p.prior, score: f.evidence(p.member, p.known)}
+		other := p.known.minus(p.member)
+		if e := f.evidence(other, p.known); e > q.score {
+			q.member, q.score = other, e
+		}
+		q.score = weigh(q.score, p.prior)
+		best = max(best, q.score)
+		if best >= stop {
+			return best
+		}
+		turned = append(turned, q)
+	}
+	slices.SortFunc(turned, func(a, b *pattern) int { return cmp.Compare(b.score, a.score) })
+	if pairs := f.pairs(turned); len(pairs) > 0 {
+		best = max(best, pairs[0].union.score)
+	}
+	return best
+}
+
+// pairs returns the best combinations, if the best single pattern covers less
+// than 60 % of the broken or leaves counter-examples. A pair is one of very many
+// that could have been looked at, so it has to explain better than both its
+// parts by as much as a part has to beat its competitors.
+func (f *field) pairs(ps []*pattern) []pair {
+	if len(ps) < 2 || f.clean(ps[0]) {
+		return nil
+	}
+	pool := ps[:min(len(ps), pairPool)]
+	price := math.Log(float64(len(ps)))
+	floor := ps[0].score
+	var out []pair
+	for i, x := range pool {
+		for _, y := range pool[:i] {
+			for _, kind := range []Kind{Both, Either} {
+				if u := f.join(kind, y, x, price); u != nil && u.score > floor {
+					out = append(out, pair{kind, y, x, u})
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b pair) int { return cmp.Compare(b.union.score, a.union.score) })
+	return out[:min(len(out), keptPair)]
+}
+
+// clean tells whether a pattern leaves nothing to explain.
+func (f *field) clean(p *pattern) bool {
+	broken, working := p.known.and(f.broken), p.known.and(f.working)
+	return 10*p.member.countAnd(broken) >= 6*broken.count() && p.member.countAnd(working) == 0
+}
+
+// join returns the union (Either) or the intersection (Both) of two patterns, or
+// nil if it says no more than one of them.
+func (f *field) join(kind Kind, x, y *pattern, price float64) *pattern {
+	u := &pattern{known: x.known.and(y.known), prior: min(x.prior, y.prior)}
+	if kind == Both {
+		u.member = x.member.and(y.member)
+	} else {
+		u.member = x.member.or(y.member).and(u.known)
+	}
+	if u.member.equal(x.member) || u.member.equal(y.member) {
+		return nil
+	}
+	u.score = weigh(f.evidence(u.member, u.known)-price, u.prior)
+	return u
+}

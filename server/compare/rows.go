@@ -1,0 +1,289 @@
+package compare
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Limits of one row.
+const (
+	listedFacts    = 40
+	listedMachines = 20
+	ratedRows      = 400 // rows that are made before the list is cut
+)
+
+// draft is a row in the making.
+type draft struct {
+	attrs []*attr
+	lacks []bool
+	age   age
+}
+
+// rows turns patterns and pairs into rows, best first.
+func (f *field) rows(r found, c *clock) []Row {
+	var out []Row
+	for i, p := range r.patterns[:min(len(r.patterns), ratedRows)] {
+		if p.score <= 0 {
+			break
+		}
+		for _, d := range f.drafts(p, c, i < datedRows) {
+			out = append(out, f.row(p, d, c))
+		}
+	}
+	for _, pr := range r.pairs {
+		out = append(out, f.pairRow(pr, c))
+	}
+	slices.SortStableFunc(out, func(a, b Row) int { return cmp.Compare(b.Score, a.Score) })
+	return out
+}
+
+// drafts splits a pattern by when its attributes came to be: what came to the
+// same machines on different days are different changes.
+func (f *field) drafts(p *pattern, c *clock, dated bool) []draft {
+	byDay := map[string]*draft{}
+	ages, asked := map[string]age{}, map[string]int{}
+	for i, a := range p.attrs {
+		g := ages[a.object] // what is known of the same thing, once enough is
+		if dated && asked[a.object] < datedEach && len(asked) < datedFacts {
+			g = c.of(a, p.lacks[i], p.member)
+			asked[a.object]++
+			ages[a.object] = g
+		}
+		d := byDay[g.day()]
+		if d == nil {
+			d = &draft{age: g}
+			byDay[g.day()] = d
+		}
+		d.attrs, d.lacks = append(d.attrs, a), append(d.lacks, p.lacks[i])
+	}
+	var out []draft
+	for _, day := range slices.Sorted(maps.Keys(byDay)) {
+		out = append(out, *byDay[day])
+	}
+	return out
+}
+
+func (f *field) row(p *pattern, d draft, c *clock) Row {
+	prior := 0.0
+	for _, a := range d.attrs {
+		prior = max(prior, a.prior)
+	}
+	r := f.counted(p)
+	r.Score = weigh(weigh(f.evidence(p.member, p.known), prior), c.weight(d.age))
+	r.Since = d.age.since
+	r.SiteOnly = f.siteOnly(p)
+	r.name(d)
+	r.Why = f.why(r, d.age, c)
+	return r
+}
+
+// counted fills in who has it.
+func (f *field) counted(p *pattern) Row {
+	broken, working := p.known.and(f.broken), p.known.and(f.working)
+	return Row{
+		Broken:  Count{p.member.countAnd(broken), broken.count()},
+		Working: Count{p.member.countAnd(working), working.count()},
+		Without: f.ids(broken.minus(p.member)),
+		Despite: f.ids(working.and(p.member)),
+		P:       f.exact(p.member, p.known),
+	}
+}
+
+func (f *field) ids(s set) []string {
+	var out []string
+	s.each(func(i int) {
+		if len(out) < listedMachines {
+			out = append(out, f.machines[i].ID)
+		}
+	})
+	return out
+}
+
+// siteOnly tells whether all machines of a site have it or none, and the sites
+// differ: then it cannot be told from anything else about those sites.
+func (f *field) siteOnly(p *pattern) bool {
+	has := map[string]bool{}
+	mixed := false
+	p.known.each(func(i int) {
+		h, seen := has[f.machines[i].Site]
+		if seen && h != p.member.has(i) {
+			mixed = true
+		}
+		has[f.machines[i].Site] = p.member.has(i)
+	})
+	return !mixed && len(has) > 1
+}
+
+// name fills in what the row is about from its most telling attribute.
+func (r *Row) name(d draft) {
+	order := make([]int, len(d.attrs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int {
+		return cmp.Or(cmp.Compare(d.attrs[j].prior, d.attrs[i].prior), cmp.Compare(rank(d, i), rank(d, j)), cmp.Compare(d.attrs[i].path, d.attrs[j].path), cmp.Compare(d.attrs[i].yes, d.attrs[j].yes))
+	})
+	ids, objects := map[string]bool{}, map[string]bool{}
+	for _, i := range order {
+		a := d.attrs[i]
+		text := a.yes
+		if d.lacks[i] {
+			text = a.no
+		}
+		objects[a.object] = true
+		for _, id := range a.ids {
+			ids[id] = true
+		}
+		if len(r.Facts) < listedFacts {
+			r.Facts = append(r.Facts, Difference{a.ids[0], a.path, text})
+		} else {
+			r.More++
+		}
+	}
+	first := order[0]
+	r.Kind, r.IDs = d.attrs[first].kind, slices.Sorted(maps.Keys(ids))
+	r.What = r.Facts[0].Text
+	if other := instead(d, order); other != "" {
+		r.What += " instead of " + other
+	}
+	if n := len(objects) - 1; n > 0 {
+		r.What += fmt.Sprintf(" (and %d other things on the same machines)", n)
+	}
+	r.object, r.objects = d.attrs[first].object, objects
+}
+
+// rank puts what machines have before what they lack, and within packages the
+// program before its parts.
+func rank(d draft, i int) int {
+	n := 0
+	if d.lacks[i] {
+		n++
+	}
+	if strings.HasPrefix(d.attrs[i].object, "fact:") {
+		n += 2
+	}
+	if a := d.attrs[i]; a.kind == Package && !slices.Contains(a.ids, "pkg:"+strings.TrimPrefix(a.object, "src:")) {
+		n += 2
+	}
+	return n
+}
+
+// instead returns the line of the same file that the others have in its place.
+func instead(d draft, order []int) string {
+	first := d.attrs[order[0]]
+	if first.kind != File || d.lacks[order[0]] || !strings.HasPrefix(first.yes, "line `") {
+		return ""
+	}
+	key := keyOf(first.yes)
+	for _, i := range order[1:] {
+		a := d.attrs[i]
+		if a.object == first.object && d.lacks[i] && strings.HasPrefix(a.yes, "line `") && strings.EqualFold(keyOf(a.yes), key) {
+			return strings.TrimSuffix(strings.TrimPrefix(a.yes, "line "), " in /"+a.path)
+		}
+	}
+	return ""
+}
+
+func keyOf(words string) string {
+	words = strings.TrimPrefix(words, "line `")
+	if before, _, ok := strings.Cut(words, "="); ok {
+		return strings.TrimSpace(before)
+	}
+	key, _, _ := strings.Cut(words, " ")
+	return key
+}
+
+// why says in a sentence why the row stands where it stands.
+func (f *field) why(r Row, a age, c *clock) string {
+	s := fmt.Sprintf("%s broken and %s working machines", r.Broken, r.Working)
+	switch {
+	case len(r.Without) == 0 && len(r.Despite) == 0:
+		s += "; no counter-example"
+	case len(r.Despite) == 0:
+		s += "; no working machine has it"
+	case len(r.Without) == 0:
+		s += "; every broken machine has it"
+	}
+	switch {
+	case !a.known:
+	case a.since.IsZero():
+		s += "; so since the oldest record"
+	default:
+		s += "; since " + a.since.UTC().Format("2006-01-02 15:04")
+		if onset := c.groups.Onset; !onset.IsZero() && a.since.After(onset.Add(onsetSlack)) {
+			s += ", after the trouble began"
+		}
+	}
+	if r.SiteOnly {
+		s += "; goes with the site, so anything else about the site explains as much"
+	}
+	return s
+}
+
+// pairRow makes the row of a pair from those of its parts.
+func (f *field) pairRow(pr pair, c *clock) Row {
+	r := f.counted(pr.union)
+	r.Kind, r.Score = pr.kind, pr.union.score
+	word := " and "
+	if pr.kind == Either {
+		word = " or "
+	}
+	ids := map[string]bool{}
+	recent := 0.0
+	for _, p := range []*pattern{pr.x, pr.y} {
+		d := f.drafts(p, c, true)
+		slices.SortStableFunc(d, func(a, b draft) int { return cmp.Compare(c.weight(b.age), c.weight(a.age)) })
+		part := f.row(p, d[0], c)
+		recent = max(recent, c.weight(d[0].age))
+		if r.What != "" {
+			r.What += word
+		}
+		r.What += part.What
+		r.Facts = append(r.Facts, part.Facts[:min(len(part.Facts), listedFacts/2)]...)
+		r.More += part.More + max(0, len(part.Facts)-listedFacts/2)
+		for _, id := range part.IDs {
+			ids[id] = true
+		}
+		if part.Since.After(r.Since) {
+			r.Since = part.Since
+		}
+	}
+	r.Score = weigh(r.Score, recent)
+	r.IDs = slices.Sorted(maps.Keys(ids))
+	r.Why = f.why(r, age{}, c) + "; only together"
+	if pr.kind == Either {
+		r.Why = f.why(r, age{}, c) + "; each explains a part"
+	}
+	return r
+}
+
+// fold drops rows that say less about the same thing than a row above them.
+func fold(rows []Row) []Row {
+	above := map[string]map[string]bool{}
+	out := rows[:0]
+	for _, r := range rows {
+		if r.object != "" {
+			if seen := above[r.object]; seen != nil && covered(r.objects, seen) {
+				continue
+			}
+			if above[r.object] == nil {
+				above[r.object] = map[string]bool{}
+			}
+			maps.Copy(above[r.object], r.objects)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func covered(objects, seen map[string]bool) bool {
+	for o := range objects {
+		if !seen[o] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,154 @@
+package compare
+
+import (
+	"math"
+	"slices"
+)
+
+// A cause is expected on most of the broken and on few of the working machines.
+// The shapes are those of beta distributions of the two shares: mild about the
+// broken (there may be two causes), strict about the working.
+const (
+	brokenYes, brokenNo   = 2, 1
+	workingYes, workingNo = 1, 6
+)
+
+// betaTable holds log gamma of all multiples of 1/8 up to what n machines need.
+type betaTable struct {
+	lg              []float64
+	broken, working float64 // log beta of the two expectations
+}
+
+const fraction = 8 // counts are multiples of 1/fraction (see restWeight)
+
+func newBetaTable(n int) *betaTable {
+	t := &betaTable{lg: make([]float64, (n+16)*fraction)}
+	for i := 1; i < len(t.lg); i++ {
+		t.lg[i], _ = math.Lgamma(float64(i) / fraction)
+	}
+	t.broken, t.working = t.beta(brokenYes, brokenNo), t.beta(workingYes, workingNo)
+	return t
+}
+
+func (t *betaTable) beta(a, b float64) float64 {
+	i, j := int(a*fraction), int(b*fraction)
+	return t.lg[i] + t.lg[j] - t.lg[i+j]
+}
+
+// evidence returns the logarithm of how much better "having this makes a machine
+// break" explains who has it than chance does, or than the site alone does
+// (each stratum with a share of its own): a Bayes factor. Positive speaks for it.
+func (f *field) evidence(member, known set) float64 {
+	var total counts
+	sites := 0.0
+	for _, s := range f.strata {
+		a, b := float64(member.countAnd(s.broken)), float64(member.countAnd(s.working))
+		na, nb := float64(known.countAnd(s.broken)), float64(known.countAnd(s.working))
+		total.a, total.b, total.na, total.nb = total.a+a, total.b+b, total.na+na, total.nb+nb
+		sites += f.betas.beta(a+b+1, na+nb-a-b+1)
+	}
+	if f.restWt < 1 {
+		w := f.rest.and(f.working)
+		total.b += restWeight * float64(member.countAnd(w))
+		total.nb += restWeight * float64(known.countAnd(w))
+	}
+	t := f.betas
+	cause := t.beta(total.a+brokenYes, total.na-total.a+brokenNo) - t.broken +
+		t.beta(total.b+workingYes, total.nb-total.b+workingNo) - t.working
+	chance := t.beta(total.a+total.b+1, total.na+total.nb-total.a-total.b+1)
+	return cause - max(chance, sites)
+}
+
+// exact returns the one-sided p-value of the exact conditional test within
+// strata (Fisher's test for one stratum): how often as many broken machines or
+// more would have it, were the labels dealt at random within each stratum.
+func (f *field) exact(member, known set) float64 {
+	dist, seen := []float64{1}, 0
+	for _, s := range f.strata {
+		a, b := member.countAnd(s.broken), member.countAnd(s.working)
+		na, nb := known.countAnd(s.broken), known.countAnd(s.working)
+		seen += a
+		dist = convolve(dist, hypergeometric(a+b, na, nb))
+	}
+	p := 0.0
+	for i := seen; i < len(dist); i++ {
+		p += dist[i]
+	}
+	return min(p, 1)
+}
+
+// hypergeometric returns the probability of 0, 1, … broken ones among k drawn
+// from na broken and nb working machines.
+func hypergeometric(k, na, nb int) []float64 {
+	out := make([]float64, min(k, na)+1)
+	whole := choose(na+nb, k)
+	for i := max(0, k-nb); i < len(out); i++ {
+		out[i] = math.Exp(choose(na, i) + choose(nb, k-i) - whole)
+	}
+	return out
+}
+
+func choose(n, k int) float64 {
+	a, _ := math.Lgamma(float64(n + 1))
+	b, _ := math.Lgamma(float64(k + 1))
+	c, _ := math.Lgamma(float64(n - k + 1))
+	return a - b - c
+}
+
+func convolve(x, y []float64) []float64 {
+	out := make([]float64, len(x)+len(y)-1)
+	for i, a := range x {
+		if a == 0 {
+			continue
+		}
+		for j, b := range y {
+			out[i+j] += a * b
+		}
+	}
+	return out
+}
+
+// adjust fills Q by Benjamini and Hochberg's step-up procedure (1995) for tests
+// tests, of which rows are the best ones.
+func adjust(rows []Row, tests int) {
+	order := make([]int, len(rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case rows[a].P < rows[b].P:
+			return -1
+		case rows[a].P > rows[b].P:
+			return 1
+		}
+		return 0
+	})
+	q := 1.0
+	for rank := len(order); rank > 0; rank-- {
+		r := &rows[order[rank-1]]
+		q = min(q, r.P*float64(max(tests, len(rows)))/float64(rank))
+		r.Q = q
+	}
+}
+
+// The bars of strength. A small group cannot reach significance whatever sets it
+// apart, so a clean split is weak evidence there, not none.
+const (
+	strongAt  = 0.05
+	weakAt    = 0.20
+	cleanDiff = 0.85
+)
+
+func (r *Row) strength(first bool, chance float64) Strength {
+	diff := r.Broken.share() - r.Working.share()
+	switch {
+	case r.SiteOnly && diff >= 0.5:
+		return Weak // anything else about the site explains as much
+	case first && chance <= strongAt, r.Q <= strongAt && r.Kind != Both && r.Kind != Either:
+		return Strong
+	case first && chance <= weakAt, r.Q <= weakAt && diff >= 0.5, diff >= cleanDiff && r.Kind != Both && r.Kind != Either:
+		return Weak
+	}
+	return None
+}
