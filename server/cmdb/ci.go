@@ -13,6 +13,7 @@ package cmdb
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,8 +83,28 @@ type Event struct {
 	Text string `json:"text"`
 }
 
-// MaxEvents bounds the events kept with one revision.
-const MaxEvents = 200
+// Bounds of the events kept with one revision: their number, and what they take
+// as they are stored, so that a revision fits into one value.
+const (
+	MaxEvents     = 200
+	maxEventsJSON = 24 << 10
+)
+
+// newest returns the last events that are within the bounds.
+func newest(events []Event) ([]Event, error) {
+	events = events[max(0, len(events)-MaxEvents):]
+	size := 0
+	for i, e := range slices.Backward(events) {
+		b, err := json.Marshal(e)
+		if err != nil {
+			return nil, fmt.Errorf("encode event: %w", err)
+		}
+		if size += len(b) + 1; size > maxEventsJSON {
+			return events[i+1:], nil
+		}
+	}
+	return events, nil
+}
 
 // Revision is one recorded change of one CI.
 type Revision struct {

@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -12,6 +13,9 @@ import (
 const (
 	maxFields = 100
 	maxField  = 2000 // bytes of a value
+	// maxFieldsJSON bounds all fields together, as they are stored: a revision
+	// that changes them all holds them twice and must fit into one value.
+	maxFieldsJSON = 20 << 10
 )
 
 // Declare returns ci with fields changed. The fields name, class, site and
@@ -30,6 +34,13 @@ func (w Writer) Declare(ci CI, fields map[string]string) (CI, error) {
 	}
 	if len(ci.Fields) > maxFields {
 		return CI{}, fmt.Errorf("CI %s: %w: more than %d fields", ci.Name, ErrInvalid, maxFields)
+	}
+	b, err := json.Marshal(ci.Fields)
+	if err != nil {
+		return CI{}, fmt.Errorf("CI %s: encode fields: %w", ci.Name, err)
+	}
+	if len(b) > maxFieldsJSON {
+		return CI{}, fmt.Errorf("CI %s: %w: its fields take more than %d bytes together", ci.Name, ErrInvalid, maxFieldsJSON)
 	}
 	return ci, nil
 }

@@ -1,6 +1,11 @@
 package cmdb
 
-import "rollcall/server/store"
+import (
+	"encoding/json"
+	"fmt"
+
+	"rollcall/server/store"
+)
 
 // Last is what the newest report said beside facts: it is replaced, never
 // history.
@@ -18,8 +23,34 @@ type CollectorStatus struct {
 	TookMS uint32 `json:"took_ms,omitempty"`
 }
 
-// PutLast stores what the newest report of a CI said.
-func (w Writer) PutLast(ci string, l Last) error { return w.put(lastKey(w.tenant, ci), l) }
+// maxLast is what Last may take as it is stored, in bytes.
+const maxLast = 56 << 10
+
+// PutLast stores what the newest report of a CI said. What is too much to be
+// stored is left out, the least telling first: it is no part of history, and no
+// reason to refuse the report.
+func (w Writer) PutLast(ci string, l Last) error {
+	for _, less := range []func(){
+		func() {},
+		func() {
+			for i := range l.Collectors {
+				l.Collectors[i].Detail = ""
+			}
+		},
+		func() { l.Measurements = nil },
+		func() { l.Collectors = nil },
+	} {
+		less()
+		b, err := json.Marshal(l)
+		if err != nil {
+			return fmt.Errorf("encode last report of CI %s: %w", ci, err)
+		}
+		if len(b) <= maxLast {
+			return store.PutFramed(w.tx, lastKey(w.tenant, ci), b)
+		}
+	}
+	return fmt.Errorf("last report of CI %s: %w: more than %d bytes", ci, ErrInvalid, maxLast)
+}
 
 // Last returns what the newest report of a CI said.
 func (v View) Last(ci string) (Last, error) {

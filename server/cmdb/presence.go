@@ -107,17 +107,25 @@ func (p *Presence) Save(ctx context.Context, e store.Updater, tenant string) err
 	p.dirty = map[uint64]bool{}
 	p.mu.Unlock()
 	for _, part := range slices.Sorted(maps.Keys(parts)) {
-		err := e.Update(ctx, func(tx store.Tx) error {
+		err := store.UpdateAgain(ctx, e, func(tx store.Tx) error {
 			return store.PutFramed(tx, seenKey(tenant, part), parts[part])
 		})
 		if err != nil {
-			p.mu.Lock()
-			p.dirty[part] = true
-			p.mu.Unlock()
+			p.unsaved(parts)
 			return fmt.Errorf("save presence: %w", err)
 		}
+		delete(parts, part)
 	}
 	return nil
+}
+
+// unsaved marks parts for the next Save.
+func (p *Presence) unsaved(parts map[uint64][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for part := range parts {
+		p.dirty[part] = true
+	}
 }
 
 func partOf(ci string) uint64 {

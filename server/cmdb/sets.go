@@ -104,7 +104,7 @@ func (s *Sets) decode(g store.Getter, tenant string, b []byte, depth int) (cache
 		if err != nil {
 			return cached{}, err
 		}
-		set, err := delta.Apply(base.set)
+		set, err := delta.Onto(base.set)
 		return cached{set: set, depth: int(b[1])}, err
 	}
 	return cached{}, fmt.Errorf("%w: unknown form", store.ErrCorrupt)
@@ -129,7 +129,7 @@ type Prepared struct {
 	Digest fact.Digest
 	Set    fact.Set
 	packed store.Packed
-	large  bool
+	size   int
 	depth  int
 }
 
@@ -153,7 +153,7 @@ func (s *Sets) Prepare(g store.Getter, tenant string, set fact.Set, delta fact.D
 }
 
 func (p Prepared) pack(b []byte) (_ Prepared, err error) {
-	p.large = len(b) > 256<<10
+	p.size = len(b)
 	p.packed, err = store.Pack(b)
 	return p, err
 }
@@ -166,15 +166,19 @@ func encodedSize(set fact.Set) int {
 	return n
 }
 
-// Put stores a prepared set in a transaction, unless it is there. A set beyond
-// the limits of one transaction must go through PutLarge first.
-func (s *Sets) Put(tx store.Tx, tenant string, p Prepared) error {
-	return p.packed.PutTx(tx, tenant, setKind, p.Digest)
+// Put stores a prepared set in a transaction, unless it is there; stored tells
+// which. A set beyond the limits of one transaction must go through PutLarge
+// first.
+func (s *Sets) Put(tx store.Tx, tenant string, p Prepared) (stored bool, err error) {
+	has, err := store.HasBlob(tx, tenant, setKind, p.Digest)
+	if err != nil || has {
+		return false, err
+	}
+	return true, p.packed.PutTx(tx, tenant, setKind, p.Digest)
 }
 
-// Large tells whether a prepared set is too large to be sure of a place in a
-// shared transaction.
-func (p Prepared) Large() bool { return p.large }
+// Size returns the bytes that a prepared set takes in a transaction at most.
+func (p Prepared) Size() int { return p.size + 1<<10 }
 
 // PutLarge stores a prepared set in transactions of its own, before the one that
 // refers to it.
@@ -182,5 +186,8 @@ func (s *Sets) PutLarge(ctx context.Context, e store.Updater, tenant string, p P
 	return p.packed.Store(ctx, e, tenant, setKind, p.Digest)
 }
 
-// Keep caches a prepared set once the transaction that stored it is committed.
+// Keep caches a prepared set once the transaction in which Put stored it is
+// committed. It must not be called for a set that was there already: that one
+// may lie at the end of a longer chain than this one would have, and chains
+// that are counted too short grow until they cannot be read.
 func (s *Sets) Keep(p Prepared) { s.keep(p.Digest, cached{set: p.Set, depth: p.depth}) }

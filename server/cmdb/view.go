@@ -97,7 +97,7 @@ func (v View) AsOf(ci CI, t time.Time) (Revision, error) {
 		if err != nil {
 			return Revision{}, err
 		}
-		if r.Stamp <= t.UnixNano() {
+		if !r.At().After(t) { // UnixNano would overflow for far times
 			found, lo = r, mid+1
 		} else {
 			hi = mid - 1

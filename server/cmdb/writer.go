@@ -56,13 +56,22 @@ func (w Writer) HasSite(site string) error {
 	return err
 }
 
-// free returns want, or want-2, want-3 … whichever no other CI holds. The key is
-// read as absent and then written, which every engine protects.
+// maxNumbered is how many machines of one name get a number after it. Each costs
+// the next one a read.
+const maxNumbered = 100
+
+// free returns want, or want-2, want-3 … whichever no other CI holds, or at last
+// want with the beginning of the CI's id: a thousand machines may call themselves
+// localhost. The key is read as absent and then written, which every engine
+// protects.
 func (w Writer) free(want string, key func(string) store.Key, ci string) (string, error) {
-	for n := 1; n < 1000; n++ {
+	for n := 1; n <= maxNumbered+1; n++ {
 		name := want
 		if n > 1 {
 			name = want + "-" + strconv.Itoa(n)
+		}
+		if n > maxNumbered {
+			name = want + "-" + ci[2:min(10, len(ci))]
 		}
 		holder, err := store.GetFramed(w.tx, key(strings.ToLower(name)))
 		if err != nil {
@@ -72,7 +81,7 @@ func (w Writer) free(want string, key func(string) store.Key, ci string) (string
 			return name, nil
 		}
 	}
-	return "", fmt.Errorf("name %q: %w, and so are its first 1,000 numbers", want, ErrTaken)
+	return "", fmt.Errorf("name %q: %w, and so are its first %d numbers", want, ErrTaken, maxNumbered)
 }
 
 // Record stores next as the present head of the CI and one revision that leads
@@ -107,8 +116,8 @@ func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, e
 	r.State, r.Prev, r.Fields = next.State, old.State, fieldChanges(old, next)
 	r.Name, r.Class, r.Site, r.Declared = next.Name, next.Class, next.Site, string(next.Status)
 	r.Repo, r.Folder, r.PrevRepo, r.PrevFolder = next.Repo, next.Folder, old.Repo, old.Folder
-	if len(r.Events) > MaxEvents {
-		r.Events = r.Events[len(r.Events)-MaxEvents:]
+	if r.Events, err = newest(r.Events); err != nil {
+		return CI{}, r, err
 	}
 	if err := w.put(revisionKey(w.tenant, next.ID, r.N), r); err != nil {
 		return CI{}, r, err

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -31,9 +32,12 @@ func forkKey(tenant, key string, hash fact.Digest) store.Key {
 	return store.At(store.Record, tenant, "/fork/", key, "/", string(hash[:]))
 }
 
-// smallEnvelope is the size in bytes up to which an envelope is stored in the
-// same transaction as its revision; a larger one goes before.
-const smallEnvelope = 256 << 10
+// What is stored in the same transaction as the revision, in bytes; more goes
+// before it.
+const (
+	smallEnvelope = 256 << 10
+	smallSets     = 400 << 10 // together
+)
 
 // Fork is one envelope that did not fit its key's chain: the key speaks from two
 // places, as after cloning a disk. The envelope itself is stored beside it.
@@ -46,16 +50,64 @@ type Fork struct {
 
 // quarantine keeps an envelope that does not fit its chain apart and marks key
 // and CI. Neither branch wins by itself: an operator revokes the key.
-func (s *Service) quarantine(tx store.Tx, key enrol.Key, body *rollcallv1.Body, hash fact.Digest) (Result, error) {
+func (s *Service) quarantine(tx store.Tx, key enrol.Key, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
 	if err := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant)).MarkCloned(key.ID); err != nil {
+		return Result{}, err
+	}
+	if err := s.putEnvelope(tx, hash, raw); err != nil {
 		return Result{}, err
 	}
 	f := Fork{At: s.now(), CI: key.CI, Seq: body.GetSeq(), Prev: body.GetPrev()}
 	return Result{Outcome: Quarantined}, store.PutJSON(tx, forkKey(s.Tenant, key.ID, hash), f)
 }
 
+// forked handles a report that did not fit its chain when it was read: whether
+// its base is known does not matter then, it is no report of this machine alone.
+func (s *Service) forked(ctx context.Context, key enrol.Key, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
+	if err := s.putLargeEnvelope(ctx, hash, raw); err != nil {
+		return Result{}, err
+	}
+	var res Result
+	_, err := s.Writer.Do(ctx, store.Op{Touch: []string{key.CI}, Fn: func(tx store.Tx) error {
+		keys := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant))
+		present, chain, err := s.present(keys, key)
+		if err != nil {
+			return err
+		}
+		receipt, err := store.GetFramed(tx, receiptKey(s.Tenant, key.ID, hash))
+		switch {
+		case err != nil:
+			return err
+		case receipt != nil: // it was on its way twice
+			res = Result{Outcome: Recorded, Receipt: bytes.Clone(receipt)}
+			return nil
+		case follows(present, chain, body): // the one before it was on its way
+			res = Result{Outcome: NeedFull}
+			return nil
+		}
+		res, err = s.quarantine(tx, present, body, hash, raw)
+		return err
+	}})
+	return res, err
+}
+
+// present reads a key and its chain again, within the transaction that relies on
+// them. It returns enrol.ErrUnknown if the key has been revoked meanwhile.
+func (s *Service) present(keys enrol.Writer, key enrol.Key) (enrol.Key, enrol.Chain, error) {
+	id, err := identity.ParseKeyID(key.ID)
+	if err != nil {
+		return enrol.Key{}, enrol.Chain{}, err
+	}
+	present, err := keys.Key(id)
+	if err != nil {
+		return enrol.Key{}, enrol.Chain{}, err
+	}
+	chain, err := keys.Chain(key.ID)
+	return present, chain, err
+}
+
 // tick handles an envelope without payload: nothing has changed.
-func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, hash fact.Digest) (Result, error) {
+func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
 	if key.Cloned {
 		return Result{Outcome: Quarantined}, nil
 	}
@@ -64,8 +116,11 @@ func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 		return Result{Outcome: Seen}, nil
 	case tickForked:
 		var res Result
-		_, err := s.Writer.Do(ctx, store.Op{Touch: []string{key.CI}, Fn: func(tx store.Tx) (err error) {
-			res, err = s.quarantine(tx, key, body, hash)
+		_, err := s.Writer.Do(ctx, store.Op{Touch: []string{key.CI}, Fn: func(tx store.Tx) error {
+			present, _, err := s.present(enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant)), key)
+			if err == nil {
+				res, err = s.quarantine(tx, present, body, hash, raw)
+			}
 			return err
 		}})
 		return res, err
@@ -122,16 +177,21 @@ func (t *tickMemory) note(key string, seq, recorded uint64, hash fact.Digest) ti
 
 // Limits of one key: how much it may send, and how often.
 const (
-	burst        = 60              // envelopes at once
-	refill       = 5 * time.Second // one more envelope
-	bytesPerDay  = 200 << 20       // envelopes and contents together
-	quotaEntries = 200_000         // keys remembered at most
+	defaultBurst       = 60              // envelopes at once
+	refill             = 5 * time.Second // one more envelope
+	defaultBytesPerDay = 200 << 20       // envelopes and contents together
+	quotaEntries       = 200_000         // keys remembered at most
 )
 
 // quotas bounds what each key may send.
 type quotas struct {
 	mu   sync.Mutex
 	keys map[identity.KeyID]*quota
+}
+
+func (s *Service) takeQuota(id identity.KeyID, size int, envelopes float64) error {
+	burst, perDay := cmp.Or(s.Burst, defaultBurst), cmp.Or(s.BytesPerDay, defaultBytesPerDay)
+	return s.quota.take(id, size, envelopes, float64(burst), perDay, s.now())
 }
 
 type quota struct {
@@ -141,12 +201,8 @@ type quota struct {
 	bytes  int
 }
 
-// take counts size bytes of one envelope, or returns ErrQuota.
-func (q *quotas) take(id identity.KeyID, size int, now time.Time) error {
-	return q.count(id, size, 1, now)
-}
-
-func (q *quotas) count(id identity.KeyID, size int, tokens float64, now time.Time) error {
+// take counts envelopes and size bytes, or returns ErrQuota.
+func (q *quotas) take(id identity.KeyID, size int, tokens, burst float64, perDay int, now time.Time) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.keys == nil || len(q.keys) > quotaEntries {
@@ -163,10 +219,10 @@ func (q *quotas) count(id identity.KeyID, size int, tokens float64, now time.Tim
 		k.day, k.bytes = day, 0
 	}
 	if k.tokens < tokens {
-		return fmt.Errorf("key %s: %w: more than %d envelopes at once", id, ErrQuota, burst)
+		return fmt.Errorf("key %s: %w: more than %.0f envelopes at once", id, ErrQuota, burst)
 	}
-	if k.bytes+size > bytesPerDay {
-		return fmt.Errorf("key %s: %w: more than %d bytes today", id, ErrQuota, bytesPerDay)
+	if k.bytes+size > perDay {
+		return fmt.Errorf("key %s: %w: more than %d bytes today", id, ErrQuota, perDay)
 	}
 	k.tokens -= tokens
 	k.bytes += size

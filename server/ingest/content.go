@@ -21,7 +21,7 @@ var ErrContent = errors.New("the content does not match its digest")
 // CheckContent turns bytes that an enrolled key uploads into a content, if they
 // have the digest that they should have and the key has quota left.
 func (s *Service) CheckContent(key identity.KeyID, d fact.Digest, content []byte) (cmdb.Content, error) {
-	if err := s.quota.count(key, len(content), 0, s.now()); err != nil {
+	if err := s.takeQuota(key, len(content), 0); err != nil {
 		return cmdb.Content{}, err
 	}
 	if len(content) > MaxContent || sha256.Sum256(content) != d {

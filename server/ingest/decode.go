@@ -22,7 +22,8 @@ const (
 	maxCollectors   = 200
 	maxEvents       = 2000
 	maxMeasurements = 64 << 10
-	maxText         = 500 // bytes of a status detail, an event, a reason
+	maxMissing      = 20_000 // contents asked for at once; the rest when the report comes again
+	maxText         = 500    // bytes of a status detail, an event, a reason
 )
 
 // decodeBody parses a body whose signature has been verified.
@@ -40,12 +41,30 @@ func (s *Service) decodeBody(b []byte) (*rollcallv1.Body, error) {
 	if len(body.GetState()) != sha256.Size || body.GetSeq() == 0 || len(body.GetMeasurements()) > maxMeasurements {
 		return nil, fmt.Errorf("decode body: %w: no state, no sequence number, or too many measurements", ErrMalformed)
 	}
+	if err := checkMeasurements(body.GetMeasurements()); err != nil {
+		return nil, err
+	}
 	if len(body.GetPayload()) > 0 {
 		if sum := sha256.Sum256(body.GetPayload()); !bytes.Equal(sum[:], body.GetPayloadDigest()) {
 			return nil, fmt.Errorf("decode body: %w: the payload is not the one that was signed for", ErrMalformed)
 		}
 	}
 	return body, nil
+}
+
+// checkMeasurements refuses what is not a fact set: it is handed on to people.
+func checkMeasurements(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	set, err := fact.DecodeSet(b)
+	for i := 0; err == nil && i < len(set); i++ {
+		err = set[i].Check()
+	}
+	if err != nil {
+		return fmt.Errorf("decode body: measurements: %w: %w", ErrMalformed, err)
+	}
+	return nil
 }
 
 // report is a decoded payload.
@@ -105,10 +124,4 @@ func section(d fact.Delta, base fact.Set) (string, error) {
 	return "", fmt.Errorf("delta to %.12s: %w: it has no section", d.Result, ErrMalformed)
 }
 
-func cut(s string) string {
-	s = fact.Value(s)
-	if len(s) <= maxText {
-		return s
-	}
-	return fact.Value(s[:maxText-4]) + "…"
-}
+func cut(s string) string { return fact.Cut(s, maxText) }

@@ -57,7 +57,7 @@ type Result struct {
 	CI      string // for the server's log
 }
 
-// Service accepts envelopes. All fields but Now must be set.
+// Service accepts envelopes. All fields but the last three must be set.
 type Service struct {
 	Engine   store.Engine
 	Writer   *store.Writer
@@ -66,9 +66,12 @@ type Service struct {
 	Sets     *cmdb.Sets
 	Presence *cmdb.Presence
 	Now      func() time.Time
-	ticks    tickMemory
-	quota    quotas
-	lag      atomic.Int64
+	// What one key may send: envelopes at once, and bytes a day. 0: 60 and 200 MiB.
+	Burst, BytesPerDay int
+
+	ticks tickMemory
+	quota quotas
+	lag   atomic.Int64
 }
 
 // Accept handles one envelope that came over a connection whose TLS key is peer.
@@ -82,7 +85,7 @@ func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, raw []byte
 		return Result{}, fmt.Errorf("envelope of key %s over a connection of key %s: %w", env.KeyID, identity.IDOf(peer), ErrKey)
 	}
 	now := s.now()
-	if err := s.quota.take(env.KeyID, len(raw), now); err != nil {
+	if err := s.takeQuota(env.KeyID, len(raw), 1); err != nil {
 		return Result{}, err
 	}
 	var key enrol.Key
@@ -108,9 +111,9 @@ func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, raw []byte
 	hash := sha256.Sum256(raw)
 	var res Result
 	if len(body.GetPayload()) == 0 {
-		res, err = s.tick(ctx, key, chain, body, hash)
+		res, err = s.tick(ctx, key, chain, body, hash, raw)
 	} else {
-		res, err = s.report(ctx, key, body, hash, raw)
+		res, err = s.report(ctx, key, chain, body, hash, raw)
 	}
 	res.CI = key.CI
 	if err == nil && res.Outcome != Quarantined {

@@ -3,10 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"maps"
-	"slices"
-	"strings"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -16,20 +13,13 @@ import (
 	"rollcall/server/store"
 )
 
-// resolved is a report whose sets have been worked out, outside of any lane: a
-// set is named by its digest, so nothing that happens meanwhile can change it.
-type resolved struct {
-	base    fact.State // what the deltas start from; nil for a full report
-	next    fact.State
-	sets    []cmdb.Prepared
-	missing []fact.Digest
-	full    bool
-}
-
 // report handles an envelope with a payload.
-func (s *Service) report(ctx context.Context, key enrol.Key, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
+func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
 	if res, found, err := s.repeated(ctx, key, hash); err != nil || found {
 		return res, err
+	}
+	if !follows(key, chain, body) {
+		return s.forked(ctx, key, body, hash, raw)
 	}
 	rep, err := decodeReport(body.GetPayload())
 	if err != nil {
@@ -48,31 +38,29 @@ func (s *Service) report(ctx context.Context, key enrol.Key, body *rollcallv1.Bo
 	case len(ws.missing) > 0:
 		return Result{Outcome: NeedContent, Missing: ws.missing}, nil
 	}
-	for _, p := range ws.sets {
-		if p.Large() {
-			if err := s.Sets.PutLarge(ctx, s.Writer, s.Tenant, p); err != nil {
-				return Result{}, err
-			}
-		}
+	if err := s.putLargeSets(ctx, ws.sets); err != nil {
+		return Result{}, err
 	}
-	if len(raw) > smallEnvelope {
-		if err := store.PutBlob(ctx, s.Writer, s.Tenant, envelopeKind, hash, raw); err != nil {
-			return Result{}, err
-		}
+	if err := s.putLargeEnvelope(ctx, hash, raw); err != nil {
+		return Result{}, err
 	}
 	var res Result
+	var stored []cmdb.Prepared
 	_, err = s.Writer.Do(ctx, store.Op{
 		Touch: []string{key.CI},
 		Fn: func(tx store.Tx) (err error) {
-			res, err = s.record(tx, key, body, rep, ws, hash, raw)
+			res, stored, err = s.record(tx, key, body, rep, ws, hash, raw)
 			return err
 		},
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	for _, p := range ws.sets {
+	for _, p := range stored {
 		s.Sets.Keep(p)
+	}
+	if res.Outcome != Recorded {
+		return res, nil
 	}
 	s.noteLag(body.GetTimeClaimedMs())
 	return res, nil
@@ -89,162 +77,97 @@ func (s *Service) repeated(ctx context.Context, key enrol.Key, hash fact.Digest)
 	return Result{Outcome: Recorded, Receipt: b}, b != nil, err
 }
 
-// resolve applies the deltas to the sets they start from, checks every fact, and
-// finds the contents that the store lacks. A base that is not the CI's present
-// state leaves next nil.
-func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep report) (resolved, error) {
-	items := cmdb.At(r, s.Tenant, s.Sets)
-	ci, err := items.CI(id)
-	if err != nil {
-		return resolved{}, err
-	}
-	ws := resolved{full: rep.GetFull(), next: fact.State{}}
-	if !ws.full {
-		d := ci.State.Digest()
-		if !bytes.Equal(body.GetBase(), d[:]) {
-			return resolved{}, nil
-		}
-		ws.base = ci.State
-		maps.Copy(ws.next, ci.State)
-	}
-	lacking := map[fact.Digest]bool{}
-	for _, d := range rep.deltas {
-		name, set, err := s.apply(items, d)
-		if err != nil {
-			return resolved{}, err
-		}
-		if !d.Base.IsZero() && ws.next[name] != d.Base || d.Base.IsZero() && !ws.next[name].IsZero() {
-			return resolved{}, fmt.Errorf("section %s: %w: the delta starts from another set", name, ErrMalformed)
-		}
-		if len(set) == 0 {
-			delete(ws.next, name)
-			continue
-		}
-		p, err := s.Sets.Prepare(r, s.Tenant, set, d)
-		if err != nil {
-			return resolved{}, err
-		}
-		ws.next[name] = d.Result
-		ws.sets = append(ws.sets, p)
-		if err := s.lacks(items, name, d.Put, lacking); err != nil {
-			return resolved{}, err
-		}
-	}
-	if got := ws.next.Digest(); !bytes.Equal(got[:], body.GetState()) {
-		return resolved{}, fmt.Errorf("report of CI %s: %w: it does not lead to the state it signs", id, ErrMalformed)
-	}
-	for d := range lacking {
-		ws.missing = append(ws.missing, d)
-	}
-	slices.SortFunc(ws.missing, func(a, b fact.Digest) int { return bytes.Compare(a[:], b[:]) })
-	return ws, nil
-}
-
-func (s *Service) apply(items cmdb.View, d fact.Delta) (name string, set fact.Set, err error) {
-	var base fact.Set
-	if !d.Base.IsZero() {
-		if base, err = items.LoadSet(d.Base); err != nil {
-			return "", nil, err
-		}
-	}
-	if name, err = section(d, base); err != nil {
-		return "", nil, err
-	}
-	if set, err = d.Apply(base); err != nil {
-		return "", nil, fmt.Errorf("section %s: %w: %w", name, ErrMalformed, err)
-	}
-	if err = set.Check(name); err != nil {
-		return "", nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	return name, set, nil
-}
-
-// lacks collects the contents of new or changed files that are not stored.
-func (s *Service) lacks(items cmdb.View, name string, put []fact.Fact, lacking map[fact.Digest]bool) error {
-	if name != "etc" {
-		return nil
-	}
-	for _, f := range put {
-		file, err := fact.ParseFile(f.Value)
-		if err != nil {
-			return fmt.Errorf("fact %.80q: %w: %w", f.Path, ErrMalformed, err)
-		}
-		if err := checkTreePath(f.Path); err != nil {
-			return err
-		}
-		if !file.HasContent() || lacking[file.Digest] {
-			continue
-		}
-		have, err := items.HasContent(file.Digest)
-		if err != nil {
-			return err
-		}
-		if !have {
-			lacking[file.Digest] = true
-		}
-	}
-	return nil
-}
-
-// checkTreePath refuses a path that no walk of a file system can give.
-func checkTreePath(path string) error {
-	for part := range strings.SplitSeq(path, "/") {
-		if part == "" || part == "." || part == ".." {
-			return fmt.Errorf("fact %.80q: %w: no file has such a path", path, ErrMalformed)
-		}
-	}
-	return nil
-}
-
 // record is the transaction of one report: key still enrolled, chain, base,
 // then sets, revision, chain and receipt together.
-func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep report, ws resolved, hash fact.Digest, raw []byte) (Result, error) {
+// It also returns the sets that were new to the store.
+func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep report, ws resolved, hash fact.Digest, raw []byte) (Result, []cmdb.Prepared, error) {
 	items := cmdb.In(tx, s.Tenant)
 	keys := enrol.In(tx, s.Tenant, items)
-	id, err := identity.ParseKeyID(key.ID)
+	present, chain, err := s.present(keys, key)
 	if err != nil {
-		return Result{}, err
-	}
-	present, err := keys.Key(id) // revoked meanwhile?
-	if err != nil {
-		return Result{}, err
+		return Result{}, nil, err
 	}
 	if b, err := store.GetFramed(tx, receiptKey(s.Tenant, key.ID, hash)); err != nil || b != nil {
-		return Result{Outcome: Recorded, Receipt: bytes.Clone(b)}, err
+		return Result{Outcome: Recorded, Receipt: bytes.Clone(b)}, nil, err
 	}
-	if len(raw) <= smallEnvelope {
-		if err := store.PutBlobTx(tx, s.Tenant, envelopeKind, hash, raw); err != nil {
-			return Result{}, err
-		}
-	}
-	chain, err := keys.Chain(key.ID)
-	if err != nil {
-		return Result{}, err
-	}
-	if present.Cloned || body.GetSeq() <= chain.Seq || !bytes.Equal(body.GetPrev(), chain.Head) {
-		return s.quarantine(tx, present, body, hash)
+	if !follows(present, chain, body) {
+		res, err := s.quarantine(tx, present, body, hash, raw)
+		return res, nil, err
 	}
 	ci, err := items.CI(present.CI)
 	if err != nil {
-		return Result{}, err
+		return Result{}, nil, err
 	}
 	if !ws.full && !maps.Equal(ci.State, ws.base) {
-		return Result{Outcome: NeedFull}, nil
+		return Result{Outcome: NeedFull}, nil, nil
 	}
-	for _, p := range ws.sets {
-		if err := s.Sets.Put(tx, s.Tenant, p); err != nil {
-			return Result{}, err
-		}
+	stored, err := s.putAll(tx, ws, hash, raw)
+	if err != nil {
+		return Result{}, nil, err
 	}
 	if err := s.revise(items, key, ci, body, rep, ws, hash); err != nil {
-		return Result{}, err
+		return Result{}, nil, err
 	}
 	receipt := identity.Receipt{Envelope: hash, Index: chain.Count + 1, At: s.now().UnixMilli()}.Sign(s.Key)
 	chain = enrol.Chain{Seq: body.GetSeq(), Head: hash[:], Receipt: receipt, Count: chain.Count + 1}
 	if err := keys.PutChain(key.ID, chain); err != nil {
-		return Result{}, err
+		return Result{}, nil, err
 	}
-	return Result{Outcome: Recorded, Receipt: receipt}, store.PutFramed(tx, receiptKey(s.Tenant, key.ID, hash), receipt)
+	return Result{Outcome: Recorded, Receipt: receipt}, stored, store.PutFramed(tx, receiptKey(s.Tenant, key.ID, hash), receipt)
+}
+
+// follows tells whether an envelope is the next one of its key's chain.
+func follows(key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) bool {
+	return !key.Cloned && body.GetSeq() > chain.Seq && bytes.Equal(body.GetPrev(), chain.Head)
+}
+
+// putAll stores the envelope and the sets.
+func (s *Service) putAll(tx store.Tx, ws resolved, hash fact.Digest, raw []byte) (stored []cmdb.Prepared, err error) {
+	if err := s.putEnvelope(tx, hash, raw); err != nil {
+		return nil, err
+	}
+	for _, p := range ws.sets {
+		isNew, err := s.Sets.Put(tx, s.Tenant, p)
+		if err != nil {
+			return nil, err
+		}
+		if isNew {
+			stored = append(stored, p)
+		}
+	}
+	return stored, nil
+}
+
+// putLargeSets stores the sets that must go before their transaction, because
+// they would not fit into it together.
+func (s *Service) putLargeSets(ctx context.Context, sets []cmdb.Prepared) error {
+	room := smallSets
+	for _, p := range sets {
+		if p.Size() <= room {
+			room -= p.Size()
+			continue
+		}
+		if err := s.Sets.PutLarge(ctx, s.Writer, s.Tenant, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putLargeEnvelope stores an envelope that must go before its transaction.
+func (s *Service) putLargeEnvelope(ctx context.Context, hash fact.Digest, raw []byte) error {
+	if len(raw) <= smallEnvelope {
+		return nil
+	}
+	return store.PutBlob(ctx, s.Writer, s.Tenant, envelopeKind, hash, raw)
+}
+
+// putEnvelope stores an envelope in its transaction, if it did not go before.
+func (s *Service) putEnvelope(tx store.Tx, hash fact.Digest, raw []byte) error {
+	if len(raw) > smallEnvelope {
+		return nil
+	}
+	return store.PutBlobTx(tx, s.Tenant, envelopeKind, hash, raw)
 }
 
 // revise records the revision, unless the report says what is known already.

@@ -1,0 +1,149 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"rollcall/internal/fact"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/store"
+)
+
+// resolved is a report whose sets have been worked out, outside of any lane: a
+// set is named by its digest, so nothing that happens meanwhile can change it.
+type resolved struct {
+	base    fact.State // what the deltas start from; nil for a full report
+	next    fact.State
+	sets    []cmdb.Prepared
+	missing []fact.Digest
+	full    bool
+}
+
+// resolve applies the deltas to the sets they start from, checks every fact, and
+// finds the contents that the store lacks. A base that is not the CI's present
+// state leaves next nil.
+func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep report) (resolved, error) {
+	items := cmdb.At(r, s.Tenant, s.Sets)
+	ci, err := items.CI(id)
+	if err != nil {
+		return resolved{}, err
+	}
+	ws := resolved{full: rep.GetFull(), next: fact.State{}}
+	if !ws.full {
+		d := ci.State.Digest()
+		if !bytes.Equal(body.GetBase(), d[:]) {
+			return resolved{}, nil
+		}
+		ws.base = ci.State
+		maps.Copy(ws.next, ci.State)
+	}
+	lacking := map[fact.Digest]bool{}
+	for _, d := range rep.deltas {
+		if !d.Base.IsZero() && !holds(ws.next, d.Base) { // before any set is read: this is no way to ask for those of others
+			return resolved{}, fmt.Errorf("delta to %.12s: %w: it starts from a set that the CI does not have", d.Result, ErrMalformed)
+		}
+		name, set, err := s.apply(items, d)
+		if err != nil {
+			return resolved{}, err
+		}
+		if !d.Base.IsZero() && ws.next[name] != d.Base || d.Base.IsZero() && !ws.next[name].IsZero() {
+			return resolved{}, fmt.Errorf("section %s: %w: the delta starts from another set", name, ErrMalformed)
+		}
+		if len(set) == 0 {
+			delete(ws.next, name)
+			continue
+		}
+		p, err := s.Sets.Prepare(r, s.Tenant, set, d)
+		if err != nil {
+			return resolved{}, err
+		}
+		ws.next[name] = d.Result
+		ws.sets = append(ws.sets, p)
+		if err := s.lacks(items, name, d.Put, lacking); err != nil {
+			return resolved{}, err
+		}
+	}
+	if got := ws.next.Digest(); !bytes.Equal(got[:], body.GetState()) {
+		return resolved{}, fmt.Errorf("report of CI %s: %w: it does not lead to the state it signs", id, ErrMalformed)
+	}
+	if len(ws.next) > maxSections {
+		return resolved{}, fmt.Errorf("report of CI %s: %w: %d sections, at most %d", id, ErrMalformed, len(ws.next), maxSections)
+	}
+	for d := range lacking {
+		ws.missing = append(ws.missing, d)
+	}
+	slices.SortFunc(ws.missing, func(a, b fact.Digest) int { return bytes.Compare(a[:], b[:]) })
+	ws.missing = ws.missing[:min(maxMissing, len(ws.missing))]
+	return ws, nil
+}
+
+func holds(s fact.State, d fact.Digest) bool {
+	for _, have := range s {
+		if have == d {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Service) apply(items cmdb.View, d fact.Delta) (name string, set fact.Set, err error) {
+	var base fact.Set
+	if !d.Base.IsZero() {
+		if base, err = items.LoadSet(d.Base); err != nil {
+			return "", nil, err
+		}
+	}
+	if name, err = section(d, base); err != nil {
+		return "", nil, err
+	}
+	if set, err = d.Onto(base); err != nil {
+		return "", nil, fmt.Errorf("section %s: %w: %w", name, ErrMalformed, err)
+	}
+	if err = set.Check(name); err != nil {
+		return "", nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return name, set, nil
+}
+
+// lacks collects the contents of new or changed files that are not stored.
+func (s *Service) lacks(items cmdb.View, name string, put []fact.Fact, lacking map[fact.Digest]bool) error {
+	if name != "etc" {
+		return nil
+	}
+	for _, f := range put {
+		file, err := fact.ParseFile(f.Value)
+		if err != nil {
+			return fmt.Errorf("fact %.80q: %w: %w", f.Path, ErrMalformed, err)
+		}
+		if err := checkTreePath(f.Path); err != nil {
+			return err
+		}
+		if !file.HasContent() || lacking[file.Digest] {
+			continue
+		}
+		have, err := items.HasContent(file.Digest)
+		if err != nil {
+			return err
+		}
+		if !have {
+			lacking[file.Digest] = true
+		}
+	}
+	return nil
+}
+
+// checkTreePath refuses a path that no walk of a file system can give, also
+// one that becomes such a path when it is unescaped: who restores does that.
+func checkTreePath(path string) error {
+	for part := range strings.SplitSeq(path, "/") {
+		raw, err := fact.Unescape(part)
+		if err != nil || fact.Escape(raw) != part || raw == "" || raw == "." || raw == ".." || strings.ContainsAny(raw, "/\x00") {
+			return fmt.Errorf("fact %.80q: %w: no file has such a path", path, ErrMalformed)
+		}
+	}
+	return nil
+}
