@@ -4,6 +4,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,7 +21,7 @@ func countPacks(t *testing.T, m *Mirror, repo string) int {
 
 func TestPacksStayFewAndReadersKeepTheirs(t *testing.T) {
 	w := busyWorld(200)
-	dir := filepath.Join(t.TempDir(), "m")
+	dir := filepath.Join(tempDir(t), "m")
 	m := w.mirror(dir)
 	m.page = 1
 	m.cfg.Now = func() time.Time { return time.Unix(1_800_000_000, 0) }
@@ -36,6 +38,9 @@ func TestPacksStayFewAndReadersKeepTheirs(t *testing.T) {
 	}
 	if err := m.Tidy(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if n := countPacks(t, m, "elm/north"); n < 60 {
+		t.Errorf("%d packs are on disk: tidying has taken merged ones from their readers", n)
 	}
 	checkRepo(t, m.Path("elm/north"))
 	if err := m.closeRepos(); err != nil { // merged packs are not read again
@@ -55,7 +60,7 @@ func TestPacksStayFewAndReadersKeepTheirs(t *testing.T) {
 	if _, err := m.Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
-	whole := filepath.Join(t.TempDir(), "whole")
+	whole := filepath.Join(tempDir(t), "whole")
 	drain(t, busyWorld(200).mirror(whole))
 	if got, want := refs(t, dir), refs(t, whole); !maps.Equal(got, want) {
 		t.Errorf("commit by commit the mirror is %v, in one batch %v", got, want)
@@ -66,25 +71,33 @@ func TestMergingFindsDeltasBetweenSingleCommits(t *testing.T) {
 	w := newWorld()
 	facts := map[string]string{}
 	for i := range 500 {
-		facts["etc/f"+string(rune('a'+i%26))+"/"+time.Unix(int64(i), 0).UTC().Format("150405")] = w.plain("same\n", 0o644)
+		facts["etc/f"+strconv.Itoa(i)] = w.plain(strconv.Itoa(i), 0o644)
 	}
 	w.record("pc", "elm", facts)
-	for i := range 40 {
-		w.record("pc", "elm", map[string]string{"etc/changing": w.plain(time.Unix(int64(i), 0).UTC().String(), 0o644)})
+	for i := range maxPacks + 1 {
+		w.record("pc", "elm", map[string]string{"etc/changing": w.plain("now "+strconv.Itoa(i), 0o644)})
 	}
-	m := w.mirror(t.TempDir())
+	m := w.mirror(tempDir(t))
 	m.page = 1
 	drain(t, m)
 	r, err := m.open("elm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	largest, smallest := r.packs[0].size, r.packs[0].size
-	for _, p := range r.packs {
-		largest, smallest = max(largest, p.size), min(smallest, p.size)
+	merged, err := r.readSuperseded()
+	if err != nil || len(merged) < maxPacks/2 {
+		t.Fatalf("%d packs were merged, %v", len(merged), err)
 	}
-	if len(r.packs) > maxPacks || largest > 4*smallest {
-		t.Errorf("%d packs, the largest has %d bytes where a single commit takes %d", len(r.packs), largest, smallest)
+	before := int64(0)
+	for name := range merged {
+		st, err := os.Stat(filepath.Join(r.packDir(), name+".pack"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before += st.Size()
+	}
+	if after := r.packs[len(r.packs)-1].size; after > before/3 {
+		t.Errorf("%d packs of %d bytes became one of %d bytes, want a third at most", len(merged), before, after)
 	}
 	checkRepo(t, m.Path("elm"))
 }
@@ -95,7 +108,7 @@ func TestMirrorSurvivesGitsOwnHousekeeping(t *testing.T) {
 	for _, r := range later {
 		delete(w.data, "t"+outboxPrefix+string(be64(r.Stamp))+r.CI)
 	}
-	dir := t.TempDir()
+	dir := tempDir(t)
 	m := w.mirror(dir)
 	drain(t, m)
 	if err := m.closeRepos(); err != nil {
@@ -115,4 +128,48 @@ func TestMirrorSurvivesGitsOwnHousekeeping(t *testing.T) {
 		t.Error(err)
 	}
 	checkRepo(t, m.Path("elm/north"))
+}
+
+func TestDeltaChainsAreBounded(t *testing.T) {
+	w := newWorld()
+	for i := range 3 * maxDepth {
+		w.record("pc", "elm", map[string]string{"etc/f": w.plain(strings.Repeat("a line that stays\n", 50)+strconv.Itoa(i), 0o644)})
+	}
+	m := w.mirror(tempDir(t))
+	drain(t, m)
+	packs, err := filepath.Glob(filepath.Join(m.Path("elm"), "objects/pack/*.idx"))
+	if err != nil || len(packs) != 1 {
+		t.Fatal(packs, err)
+	}
+	longest := 0
+	for l := range strings.Lines(git(t, ".", "verify-pack", "-v", packs[0])) {
+		if words := strings.Fields(l); len(words) == 7 { // id type size packed offset depth base
+			depth, err := strconv.Atoi(words[5])
+			if err != nil {
+				t.Fatal(err)
+			}
+			longest = max(longest, depth)
+		}
+	}
+	if longest != maxDepth {
+		t.Errorf("the longest chain has %d deltas, want %d", longest, maxDepth)
+	}
+}
+
+func TestPackWithoutAnIndexIsRemoved(t *testing.T) {
+	m := smallWorld().mirror(tempDir(t))
+	drain(t, m)
+	left := filepath.Join(m.Path("elm/north"), "objects/pack/pack-0123.pack")
+	if err := os.WriteFile(left, []byte("PACK"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.closeRepos(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.open("elm/north"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Error("the pack is still there")
+	}
 }

@@ -70,14 +70,14 @@ func runChild(dir string) error {
 }
 
 func TestCrashAtEveryStepRepeatsAndLosesNothing(t *testing.T) {
-	twin := filepath.Join(t.TempDir(), "twin")
+	twin := filepath.Join(tempDir(t), "twin")
 	drain(t, smallWorld().mirror(twin))
 	want := refs(t, twin)
 	errCrash := errors.New("crash")
 	for _, page := range []int{2, 1000} {
 		steps := map[string]int{}
 		for k := 1; ; k++ {
-			w, dir := smallWorld(), filepath.Join(t.TempDir(), "m")
+			w, dir := smallWorld(), filepath.Join(tempDir(t), "m")
 			m := w.mirror(dir)
 			m.page = page
 			n := 0
@@ -178,7 +178,7 @@ func be64(n int64) []byte {
 
 func busyTwin(t *testing.T) (refsWanted map[string]string, took time.Duration) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "twin")
+	dir := filepath.Join(tempDir(t), "twin")
 	start := time.Now()
 	if err := runQuiet(dir); err != nil {
 		t.Fatal(err)
@@ -200,7 +200,7 @@ func TestKilledMirrorGoesOn(t *testing.T) {
 	want, took := busyTwin(t)
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for range 4 {
-		dir := filepath.Join(t.TempDir(), "m")
+		dir := filepath.Join(tempDir(t), "m")
 		cmd, out := startChild(t, dir)
 		timer := time.AfterFunc(time.Duration(rng.Int64N(int64(took))), func() { _ = cmd.Process.Kill() })
 		acked := readAcked(out)
@@ -266,6 +266,9 @@ func powerCut(t *testing.T, after time.Duration, want map[string]string) {
 	shell(t, "mount", "-o", "loop", img, mnt)
 	mounted = true
 	t.Logf("power cut after %v, done until %d", after.Round(time.Millisecond), acked)
+	if err := os.MkdirAll(dir, 0o750); err != nil { // cut before it was made
+		t.Fatal(err)
+	}
 	resume(t, dir, acked, want)
 	shell(t, "umount", mnt)
 	mounted = false

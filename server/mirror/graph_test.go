@@ -33,7 +33,7 @@ func statistics(t *testing.T, dir, path string) (commits int, filter string) {
 func TestGitUsesTheCommitGraph(t *testing.T) {
 	w := busyWorld(300)
 	later := w.revs[200:]
-	m := w.mirror(t.TempDir())
+	m := w.mirror(tempDir(t))
 	for _, r := range later {
 		delete(w.data, "t"+outboxPrefix+string(be64(r.Stamp))+r.CI)
 	}
@@ -98,7 +98,7 @@ func be(b []byte) (n int) {
 
 func TestDamagedCommitGraphIsMadeAnew(t *testing.T) {
 	w := busyWorld(50)
-	m := w.mirror(t.TempDir())
+	m := w.mirror(tempDir(t))
 	drain(t, m)
 	if err := m.Tidy(t.Context()); err != nil {
 		t.Fatal(err)
@@ -127,5 +127,34 @@ func TestDamagedCommitGraphIsMadeAnew(t *testing.T) {
 	}
 	if again, err := os.ReadFile(path); err != nil || !bytes.Equal(again, good) {
 		t.Errorf("the commit-graph was not made anew: %v", err)
+	}
+}
+
+func TestPathsThatGitHashesInTwoWaysMatchEveryFilter(t *testing.T) {
+	w := newWorld()
+	w.record("pc", "elm", map[string]string{"etc/a": w.plain("a", 0o644)})
+	w.record("pc", "elm", map[string]string{"etc/blå": w.plain("b", 0o644)})
+	m := w.mirror(tempDir(t))
+	drain(t, m)
+	r, err := m.open("elm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.commit(r.head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := r.commit(c.parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := changedPaths(r, before.tree, c.tree); !bytes.Equal(got, bloomAny()) || err != nil {
+		t.Errorf("filter is %x, %v; want one that matches everything", got, err)
+	}
+	if got, err := changedPaths(r, Hash{}, before.tree); len(got) < 5 || err != nil {
+		t.Errorf("filter of plain names is %x, %v", got, err)
+	}
+	if got, err := changedPaths(r, c.tree, c.tree); !bytes.Equal(got, bloomNone()) || err != nil {
+		t.Errorf("filter of no change is %x, %v", got, err)
 	}
 }

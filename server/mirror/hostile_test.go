@@ -31,7 +31,7 @@ func hostilePaths() []string {
 }
 
 func TestHostilePathsReachAClone(t *testing.T) {
-	w, dir := newWorld(), t.TempDir()
+	w, dir := newWorld(), tempDir(t)
 	facts := map[string]string{"etc/../../link": link(".git/hooks"), "etc/empty": link(""), "etc/nul": link("a\x00b"), "etc/loop": link("loop"), "etc/up": link("../../../../etc/passwd"), "etc/huge": link(strings.Repeat("x", 5000)), "etc/lines": link("a\nb"), "etc/bad": "nonsense", "etc/worse": "sha256:12 0644 root:root"}
 	paths := hostilePaths()
 	for i, p := range paths {
@@ -42,19 +42,19 @@ func TestHostilePathsReachAClone(t *testing.T) {
 		}
 	}
 	evil := "../../.git/x\n\nCI: other\x1b[31m"
-	w.recordAs("ci1", evil, "../../up/.git", evil, facts)
-	w.recordAs("ci1", evil, "../../up/.git", evil, map[string]string{"pkg/" + fact.Name("\x1b]0;x") + "/version": "1", "svc/a": "on\nCI: forged"})
+	w.recordAs("ci1", evil, "../up/.git", evil, facts)
+	w.recordAs("ci1", evil, "../up/.git", evil, map[string]string{"pkg/" + fact.Name("\x1b]0;x") + "/version": "1", "svc/a": "on\nCI: forged"})
 	for _, p := range paths[:50] {
 		facts[p] = ""
 	}
-	w.recordAs("ci1", evil, "../../up/.git", evil, facts)
+	w.recordAs("ci1", evil, "../up/.git", evil, facts)
 	m := w.mirror(filepath.Join(dir, "mirror"))
 	drain(t, m)
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("outside of the mirror's folder are %v, %v", entries, err)
 	}
-	clone := checkRepo(t, m.Path("../../up/.git"))
+	clone := checkRepo(t, m.Path("../up/.git"))
 	log := git(t, clone, "log", "-p", "--stat")
 	if strings.ContainsAny(log, "\x1b\x07\r\x7f") {
 		t.Error("git log shows a control character from outside")
@@ -82,7 +82,7 @@ func TestHostilePathsAllHaveTheirOwnPlace(t *testing.T) {
 		facts[p] = w.plain(want[p], 0o644)
 	}
 	w.record("ci1", "elm", facts)
-	m = w.mirror(t.TempDir())
+	m = w.mirror(tempDir(t))
 	drain(t, m)
 	clone := checkRepo(t, m.Path("elm"))
 	have := map[string]int{}
@@ -113,6 +113,22 @@ func TestHostilePathsAllHaveTheirOwnPlace(t *testing.T) {
 	}
 }
 
+func TestRepositoriesStayBelowTheMirror(t *testing.T) {
+	for path, want := range map[string]string{
+		"elm/north":     "elm/north.git",
+		"unassigned":    "unassigned.git",
+		"../x":          "%2E./x.git",
+		"a/../../x":     "a/%2E./%2E./x.git",
+		"/etc":          "%00/etc.git",
+		"elm.git/north": "elm%2Egit/north.git",
+		"a\x1b/b":       "a%1B/b.git",
+	} {
+		if got := repoFile(path); got != want {
+			t.Errorf("repoFile(%q) = %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestAFileAboveAnotherHasNoPlace(t *testing.T) {
 	w := newWorld()
 	steps := []map[string]string{
@@ -126,7 +142,7 @@ func TestAFileAboveAnotherHasNoPlace(t *testing.T) {
 		{"etc/a/b": ""},
 	}
 	want := []string{"etc/a", "etc/a/b", "etc/a/b/c", "etc/a/b", "etc/a/b", "etc/a.age", "", "etc/a"}
-	m := w.mirror(t.TempDir())
+	m := w.mirror(tempDir(t))
 	for i, facts := range steps {
 		w.record("pc", "elm", facts)
 		drain(t, m)

@@ -46,7 +46,7 @@ func smallWorld() *world {
 }
 
 func TestEveryRevisionIsACommitThatGitReads(t *testing.T) {
-	w, dir := smallWorld(), t.TempDir()
+	w, dir := smallWorld(), tempDir(t)
 	m := w.mirror(dir)
 	drain(t, m)
 	north := checkRepo(t, m.Path("elm/north"))
@@ -61,7 +61,7 @@ func TestEveryRevisionIsACommitThatGitReads(t *testing.T) {
 		"lab07/.rollcall/pristine/etc/cups/cupsd.conf": "Listen localhost:631\n",
 		"lab07/packages.txt":                           "cups 2.4.2-3+deb12u8\ncups-daemon 2.4.2-3+deb12u5\nold - [deinstall ok config-files]\n",
 		"lab07/hardware.txt":                           "dimm/A1/size = 8 GiB\nsystem/vendor = Dell Inc.\n",
-		"lab07/.rollcall/ci":                           "id = pc07\nname = lab07\nclass = workstation\nsite = elm/north/b1\n",
+		"lab07/.rollcall/ci":                           "id: pc07\nname: lab07\nclass: workstation\nsite: elm/north/b1\n",
 	} {
 		got, err := os.ReadFile(filepath.Join(north, path))
 		if err != nil || string(got) != want {
@@ -94,7 +94,7 @@ func TestEveryRevisionIsACommitThatGitReads(t *testing.T) {
 
 func TestCommitSaysWhatChangedInWords(t *testing.T) {
 	w := smallWorld()
-	m := w.mirror(t.TempDir())
+	m := w.mirror(tempDir(t))
 	drain(t, m)
 	got := git(t, m.Path("elm/north"), "log", "--format=%an <%ae> %ad%n%cn %cd%n%B", "--date=iso", "-1", "main~3")
 	want := `rollcall <rollcall@localhost> 2023-11-14 22:13:26 +0000

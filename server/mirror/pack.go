@@ -44,14 +44,15 @@ type packed struct {
 
 // packWriter writes one pack (gitformat-pack(5)) to a temporary file.
 type packWriter struct {
-	disk disk
-	dir  string // objects/pack
-	file *os.File
-	buf  *bufio.Writer
-	zip  *zlib.Writer
-	size int64
-	at   map[Hash]packed
-	idx  idxfile.Writer
+	disk  disk
+	dir   string // objects/pack
+	file  *os.File
+	buf   *bufio.Writer
+	zip   *zlib.Writer
+	unzip inflater
+	size  int64
+	at    map[Hash]packed
+	idx   idxfile.Writer
 }
 
 func newPackWriter(d disk, dir string) (*packWriter, error) {
@@ -127,7 +128,7 @@ func (p *packWriter) read(h Hash) (plumbing.ObjectType, []byte, error) {
 	if err := p.buf.Flush(); err != nil {
 		return 0, nil, fmt.Errorf("write pack: %w", err)
 	}
-	return readEntry(p.file, at.offset, nil)
+	return p.unzip.entry(p.file, at.offset, nil)
 }
 
 // finish makes the pack and its index durable and gives them their names; git

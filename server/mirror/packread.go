@@ -3,12 +3,14 @@ package mirror
 import (
 	"bytes"
 	"crypto/sha1"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -33,6 +35,7 @@ type pack struct {
 	index *idxfile.MemoryIndex
 	size  int64
 	count int64
+	zip   inflater
 }
 
 // openPack opens dir/name.pack. The index's own checksum is verified, that of
@@ -104,7 +107,7 @@ func (p *pack) read(h Hash) (plumbing.ObjectType, []byte, error) {
 	if err != nil {
 		return 0, nil, errNoObject
 	}
-	typ, content, err := readEntry(p.file, at, p.index.FindOffset)
+	typ, content, err := p.zip.entry(p.file, at, p.index.FindOffset)
 	if err != nil {
 		return 0, nil, fmt.Errorf("read %s in %s: %w", h, p.name, err)
 	}
@@ -175,12 +178,36 @@ func (p *pack) check() error {
 	return nil
 }
 
-// readEntry reads the entry at an offset and resolves its deltas. find is asked
-// for bases that are named by hash, which only git itself writes here.
-func readEntry(r io.ReaderAt, at int64, find func(Hash) (int64, error)) (plumbing.ObjectType, []byte, error) {
+// inflater is a zlib reader that is used again and again.
+type inflater struct{ z io.ReadCloser }
+
+func (i *inflater) read(r io.Reader, size int64) ([]byte, error) {
+	var err error
+	if i.z == nil {
+		i.z, err = zlib.NewReader(r)
+	} else {
+		err = i.z.(zlib.Resetter).Reset(r, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errPack, err)
+	}
+	data := bytes.NewBuffer(make([]byte, 0, min(size, 1<<20)+bytes.MinRead))
+	if _, err = io.Copy(data, io.LimitReader(i.z, size+1)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errPack, err)
+	}
+	if int64(data.Len()) != size {
+		return nil, fmt.Errorf("%w: %d bytes where %d were promised", errPack, data.Len(), size)
+	}
+	return data.Bytes(), nil
+}
+
+// entry reads the entry at an offset and resolves its deltas. find is asked for
+// bases that are named by hash, which only git itself writes here.
+func (i *inflater) entry(r io.ReaderAt, at int64, find func(Hash) (int64, error)) (plumbing.ObjectType, []byte, error) {
 	var deltas [][]byte
+	seen := map[Hash]bool{}
 	for {
-		e, err := readRaw(r, at)
+		e, err := i.raw(r, at)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -190,27 +217,36 @@ func readEntry(r io.ReaderAt, at int64, find func(Hash) (int64, error)) (plumbin
 			at -= e.distance
 		case plumbing.REFDeltaObject:
 			deltas = append(deltas, e.data)
-			if find == nil {
+			if find == nil || seen[e.base] { // a circle
 				return 0, nil, errPack
 			}
+			seen[e.base] = true
 			if at, err = find(e.base); err != nil {
 				return 0, nil, fmt.Errorf("delta base %s: %w", e.base, err)
 			}
 		case plumbing.CommitObject, plumbing.TreeObject, plumbing.BlobObject, plumbing.TagObject:
-			data := e.data
-			for i := len(deltas) - 1; i >= 0; i-- {
-				if data, err = packfile.PatchDelta(data, deltas[i]); err != nil {
-					return 0, nil, fmt.Errorf("apply delta: %w", err)
-				}
-			}
-			return e.typ, data, nil
+			data, err := patch(e.data, deltas)
+			return e.typ, data, err
 		default:
 			return 0, nil, errPack
 		}
-		if len(deltas) > 1<<13 { // a circle: git writes 4,095 at most
-			return 0, nil, errPack
+	}
+}
+
+// patch applies deltas, the last one first.
+func patch(data []byte, deltas [][]byte) ([]byte, error) {
+	for _, d := range slices.Backward(deltas) {
+		_, n := binary.Uvarint(d)
+		size, m := binary.Uvarint(d[max(0, n):])
+		if n <= 0 || m <= 0 || size > maxObject {
+			return nil, errPack
+		}
+		var err error
+		if data, err = packfile.PatchDelta(data, d); err != nil {
+			return nil, fmt.Errorf("apply delta: %w", err)
 		}
 	}
+	return data, nil
 }
 
 type rawEntry struct {
@@ -220,7 +256,7 @@ type rawEntry struct {
 	base     Hash  // REF_DELTA
 }
 
-func readRaw(r io.ReaderAt, at int64) (rawEntry, error) {
+func (i *inflater) raw(r io.ReaderAt, at int64) (rawEntry, error) {
 	var e rawEntry
 	if at < packHeader {
 		return e, errPack
@@ -235,19 +271,8 @@ func readRaw(r io.ReaderAt, at int64) (rawEntry, error) {
 	if err != nil || size > maxObject {
 		return e, errors.Join(errPack, err)
 	}
-	z, err := zlib.NewReader(io.NewSectionReader(r, at+b.Size()-int64(b.Len()), 1<<62-at))
-	if err != nil {
-		return e, fmt.Errorf("%w: %w", errPack, err)
-	}
-	data := bytes.NewBuffer(make([]byte, 0, min(size, 1<<20)+bytes.MinRead))
-	if _, err = io.Copy(data, io.LimitReader(z, size+1)); err != nil {
-		return e, fmt.Errorf("%w: %w", errPack, err)
-	}
-	if int64(data.Len()) != size {
-		return e, fmt.Errorf("%w: %d bytes where %d were promised", errPack, data.Len(), size)
-	}
-	e.data = data.Bytes()
-	return e, z.Close()
+	e.data, err = i.read(io.NewSectionReader(r, at+b.Size()-int64(b.Len()), 1<<62-at), size)
+	return e, err
 }
 
 func (e *rawEntry) readHead(b *bytes.Reader) (size int64, err error) {

@@ -31,7 +31,7 @@ func refs(t testing.TB, dir string) map[string]string {
 }
 
 func TestRebuildGivesTheSameCommitIDs(t *testing.T) {
-	w, dir := smallWorld(), filepath.Join(t.TempDir(), "mirror")
+	w, dir := smallWorld(), filepath.Join(tempDir(t), "mirror")
 	m := w.mirror(dir)
 	for range len(w.revs) { // one at a time, as on a quiet day
 		drain(t, m)
@@ -61,11 +61,11 @@ func TestRebuildGivesTheSameCommitIDs(t *testing.T) {
 }
 
 func TestRebuildDoesNotTouchAForeignFolder(t *testing.T) {
-	w, out := smallWorld(), t.TempDir()
+	w, out := smallWorld(), tempDir(t)
 	if err := os.WriteFile(filepath.Join(out, "mine"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.mirror(filepath.Join(t.TempDir(), "m")).Rebuild(t.Context(), out); err == nil {
+	if err := w.mirror(filepath.Join(tempDir(t), "m")).Rebuild(t.Context(), out); err == nil {
 		t.Error("Rebuild into a folder with files succeeded, want an error")
 	}
 }
@@ -102,7 +102,7 @@ func TestVerifyFindsEveryDifference(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := smallWorld()
-			m := w.mirror(filepath.Join(t.TempDir(), "m"))
+			m := w.mirror(filepath.Join(tempDir(t), "m"))
 			drain(t, m)
 			if err := tt.do(w, m); err != nil {
 				t.Fatal(err)
@@ -120,7 +120,7 @@ func TestVerifyFindsEveryDifference(t *testing.T) {
 
 func TestVerifyFindsEveryFlippedBit(t *testing.T) {
 	w := smallWorld()
-	m := w.mirror(filepath.Join(t.TempDir(), "m"))
+	m := w.mirror(filepath.Join(tempDir(t), "m"))
 	drain(t, m)
 	rng := rand.New(rand.NewPCG(1, 2))
 	dir := filepath.Join(m.Path("elm/north"), "objects", "pack")

@@ -155,7 +155,7 @@ func hardwareText(sets []fact.Set) []byte {
 
 // ciText says whose folder it is.
 func ciText(r Rev) []byte {
-	return fmt.Appendf(nil, "id = %s\nname = %s\nclass = %s\nsite = %s\n", line(r.CI), line(r.Name), line(r.Class), line(r.Site))
+	return fmt.Appendf(nil, "id: %s\nname: %s\nclass: %s\nsite: %s\n", line(r.CI), line(r.Name), line(r.Class), line(r.Site))
 }
 
 // line makes a text inert, and leaves one that is inert as it is.

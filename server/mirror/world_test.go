@@ -273,10 +273,26 @@ func checkRepo(t testing.TB, path string) (clone string) {
 	if out := git(t, path, "fsck", "--strict", "--full", "--no-dangling"); out != "" {
 		t.Errorf("git fsck %s: %s", path, out)
 	}
-	clone = filepath.Join(t.TempDir(), "clone")
+	clone = filepath.Join(tempDir(t), "clone")
 	git(t, ".", "clone", "-q", path, clone)
 	if out := git(t, clone, "status", "--porcelain"); out != "" {
 		t.Errorf("the clone of %s is not clean: %s", path, out)
 	}
 	return clone
+}
+
+// tempDir is t.TempDir in memory where that is possible: most tests sync
+// thousands of times, and only the one that cuts the power needs a disk.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "mirror-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
