@@ -90,7 +90,7 @@ func fields(stanza []byte) iter.Seq2[[]byte, []byte] {
 				continue
 			}
 			name, value, ok := bytes.Cut(field, []byte(":"))
-			if !ok || name[0] == ' ' || name[0] == '\t' {
+			if !ok || len(name) == 0 || name[0] == ' ' || name[0] == '\t' {
 				continue
 			}
 			if !yield(name, bytes.TrimSpace(value)) {

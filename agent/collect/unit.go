@@ -72,7 +72,7 @@ func unitStamp(h Host) string {
 }
 
 func readUnits(h Host) (*unitFiles, error) {
-	u := &unitFiles{host: h, files: map[string]string{}, state: map[string]string{}, enabled: map[string]bool{}}
+	u := &unitFiles{host: h, files: map[string]string{}, state: map[string]string{}, enabled: map[string]bool{}, instances: map[string][]string{}}
 	for _, dir := range unitFolders() {
 		if err := u.folder(dir); err != nil {
 			return nil, err
@@ -95,6 +95,8 @@ type unitFiles struct {
 	state   map[string]string
 	enabled map[string]bool // a link of .wants and the like, or an alias, leads to it
 	denied  string          // a name that could not be read
+
+	instances map[string][]string // enabled ones by template
 }
 
 func wantedUnit(name string) bool {
@@ -140,11 +142,12 @@ func (u *unitFiles) list(dir string) ([]string, error) {
 	return names, err
 }
 
-// enable notes that a unit is pulled in; for an instance its template is too.
+// enable notes that a unit is pulled in. For an instance that says something
+// about its template too.
 func (u *unitFiles) enable(name string) {
 	u.enabled[name] = true
 	if t := template(name); t != "" {
-		u.enabled[t] = true
+		u.instances[t] = append(u.instances[t], name)
 	}
 }
 
@@ -217,18 +220,32 @@ func (u *unitFiles) fileState(name, file string) string {
 	case len(b) == 0:
 		return "masked"
 	}
-	switch wanted, also := installSection(b); {
-	case wanted:
+	install := installSection(b)
+	if running := u.instances[name]; len(running) > 0 {
+		byDefault := strings.Replace(name, "@", "@"+install.instance, 1)
+		if slices.Contains(running, byDefault) {
+			return "enabled"
+		}
+		return "indirect"
+	}
+	switch {
+	case install.wanted:
 		return "disabled"
-	case also:
+	case install.also:
 		return "indirect"
 	}
 	return "static"
 }
 
-// installSection tells whether a unit file can be enabled by itself, or only
-// together with another unit (systemd.unit(5), [Install]).
-func installSection(b []byte) (wanted, also bool) {
+// install is what an [Install] section says (systemd.unit(5)).
+type install struct {
+	wanted   bool   // it can be enabled by itself
+	also     bool   // it is enabled together with another unit
+	instance string // of a template, which enabling it means
+}
+
+func installSection(b []byte) install {
+	var in install
 	inside := false
 	for line := range bytes.Lines(b) {
 		line = bytes.TrimSpace(line)
@@ -237,17 +254,20 @@ func installSection(b []byte) (wanted, also bool) {
 			continue
 		}
 		name, value, ok := bytes.Cut(line, []byte("="))
-		if !inside || !ok || len(bytes.TrimSpace(value)) == 0 {
+		value = bytes.TrimSpace(value)
+		if !inside || !ok || len(value) == 0 {
 			continue
 		}
 		switch string(bytes.TrimSpace(name)) {
 		case "WantedBy", "RequiredBy", "UpheldBy", "Alias":
-			wanted = true
-		case "Also", "DefaultInstance":
-			also = true
+			in.wanted = true
+		case "Also":
+			in.also = true
+		case "DefaultInstance":
+			in.instance = string(value)
 		}
 	}
-	return wanted, also
+	return in
 }
 
 // initScripts adds System V init scripts that have no unit file: systemd makes
