@@ -60,6 +60,7 @@ type Agent struct {
 	key       identity.Key
 	client    uplink.Client
 	backoff   uplink.Backoff
+	quiet     time.Duration
 
 	memory      memory
 	memorySaved []byte
@@ -82,7 +83,7 @@ func Open(c Config, d Deps) (*Agent, error) {
 	if a.collectors == nil {
 		a.collectors = collect.All()
 	}
-	a.backoff.Rand = a.rand
+	a.backoff.Rand, a.quiet = a.rand, defaultQuiet
 	if err := a.open(d); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

@@ -14,9 +14,9 @@ import (
 	"rollcall/agent/uplink"
 )
 
-// quiet is how long nothing may change below /etc before the agent looks: an
+// defaultQuiet is how long nothing may change below /etc before the agent looks: an
 // apt run or an editor makes many changes.
-const quiet = 10 * time.Second
+const defaultQuiet = 10 * time.Second
 
 // maxWatches bounds the watched folders; the kernel's own limit is shared with
 // every other program. What is not watched is seen at the next interval.
@@ -160,7 +160,7 @@ func (a *Agent) relay(ctx context.Context, w *fsnotify.Watcher, changes chan<- s
 			if reason == "" || what == "apt" {
 				reason = what
 			}
-			timer.Reset(quiet)
+			timer.Reset(a.quiet)
 		case err, ok := <-w.Errors:
 			if !ok {
 				return

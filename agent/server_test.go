@@ -1,0 +1,208 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"rollcall/agent/uplink"
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+)
+
+// fakeServer keeps one machine's chain as a server must: it takes what continues
+// it, and nothing else.
+type fakeServer struct {
+	rollcallv1.UnimplementedAgentsServer
+	t   *testing.T
+	key identity.Key
+
+	mu       sync.Mutex
+	away     bool
+	mood     func(*rollcallv1.Body) (*rollcallv1.SubmitReply, error) // what it says instead, once
+	head     [32]byte
+	seq      uint64
+	sets     map[string]fact.Set
+	contents map[fact.Digest][]byte
+	receipts map[[32]byte][]byte
+	reports  []*rollcallv1.Report
+	ticks    int
+	got      bytes.Buffer // everything that came, unpacked
+	address  string
+}
+
+func startServer(t *testing.T) *fakeServer {
+	t.Helper()
+	k, err := identity.NewKey()
+	must(t, err)
+	s := &fakeServer{t: t, key: k, contents: map[fact.Digest][]byte{}, receipts: map[[32]byte][]byte{}, sets: map[string]fact.Set{}}
+	cfg, err := identity.ServerTLS(k)
+	must(t, err)
+	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(cfg)), grpc.MaxRecvMsgSize(8<<20))
+	rollcallv1.RegisterAgentsServer(g, s)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	s.address = l.Addr().String()
+	done := make(chan error, 1)
+	go func() { done <- g.Serve(l) }()
+	t.Cleanup(func() { g.Stop(); must(t, <-done) })
+	return s
+}
+
+// dial is the way to the server, which may be cut.
+func (s *fakeServer) dial() *uplink.Client {
+	return &uplink.Client{Timeout: 20 * time.Second, Dial: func(ctx context.Context, address string) (net.Conn, error) {
+		s.mu.Lock()
+		away := s.away
+		s.mu.Unlock()
+		if away {
+			return nil, errors.New("no route to host")
+		}
+		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	}}
+}
+
+func (s *fakeServer) setAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
+func (s *fakeServer) token(t *testing.T) identity.Token {
+	t.Helper()
+	pin, err := identity.PinOf(identity.Public(s.key))
+	must(t, err)
+	return identity.Token{ID: "0102", URLs: []string{s.address}, Pins: []string{pin}, Secret: identity.NewSecret(), Server: identity.Public(s.key)}
+}
+
+func (s *fakeServer) Enrol(context.Context, *rollcallv1.EnrolRequest) (*rollcallv1.EnrolReply, error) {
+	return &rollcallv1.EnrolReply{Outcome: rollcallv1.EnrolReply_ENROLLED, Ci: "ci-1", Realm: identity.RealmOf(identity.Public(s.key))}, nil
+}
+
+func (s *fakeServer) Submit(_ context.Context, r *rollcallv1.SubmitRequest) (*rollcallv1.SubmitReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	env, err := identity.OpenEnvelope(r.GetEnvelope())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	var body rollcallv1.Body
+	if err := proto.Unmarshal(env.Body, &body); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	hash := sha256.Sum256(r.GetEnvelope())
+	if old, again := s.receipts[hash]; again {
+		return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_RECORDED, Receipt: old}, nil
+	}
+	if mood := s.mood; mood != nil {
+		s.mood = nil
+		return mood(&body)
+	}
+	if len(s.receipts) > 0 && !bytes.Equal(body.GetPrev(), s.head[:]) || body.GetSeq() <= s.seq {
+		s.t.Errorf("report %d after %d does not continue the chain", body.GetSeq(), s.seq)
+		return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_QUARANTINED}, nil
+	}
+	if len(body.GetPayload()) == 0 {
+		s.ticks++
+		state := stateOf(s.sets).Digest()
+		if !bytes.Equal(body.GetState(), state[:]) {
+			return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_NEED_FULL}, nil
+		}
+		s.seq = body.GetSeq()
+		return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_SEEN}, nil
+	}
+	return s.record(&body, hash)
+}
+
+func (s *fakeServer) record(body *rollcallv1.Body, hash [32]byte) (*rollcallv1.SubmitReply, error) {
+	d, err := zstd.NewReader(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	plain, err := d.DecodeAll(body.GetPayload(), nil)
+	if err != nil {
+		return nil, err
+	}
+	s.got.Write(plain)
+	var rep rollcallv1.Report
+	if err := proto.Unmarshal(plain, &rep); err != nil {
+		return nil, err
+	}
+	next := map[string]fact.Set{}
+	if !rep.GetFull() {
+		for k, v := range s.sets {
+			next[k] = v
+		}
+	}
+	missing := map[fact.Digest]bool{}
+	for _, b := range rep.GetDeltas() {
+		delta, err := fact.DecodeDelta(b)
+		if err != nil {
+			return nil, err
+		}
+		set, err := delta.Apply(next[sectionOf(delta)])
+		if err != nil {
+			return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_NEED_FULL}, nil
+		}
+		if next[sectionOf(delta)] = set; len(set) == 0 {
+			delete(next, sectionOf(delta))
+		}
+		for _, f := range delta.Put {
+			if file, err := fact.ParseFile(f.Value); f.Section() == "etc" && err == nil && file.HasContent() && s.contents[file.Digest] == nil {
+				missing[file.Digest] = true
+			}
+		}
+	}
+	if len(missing) > 0 {
+		r := &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_NEED_CONTENT}
+		for d := range missing {
+			r.Missing = append(r.Missing, d[:])
+		}
+		return r, nil
+	}
+	if state := stateOf(next).Digest(); !bytes.Equal(state[:], body.GetState()) {
+		s.t.Errorf("report %d leads to another state", body.GetSeq())
+	}
+	s.sets, s.head, s.seq = next, hash, body.GetSeq()
+	s.reports = append(s.reports, &rep)
+	s.receipts[hash] = identity.Receipt{Envelope: hash, Index: uint64(len(s.reports)), At: 1}.Sign(s.key)
+	return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_RECORDED, Receipt: s.receipts[hash]}, nil
+}
+
+func (s *fakeServer) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, rollcallv1.UploadReply]) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var d fact.Digest
+	n := uint32(0)
+	for {
+		r, err := st.Recv()
+		if errors.Is(err, io.EOF) {
+			return st.SendAndClose(&rollcallv1.UploadReply{Stored: n})
+		}
+		if err != nil {
+			return err
+		}
+		if len(r.GetDigest()) > 0 {
+			copy(d[:], r.GetDigest())
+			s.contents[d] = []byte{}
+			n++
+		}
+		s.contents[d] = append(s.contents[d], r.GetData()...)
+		s.got.Write(r.GetData())
+	}
+}
