@@ -37,6 +37,10 @@ const (
 	Revoked  State = "revoked"
 )
 
+// maxText bounds in bytes what a machine calls itself and why it was turned
+// away, so that a Key fits into one value of the store.
+const maxText = 500
+
 // Token is what the server keeps of an enrolment token.
 type Token struct {
 	ID      string    `json:"id"`
@@ -142,9 +146,9 @@ func (w Writer) Admit(now time.Time, q Request) (Key, error) {
 		return have, err
 	}
 	k := Key{
-		ID: id, Public: q.Public, State: Pending, Hostname: fact.Value(q.Hostname), Source: q.Source,
+		ID: id, Public: q.Public, State: Pending, Hostname: fact.Cut(q.Hostname, maxText), Source: q.Source,
 		Token: t.ID, TokenTag: t.Name, Site: t.Site, Class: t.Class, WantCI: t.CI,
-		Facts: q.Facts.Encode(), Version: fact.Value(q.Version), Asked: now,
+		Facts: q.Facts.Encode(), Version: fact.Cut(q.Version, maxText), Asked: now,
 	}
 	if t.Approve {
 		if err := store.PutFramed(w.tx, pendingKey(w.tenant, id), []byte(id)); err != nil {
@@ -246,7 +250,7 @@ func (w Writer) Refuse(now time.Time, id, by, reason string) (Key, error) {
 	if err != nil {
 		return k, err
 	}
-	k.State, k.Decided, k.By, k.Reason = Refused, now, by, fact.Value(reason)
+	k.State, k.Decided, k.By, k.Reason = Refused, now, by, fact.Cut(reason, maxText)
 	if err := w.tx.Delete(pendingKey(w.tenant, id)); err != nil {
 		return k, err
 	}
@@ -262,7 +266,7 @@ func (w Writer) Revoke(now time.Time, id, by, reason string) (Key, error) {
 	if !found || k.State != Enrolled {
 		return k, fmt.Errorf("revoke key %s: %w: it is %s", id, ErrState, stateOr(k.State))
 	}
-	k.State, k.Decided, k.By, k.Reason, k.Cloned = Revoked, now, by, fact.Value(reason), false
+	k.State, k.Decided, k.By, k.Reason, k.Cloned = Revoked, now, by, fact.Cut(reason, maxText), false
 	if err := w.items.SetCloned(k.CI, false); err != nil {
 		return k, err
 	}
