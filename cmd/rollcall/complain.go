@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"rollcall/internal/identity"
+)
+
+// Exit statuses; they are part of the interface.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is about the command line, not about what it asked for.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// usagef makes a usageError.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// usage marks an error as one of usage; nil stays nil.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
+// hintMark begins the line of an error's text that says what to do.
+const hintMark = "\nhint: "
+
+// hinted adds what to do to an error.
+func hinted(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w"+hintMark+"%s", err, fmt.Sprintf(format, args...))
+}
+
+// complain writes an error as "rollcall: …" and "rollcall: hint: …" and returns
+// the exit status. Further lines of a text are indented, so that what a server
+// says cannot pass for a line of the program's own.
+func (a *app) complain(err error) int {
+	text, hint, _ := strings.Cut(told(err), hintMark)
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	a.err.text(red, "rollcall:")
+	a.err.line(" %s", lines[0])
+	for _, l := range lines[1:] {
+		a.err.line("  %s", l)
+	}
+	if hint != "" {
+		a.err.line("rollcall: hint: %s", hint)
+	}
+	if isUsage(err) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func isUsage(err error) bool {
+	var u usageError
+	return errors.As(err, &u) || status.Code(err) == codes.InvalidArgument
+}
+
+// told gives an error's text. What the server answered stands alone, without the
+// wire's own words around it; of several lines of its text none becomes a hint.
+func told(err error) string {
+	var g interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &g) {
+		return err.Error()
+	}
+	st := g.GRPCStatus()
+	text, own := st.Message(), ""
+	if text == "" {
+		text = st.Code().String()
+	}
+	before, rest, ok := strings.Cut(err.Error(), "rpc error:")
+	if !ok {
+		before = ""
+	}
+	if _, behind, ok := strings.Cut(rest, st.Message()+hintMark); ok {
+		own = behind // our own: it stands behind all that the server said
+	}
+	switch st.Code() {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		text = unreachable(text)
+	case codes.InvalidArgument:
+		if own == "" {
+			text, own = adviceBelow(text)
+		}
+	}
+	if own == "" {
+		own = hintFor(st)
+	}
+	text = before + strings.ReplaceAll(text, hintMark, "\n ")
+	return text + after(hintMark, own)
+}
+
+// adviceBelow takes the advice off a filter's error: what stands below the line
+// with the caret.
+func adviceBelow(text string) (rest, advice string) {
+	above, below, ok := strings.Cut(text, "^\n")
+	if !ok {
+		return text, ""
+	}
+	return above + "^", strings.TrimSpace(below)
+}
+
+// unreachable turns the library's text about a connection into a sentence.
+func unreachable(text string) string {
+	text = strings.TrimSuffix(text, `"`)
+	for _, noise := range []string{`transport: authentication handshake failed: `, `transport: Error while dialing: `} {
+		if _, rest, ok := strings.Cut(text, noise); ok {
+			text = strings.ReplaceAll(rest, `\"`, `"`)
+		}
+	}
+	if text == context.DeadlineExceeded.Error() {
+		text = "no answer in time"
+	}
+	return "the server cannot be reached: " + text
+}
+
+// hintFor says what to do about an answer of the server.
+func hintFor(st *status.Status) string {
+	switch st.Code() {
+	case codes.Unauthenticated:
+		return "an admin makes a new login with 'rollcall operator add NAME --role ROLE'; then 'rollcall login'"
+	case codes.PermissionDenied:
+		return "'rollcall status' shows your role; an admin can give you another with 'rollcall operator add'"
+	case codes.NotFound:
+		if strings.HasSuffix(st.Message(), "no such CI") {
+			return "'rollcall ci list' shows the names"
+		}
+	case codes.Unimplemented:
+		return "the server is older than this program: upgrade it, see 'rollcall version'"
+	case codes.DeadlineExceeded:
+		return "the server is busy or far away: try again, or ask for less with a filter or --limit"
+	case codes.Unavailable:
+		if strings.Contains(st.Message(), identity.ErrPin.Error()) {
+			return "another server answers at this address: if yours was set up anew, log in with a new token"
+		}
+		return "is it running, and is this computer on its network?"
+	}
+	return ""
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+)
+
+// Bounds of the wire.
+const (
+	callTimeout = 30 * time.Second
+	dialTimeout = 5 * time.Second // for each address
+	maxMessage  = 64 << 20
+	maxHeaders  = 64 << 10
+)
+
+// server is a connection to the server with both services on it.
+type server struct {
+	rollcallv1.ItemsClient
+	rollcallv1.AdminClient
+	conn  *grpc.ClientConn
+	login identity.Token
+}
+
+// connect prepares the connection that the stored login leads to. Nothing is
+// sent before the first call.
+func (a *app) connect() (*server, error) {
+	t, err := a.loadLogin()
+	if err != nil {
+		return nil, err
+	}
+	return dial(t)
+}
+
+func dial(t identity.Token) (*server, error) {
+	tls, err := identity.ClientTLS(t.Pins, nil)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient("passthrough:///rollcall",
+		grpc.WithTransportCredentials(credentials.NewTLS(tls)),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return firstOf(ctx, t.URLs) }),
+		grpc.WithPerRPCCredentials(bearer{name: t.ID, secret: hex.EncodeToString(t.Secret)}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithMaxHeaderListSize(maxHeaders),
+		grpc.WithUnaryInterceptor(bounded),
+		grpc.WithUserAgent("rollcall/"+version),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return &server{ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn), conn: conn, login: t}, nil
+}
+
+// close ends the connection. An error at this point concerns nobody: every
+// answer has been read.
+func (s *server) close() { _ = s.conn.Close() }
+
+// firstOf connects to the first address that answers. Whether the right server
+// answers is decided by its key: an address that shows another is an alarm and
+// not a reason to try the next.
+func firstOf(ctx context.Context, addresses []string) (net.Conn, error) {
+	var problems []string
+	for _, address := range addresses {
+		one, cancel := context.WithTimeout(ctx, dialTimeout)
+		conn, err := (&net.Dialer{}).DialContext(one, "tcp", address)
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		problems = append(problems, err.Error())
+	}
+	return nil, errors.New(strings.Join(problems, "; "))
+}
+
+// bounded gives each call its deadline.
+func bounded(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return invoke(ctx, method, req, reply, cc, opts...)
+}
+
+// bearer shows the login with each call; the library sends it over TLS only.
+type bearer struct{ name, secret string }
+
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + b.name + ":" + b.secret}, nil
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials.
+func (bearer) RequireTransportSecurity() bool { return true }

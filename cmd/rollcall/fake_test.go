@@ -1,0 +1,348 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/query"
+)
+
+func contextOfScript() context.Context { return context.Background() }
+
+// fake answers operators over TLS on loopback, as the real server would, from
+// what fakedata_test.go holds.
+type fake struct {
+	rollcallv1.UnimplementedItemsServer
+	rollcallv1.UnimplementedAdminServer
+
+	kind   string
+	token  string // login of kari
+	key    identity.Key
+	secret []byte
+	addr   string
+	srv    *grpc.Server
+	done   sync.WaitGroup
+}
+
+func newFake(kind string) (*fake, error) {
+	key, err := identity.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	f := &fake{kind: kind, key: key, secret: identity.NewSecret(), addr: lis.Addr().String()}
+	if f.token, err = f.login(key); err != nil {
+		return nil, errors.Join(err, lis.Close())
+	}
+	switch kind {
+	case "away":
+		return f, lis.Close()
+	case "other":
+		if f.key, err = identity.NewKey(); err != nil {
+			return nil, errors.Join(err, lis.Close())
+		}
+	}
+	tls, err := identity.ServerTLS(f.key)
+	if err != nil {
+		return nil, errors.Join(err, lis.Close())
+	}
+	f.srv = grpc.NewServer(grpc.Creds(credentials.NewTLS(tls)), grpc.UnaryInterceptor(f.intercept))
+	rollcallv1.RegisterItemsServer(f.srv, f)
+	rollcallv1.RegisterAdminServer(f.srv, f)
+	f.done.Go(func() { _ = f.srv.Serve(lis) }) // it ends with stop
+	return f, nil
+}
+
+func (f *fake) stop() {
+	if f.srv != nil {
+		f.srv.Stop()
+	}
+	f.done.Wait()
+}
+
+// login makes a login token whose first address answers nobody, so that every
+// script also tests that the second one is tried.
+func (f *fake) login(key identity.Key) (string, error) {
+	pin, err := identity.PinOf(identity.Public(key))
+	if err != nil {
+		return "", err
+	}
+	t := identity.Token{ID: "kari", URLs: []string{"127.0.0.1:1", f.addr}, Pins: []string{pin}, Secret: f.secret, Server: identity.Public(key)}
+	return t.Encode(identity.LoginPrefix)
+}
+
+// intercept checks the login and, for a hostile server, poisons every answer.
+func (f *fake) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if got, want := strings.Join(md.Get("authorization"), " "), "Bearer kari:"+hex.EncodeToString(f.secret); got != want || f.kind == "locked" {
+		return nil, status.Error(codes.Unauthenticated, "the login is not valid: log in with 'rollcall login'")
+	}
+	if f.kind == "viewer" && info.FullMethod != rollcallv1.Admin_Status_FullMethodName {
+		return nil, status.Error(codes.PermissionDenied, "kari is viewer, this needs operator: not allowed")
+	}
+	if f.kind == "slow" {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(3 * time.Second):
+		}
+	}
+	reply, err := next(ctx, req)
+	if f.kind != "hostile" {
+		return reply, err
+	}
+	if err != nil {
+		return nil, status.Error(status.Code(err), poison(status.Convert(err).Message()))
+	}
+	m := proto.Clone(reply.(proto.Message))
+	poisonMessage(m.ProtoReflect())
+	return m, nil
+}
+
+// known resolves the names of the three CIs.
+func known(name string) error {
+	for _, i := range items() {
+		if i.GetName() == name || i.GetId() == name {
+			return nil
+		}
+	}
+	return status.Errorf(codes.NotFound, "CI %q: no such CI", name)
+}
+
+// selected evaluates a filter as far as the scripts need it: "name = X" and
+// "class = X" alone; every other filter selects all.
+func selected(filter string) ([]*rollcallv1.ItemSummary, error) {
+	if filter == "" {
+		return items(), nil
+	}
+	if _, err := query.Parse(filter); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	var out []*rollcallv1.ItemSummary
+	for _, i := range items() {
+		field, value, _ := strings.Cut(filter, " = ")
+		value = strings.Trim(value, `"`)
+		if field == "name" && i.GetName() != value || field == "class" && i.GetClass() != value {
+			continue
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+func (f *fake) List(_ context.Context, req *rollcallv1.ListRequest) (*rollcallv1.ListReply, error) {
+	found, err := selected(req.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	reply := &rollcallv1.ListReply{}
+	for _, i := range found {
+		if i.GetName() <= req.GetAfter() {
+			continue
+		}
+		// Pages of two, so that every list is asked for page by page.
+		if len(reply.Items) == min(2, int(req.GetLimit())) {
+			reply.More = true
+			break
+		}
+		reply.Items = append(reply.Items, i)
+	}
+	return reply, nil
+}
+
+func (f *fake) Get(_ context.Context, req *rollcallv1.GetRequest) (*rollcallv1.GetReply, error) {
+	if err := known(req.GetCi()); err != nil {
+		return nil, err
+	}
+	reply := &rollcallv1.GetReply{
+		Item: items()[1], Fields: map[string]string{"owner": "kari", "name": "room12-pc07"},
+		Sets:       sets(req.GetSections()),
+		Collectors: collectors(), AgentVersion: "0.1", KeyId: keyID, KeyWords: "acid-acorn-actor-adobe-agent-album-alder-alley",
+		Measurements: fact.NewSet([]fact.Fact{{Path: "m/load", Value: "0.12"}}).Encode(),
+	}
+	return reply, nil
+}
+
+func (f *fake) History(_ context.Context, req *rollcallv1.HistoryRequest) (*rollcallv1.ChangesReply, error) {
+	if err := known(req.GetCi()); err != nil {
+		return nil, err
+	}
+	return &rollcallv1.ChangesReply{Revisions: revisions()[:1], More: req.GetLimit() == 1}, nil
+}
+
+func (f *fake) Changes(_ context.Context, req *rollcallv1.ChangesRequest) (*rollcallv1.ChangesReply, error) {
+	if _, err := selected(req.GetFilter()); err != nil {
+		return nil, err
+	}
+	reply := &rollcallv1.ChangesReply{}
+	for _, r := range revisions() {
+		if r.GetRecordedMs() >= req.GetSinceMs() && (req.GetUntilMs() == 0 || r.GetRecordedMs() <= req.GetUntilMs()) {
+			reply.Revisions = append(reply.Revisions, r)
+		}
+	}
+	return reply, nil
+}
+
+func (f *fake) Set(_ context.Context, req *rollcallv1.SetRequest) (*rollcallv1.SetReply, error) {
+	if err := known(req.GetCi()); err != nil {
+		return nil, err
+	}
+	if _, ok := req.GetFields()["mac"]; ok {
+		return nil, status.Error(codes.InvalidArgument, "field mac: not allowed: it is observed, not declared")
+	}
+	return &rollcallv1.SetReply{Item: items()[1], Revision: 15}, nil
+}
+
+func (f *fake) File(_ context.Context, req *rollcallv1.FileRequest) (*rollcallv1.FileReply, error) {
+	if err := known(req.GetCi()); err != nil {
+		return nil, err
+	}
+	reply, ok := files()[req.GetPath()]
+	if !ok {
+		return nil, status.Errorf(codes.NotFound, "file %q of %s: no such CI: it was never there", req.GetPath(), req.GetCi())
+	}
+	return reply, nil
+}
+
+func (f *fake) FileLog(_ context.Context, req *rollcallv1.FileLogRequest) (*rollcallv1.FileLogReply, error) {
+	if err := known(req.GetCi()); err != nil {
+		return nil, err
+	}
+	return fileLog(), nil
+}
+
+func (f *fake) Compare(_ context.Context, req *rollcallv1.CompareRequest) (*rollcallv1.CompareReply, error) {
+	for _, filter := range []string{req.GetBroken(), req.GetWorking()} {
+		if _, err := selected(filter); err != nil {
+			return nil, err
+		}
+	}
+	return comparison(), nil
+}
+
+func (f *fake) Manifest(_ context.Context, req *rollcallv1.ManifestRequest) (*rollcallv1.ManifestReply, error) {
+	if err := known(req.GetCi()); err != nil {
+		return nil, err
+	}
+	return manifest(), nil
+}
+
+func (f *fake) Complete(_ context.Context, req *rollcallv1.CompleteRequest) (*rollcallv1.CompleteReply, error) {
+	words := map[string][]string{
+		"ci": {"room12-pc07", "room12-pc08", "tjener"}, "site": {"elm", "elm/north", "elm/south"},
+		"file": {"/etc/cups/cupsd.conf", "/etc/hosts"},
+	}[req.GetKind()]
+	reply := &rollcallv1.CompleteReply{}
+	for _, w := range words {
+		if strings.HasPrefix(w, req.GetPrefix()) {
+			reply.Words = append(reply.Words, w)
+		}
+	}
+	return reply, nil
+}
+
+func (f *fake) Status(context.Context, *rollcallv1.StatusRequest) (*rollcallv1.StatusReply, error) {
+	role := "admin"
+	if f.kind == "viewer" {
+		role = "viewer"
+	}
+	return &rollcallv1.StatusReply{
+		Version: "0.1", StartedMs: ms(-48 * time.Hour), NowMs: ms(0), ServerPin: "sha256:" + strings.Repeat("ab", 32), Items: 3,
+		Presence: map[string]uint64{"live": 2, "silent": 1}, Pending: 1, Revisions: 27, MirrorBacklog: 3, StoreBytes: 5 << 20,
+		Warnings: []string{"1 CI with a key that speaks from two places: rollcall find 'cloned = yes'"}, Operator: "kari", Role: role,
+	}, nil
+}
+
+func (f *fake) NewToken(_ context.Context, req *rollcallv1.NewTokenRequest) (*rollcallv1.NewTokenReply, error) {
+	if req.GetCi() != "" {
+		if err := known(req.GetCi()); err != nil {
+			return nil, err
+		}
+	}
+	return &rollcallv1.NewTokenReply{Token: "rc1.abc.0123", Id: "00ff", ExpiresMs: ms(time.Duration(req.GetValidHours()) * time.Hour)}, nil
+}
+
+func (f *fake) Pending(_ context.Context, req *rollcallv1.PendingRequest) (*rollcallv1.PendingReply, error) {
+	keys := keys()
+	if !req.GetAll() {
+		keys = keys[:1]
+	}
+	return &rollcallv1.PendingReply{Keys: keys}, nil
+}
+
+func (f *fake) decide(req *rollcallv1.DecideRequest, state string) (*rollcallv1.DecideReply, error) {
+	if !strings.HasPrefix(keyID, req.GetKey()) && req.GetKey() != "room12-pc07" {
+		return nil, status.Errorf(codes.NotFound, "no pending key is meant by %q: see rollcall enrol pending --all", req.GetKey())
+	}
+	k := keys()[0]
+	k.State, k.CiName = state, "room12-pc07"
+	return &rollcallv1.DecideReply{Key: k}, nil
+}
+
+func (f *fake) Approve(_ context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
+	return f.decide(req, "enrolled")
+}
+
+func (f *fake) Refuse(_ context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
+	return f.decide(req, "refused")
+}
+
+func (f *fake) Revoke(_ context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
+	return f.decide(req, "revoked")
+}
+
+func (f *fake) Sites(context.Context, *rollcallv1.SitesRequest) (*rollcallv1.SitesReply, error) {
+	return &rollcallv1.SitesReply{Sites: []*rollcallv1.Site{
+		{Path: "elm", Items: 3}, {Path: "elm/north", Title: "Elm, north school", Items: 3},
+	}}, nil
+}
+
+func (f *fake) SetSite(_ context.Context, req *rollcallv1.SetSiteRequest) (*rollcallv1.SetSiteReply, error) {
+	return &rollcallv1.SetSiteReply{Site: req.GetSite()}, nil
+}
+
+func (f *fake) RemoveSite(_ context.Context, req *rollcallv1.RemoveSiteRequest) (*rollcallv1.RemoveSiteReply, error) {
+	if req.GetPath() == "elm/north" {
+		return nil, status.Error(codes.InvalidArgument, "site elm/north: not allowed: CI tjener is in it, move it first")
+	}
+	return &rollcallv1.RemoveSiteReply{}, nil
+}
+
+func (f *fake) Operators(context.Context, *rollcallv1.OperatorsRequest) (*rollcallv1.OperatorsReply, error) {
+	return &rollcallv1.OperatorsReply{Operators: []*rollcallv1.Operator{
+		{Name: "kari", Role: "admin", CreatedMs: ms(-30 * 24 * time.Hour)}, {Name: "ola", Role: "viewer", CreatedMs: ms(-time.Hour)},
+	}}, nil
+}
+
+func (f *fake) AddOperator(_ context.Context, req *rollcallv1.AddOperatorRequest) (*rollcallv1.AddOperatorReply, error) {
+	if req.GetName() == "Bad Name" {
+		return nil, status.Error(codes.InvalidArgument, fmt.Sprintf("operator %q: not a valid operator: want 1 to 32 lower-case letters", req.GetName()))
+	}
+	return &rollcallv1.AddOperatorReply{LoginToken: "rcop1.xyz.4567"}, nil
+}
+
+func (f *fake) RemoveOperator(_ context.Context, req *rollcallv1.RemoveOperatorRequest) (*rollcallv1.RemoveOperatorReply, error) {
+	if req.GetName() == "kari" {
+		return nil, status.Error(codes.FailedPrecondition, "you cannot remove yourself: ask another admin")
+	}
+	return &rollcallv1.RemoveOperatorReply{}, nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// root builds the command tree: programs, man pages and completions are all made
+// from it.
+func (a *app) root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rollcall",
+		Short: "Ask what the machines are and were, and decide who is admitted",
+		Long: `rollcall asks a Rollcall server: which machines there are, what each one is and
+was, what changed, what sets broken machines apart from working ones, and what a
+restore would bring back. It also admits machines and operators.
+
+Log in once with 'rollcall login'. Each reading command gives one JSON document
+with --json, and answers for an earlier time with --at. Exit status: 0 done,
+1 failed, 2 wrong usage.
+
+Times are written as ` + timeForms + `.
+A day alone means its beginning for --since, its end for --at and --until.`,
+		Example: `  rollcall status
+  rollcall find 'class = workstation and pkg(cups) < 2.4.2-3+deb12u8'
+  rollcall changes --since yesterday`,
+		SilenceUsage: true, SilenceErrors: true, Version: version,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	c.SetVersionTemplate("rollcall {{.Version}}\n")
+	c.PersistentFlags().StringVar(&a.loginFile, "login", "", "`FILE` of the login, instead of your own (also: ROLLCALL_CONFIG)")
+	c.AddGroup(
+		&cobra.Group{ID: groupAsk, Title: "Ask:"},
+		&cobra.Group{ID: groupDecide, Title: "Decide:"},
+		&cobra.Group{ID: groupSelf, Title: "This program:"},
+	)
+	c.SetHelpCommandGroupID(groupSelf)
+	c.AddCommand(
+		in(groupAsk, a.statusCommand()), in(groupAsk, a.findCommand()), in(groupAsk, a.ciCommand()),
+		in(groupAsk, a.changesCommand()), in(groupAsk, a.fileCommand()), in(groupAsk, a.compareCommand()),
+		in(groupAsk, a.restoreCommand()),
+		in(groupDecide, a.enrolCommand()), in(groupDecide, a.siteCommand()), in(groupDecide, a.operatorCommand()),
+		in(groupSelf, a.loginCommand()), in(groupSelf, a.logoutCommand()), in(groupSelf, a.versionCommand()),
+		in(groupSelf, a.completionCommand()),
+	)
+	strict(c)
+	return c
+}
+
+// The groups of the help.
+const (
+	groupAsk    = "ask"
+	groupDecide = "decide"
+	groupSelf   = "self"
+)
+
+func in(group string, c *cobra.Command) *cobra.Command {
+	c.GroupID = group
+	return c
+}
+
+// strict makes every mistake in a command line a usageError, and a group without
+// a command one too: nobody should take a list of commands for an answer.
+func strict(c *cobra.Command) {
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return hinted(usage(err), "see '%s --help'", c.CommandPath())
+	})
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			return hinted(usage(check(c, args)), "%s", c.UseLine())
+		}
+	}
+	for _, sub := range c.Commands() {
+		strict(sub)
+	}
+	if !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.SuggestionsMinimumDistance = 2
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return hinted(usagef("%swhich command? %s", about(c), strings.Join(commandNames(c), ", ")), "see '%s --help'", c.CommandPath())
+		}
+		err := usagef("%sthere is no command %q", about(c), args[0])
+		if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+			return hinted(err, "did you mean '%s %s'?", c.CommandPath(), like[0])
+		}
+		return hinted(err, "there are: %s", strings.Join(commandNames(c), ", "))
+	}
+}
+
+// about begins an error with the command that it is about: "ci show: ".
+func about(c *cobra.Command) string {
+	_, path, _ := strings.Cut(c.CommandPath(), " ")
+	if path != "" {
+		path += ": "
+	}
+	return path
+}
+
+func commandNames(c *cobra.Command) []string {
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// words joins what was typed without quotes: rollcall find class = laptop.
+func words(args []string) string { return strings.Join(args, " ") }
+
+// exactly is cobra.ExactArgs with words of our own.
+func exactly(what ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(what):
+			return fmt.Errorf("%s%s is missing", about(c), what[len(args)])
+		case len(args) > len(what):
+			return fmt.Errorf("%swhat is %q for?", about(c), args[len(what)])
+		}
+		return nil
+	}
+}
+
+// atFlag and jsonFlag are the same everywhere.
+func atFlag(c *cobra.Command, at *string) {
+	c.Flags().StringVar(at, "at", "", "answer for this `TIME` instead of now")
+}
+
+func jsonFlag(c *cobra.Command, on *bool) {
+	c.Flags().BoolVar(on, "json", false, "one JSON document instead of text")
+}
+
+// exclusive makes two flags of a command exclude each other.
+func exclusive(c *cobra.Command, one, other string) {
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		if c.Flags().Changed(one) && c.Flags().Changed(other) {
+			return usagef("%s--%s and --%s do not go together", about(c), one, other)
+		}
+		return nil
+	}
+}
+
+// ask runs fn with a connection and closes it.
+func (a *app) ask(fn func(s *server) error) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return fn(s)
+}

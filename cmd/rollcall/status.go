@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	rollcallv1 "rollcall/proto/rollcall/v1"
+)
+
+type statusJSON struct {
+	Version       string            `json:"version"`
+	Started       msTime            `json:"started"`
+	Now           msTime            `json:"now"`
+	ServerPin     string            `json:"server_pin"`
+	CIs           uint64            `json:"cis"`
+	Presence      map[string]uint64 `json:"presence"`
+	Pending       uint64            `json:"pending"`
+	Revisions     uint64            `json:"revisions"`
+	MirrorBacklog uint64            `json:"mirror_backlog"`
+	MirrorError   string            `json:"mirror_error,omitempty"`
+	StoreBytes    uint64            `json:"store_bytes"`
+	Warnings      []string          `json:"warnings"`
+	Operator      string            `json:"operator"`
+	Role          string            `json:"role"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the server is and what waits for you",
+		Long: `Shows how many CIs there are and how many are silent, which machines wait for
+approval, what the server warns about, and who you are.`,
+		Example: `  rollcall status
+  rollcall status --json`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.ask(func(s *server) error {
+				st, err := s.Status(c.Context(), &rollcallv1.StatusRequest{})
+				switch {
+				case err != nil:
+					return fmt.Errorf("status: %w", err)
+				case asJSON:
+					return a.document(statusOf(st))
+				}
+				a.showStatus(st, strings.Join(s.login.URLs, ", "))
+				return nil
+			})
+		},
+	}
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+func statusOf(st *rollcallv1.StatusReply) statusJSON {
+	presence := maps.Clone(st.GetPresence())
+	if presence == nil {
+		presence = map[string]uint64{}
+	}
+	return statusJSON{
+		Version: st.GetVersion(), Started: msTime(st.GetStartedMs()), Now: msTime(st.GetNowMs()), ServerPin: st.GetServerPin(),
+		CIs: st.GetItems(), Presence: presence, Pending: st.GetPending(), Revisions: st.GetRevisions(),
+		MirrorBacklog: st.GetMirrorBacklog(), MirrorError: st.GetMirrorError(), StoreBytes: st.GetStoreBytes(),
+		Warnings: listOf(st.GetWarnings()), Operator: st.GetOperator(), Role: st.GetRole(),
+	}
+}
+
+func (a *app) showStatus(st *rollcallv1.StatusReply, where string) {
+	for _, w := range st.GetWarnings() {
+		a.out.styled(yellow, "warning: %s", w)
+	}
+	var parts []string
+	for _, p := range slices.Sorted(maps.Keys(st.GetPresence())) {
+		parts = append(parts, fmt.Sprintf("%d %s", st.GetPresence()[p], p))
+	}
+	cis := fmt.Sprint(st.GetItems())
+	if len(parts) > 0 {
+		cis += ": " + strings.Join(parts, ", ")
+	}
+	waiting := "no machine"
+	if n := st.GetPending(); n > 0 {
+		waiting = fmt.Sprintf("%s; see 'rollcall enrol pending'", plural(n, "machine"))
+	}
+	mirror := "up to date"
+	if e := st.GetMirrorError(); e != "" {
+		mirror = "stopped: " + e
+	} else if n := st.GetMirrorBacklog(); n > 0 {
+		mirror = plural(n, "revision") + " behind"
+	}
+	a.fields("", [][2]string{
+		{"CIs", cis},
+		{"waiting", waiting},
+		{"revisions", fmt.Sprint(st.GetRevisions())},
+		{"git mirror", mirror},
+		{"store", sizeWords(st.GetStoreBytes())},
+		{"server", fmt.Sprintf("%s, version %s", where, st.GetVersion())},
+		{"up since", a.whenAgo(st.GetStartedMs())},
+		{"you", fmt.Sprintf("%s (%s)", st.GetOperator(), st.GetRole())},
+	})
+}
