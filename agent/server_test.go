@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"testing"
@@ -145,9 +146,7 @@ func (s *fakeServer) record(body *rollcallv1.Body, hash [32]byte) (*rollcallv1.S
 	}
 	next := map[string]fact.Set{}
 	if !rep.GetFull() {
-		for k, v := range s.sets {
-			next[k] = v
-		}
+		maps.Copy(next, s.sets)
 	}
 	missing := map[fact.Digest]bool{}
 	for _, b := range rep.GetDeltas() {
