@@ -74,7 +74,7 @@ func TestCrashAtEveryStepRepeatsAndLosesNothing(t *testing.T) {
 	drain(t, smallWorld().mirror(twin))
 	want := refs(t, twin)
 	errCrash := errors.New("crash")
-	for _, page := range []int{2, 1000} {
+	for _, page := range []int{2} {
 		steps := map[string]int{}
 		for k := 1; ; k++ {
 			w, dir := smallWorld(), filepath.Join(tempDir(t), "m")
@@ -102,7 +102,7 @@ func TestCrashAtEveryStepRepeatsAndLosesNothing(t *testing.T) {
 			if _, err := after.Verify(t.Context()); err != nil {
 				t.Fatalf("page %d, crash at step %d: %v", page, k, err)
 			}
-			if k%25 == 0 {
+			if k%40 == 0 {
 				checkRepo(t, after.Path("elm/north"))
 			}
 			if left, _ := filepath.Glob(filepath.Join(dir, "elm/*/objects/pack", tempPrefix+"*")); len(left) > 0 {

@@ -52,6 +52,7 @@ type Config struct {
 const (
 	openRepos   = 32
 	textBytes   = 48 << 20
+	treeBytes   = 48 << 20
 	blobDigests = 200_000
 )
 
@@ -65,6 +66,7 @@ type Mirror struct {
 
 	mu    sync.Mutex // all that follows
 	repos *lru[string, *repo]
+	trees *lru[Hash, []byte]
 	texts *lru[string, text]
 	blobs *lru[fact.Digest, Hash] // contents whose blob is known
 	swept bool
@@ -85,6 +87,7 @@ func New(cfg Config) *Mirror {
 		source: cfg.Source,
 		page:   pageEntries,
 		repos:  newLRU[string](openRepos, func(*repo) int { return 1 }),
+		trees:  newLRU[Hash](treeBytes, func(b []byte) int { return len(b) + 200 }),
 		texts:  newLRU[string](textBytes, func(t text) int { return len(t.raw) + 200 }),
 		blobs:  newLRU[fact.Digest](blobDigests, func(Hash) int { return 1 }),
 	}
@@ -180,7 +183,7 @@ func (m *Mirror) open(path string) (*repo, error) {
 	if err := m.prepare(); err != nil {
 		return nil, err
 	}
-	r, err := openRepo(m.disk, m.cfg.Dir, repoFile(path))
+	r, err := openRepo(m.disk, m.cfg.Dir, repoFile(path), m.trees)
 	if err != nil {
 		return nil, err
 	}

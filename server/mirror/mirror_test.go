@@ -17,6 +17,8 @@ func smallWorld() *world {
 			"etc/cups":                     "dir 0755 root:root",
 			"etc/cups/cupsd.conf":          w.plain("Listen 631\nBrowsing On\n", 0o640),
 			"conffile/etc/cups/cupsd.conf": modified("cups-daemon", "Listen localhost:631\n"),
+			"etc/late.conf":                w.plain("late local", 0o644),
+			"conffile/etc/late.conf":       modified("late", "late default"),
 			"etc/rc.local":                 w.plain("#!/bin/sh\n", 0o755),
 			"etc/shadow":                   w.sealed("age-encryption.org/v1 " + host),
 			"etc/alternatives/editor":      link("/usr/bin/vim.basic"),

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// rebuildPages is how many pages of the outbox a rebuild takes at once.
+const rebuildPages = 20
+
 // Rebuild renders every revision of the store into new repositories below out,
 // puts them in the place of the old ones in one step, and removes these. The
 // commit ids are those that the revisions had before. out must be on the file
@@ -28,7 +31,8 @@ func (m *Mirror) Rebuild(ctx context.Context, out string) error {
 	cfg := m.cfg
 	cfg.Dir = out
 	fresh := New(cfg)
-	fresh.disk, fresh.page = m.disk, m.page
+	fresh.disk = m.disk
+	fresh.page = rebuildPages * m.page // each page opens every repository
 	err := errors.Join(fresh.replay(ctx), fresh.closeRepos(), m.closeRepos())
 	if err == nil {
 		err = m.disk.at("before swap")

@@ -15,7 +15,6 @@ import (
 
 const (
 	headRef    = "refs/heads/main"
-	treeCache  = 32 << 20 // bytes of trees kept in memory for each open repository
 	repoConfig = `[core]
 	repositoryformatversion = 0
 	filemode = true
@@ -36,9 +35,9 @@ const (
 type repo struct {
 	dir   string
 	disk  disk
-	packs []*pack // newest first
-	head  Hash    // zero before the first commit
-	trees *lru[Hash, []byte]
+	packs []*pack            // newest first
+	head  Hash               // zero before the first commit
+	trees *lru[Hash, []byte] // shared by all repositories: the id says it all
 
 	// Of the commit-graph: how many commits it lacks, as far as we know, and what
 	// was true when it was last refreshed.
@@ -47,7 +46,7 @@ type repo struct {
 }
 
 // openRepo opens the repository base/rel, and makes it if it is not there.
-func openRepo(d disk, base, rel string) (*repo, error) {
+func openRepo(d disk, base, rel string, trees *lru[Hash, []byte]) (*repo, error) {
 	dir := filepath.Join(base, rel)
 	if _, err := os.Stat(filepath.Join(dir, "HEAD")); errors.Is(err, fs.ErrNotExist) {
 		if err := createRepo(d, base, rel); err != nil {
@@ -56,7 +55,7 @@ func openRepo(d disk, base, rel string) (*repo, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
-	r := &repo{dir: dir, disk: d, trees: newLRU[Hash](treeCache, func(b []byte) int { return len(b) + 100 }), stale: 1}
+	r := &repo{dir: dir, disk: d, trees: trees, stale: 1}
 	for _, sub := range []string{"objects/pack", "objects/info", "refs/heads", "."} {
 		if err := d.sweep(filepath.Join(dir, sub)); err != nil {
 			return nil, err
