@@ -40,7 +40,7 @@ func TestContentsComeBackAsTheyWere(t *testing.T) {
 		"nothing":      nil,
 		"one byte":     {7},
 		"text":         bytes.Repeat([]byte("ServerName cups.elm.no\n"), 1000),
-		"16 MiB":       bytes.Repeat([]byte("sixteen bytes...") /* … */, 1<<20),
+		"4 MiB":        bytes.Repeat([]byte("sixteen bytes..."), 1<<18),
 		"16 MiB noise": noise(9, store.MaxBlob),
 	}
 	for _, n := range []int{60<<10 - 49 - 1, 60<<10 - 49, 60<<10 - 49 + 1, 120<<10 - 49, 120<<10 - 48, 13 * 60 << 10} {

@@ -136,3 +136,25 @@ func TestPrefixEndIsTheFirstKeyAfter(t *testing.T) {
 		t.Errorf("PrefixEnd of nothing = %q, want none", got)
 	}
 }
+
+func TestUnpackFindsWhatTheChecksumsOfChunksCannot(t *testing.T) {
+	for claim, content := range map[string][]byte{"compressed": bytes.Repeat([]byte("abc"), 100), "plain": []byte("abc")} {
+		p, err := Pack(content)
+		if err != nil {
+			t.Fatalf("Pack: %v", err)
+		}
+		if got, reason := unpack(p.head, p.body); !bytes.Equal(got, content) || reason != "" {
+			t.Errorf("%s: unpack(Pack) = %q, %q", claim, got, reason)
+		}
+		for i := range p.head {
+			head := bytes.Clone(p.head)
+			head[i] ^= 1
+			if got, reason := unpack(head, p.body); reason == "" {
+				t.Errorf("%s: head with byte %d changed: unpack = %q, want a reason", claim, i, got)
+			}
+		}
+		if got, reason := unpack(p.head, append(bytes.Clone(p.body), 0)); reason == "" {
+			t.Errorf("%s: body with a byte more: unpack = %q, want a reason", claim, got)
+		}
+	}
+}

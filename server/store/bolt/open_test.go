@@ -156,8 +156,8 @@ func TestBackupUnderWritesIsAWholeDatabase(t *testing.T) {
 	}
 }
 
-// TestDamageIsFoundAndNeverPanics flips bits, zeroes pages and cuts the file, and
-// then does with it what a server does.
+// TestDamageIsFoundAndNeverPanics flips bits, zeroes pages, puts pages into the
+// place of others and cuts the file, and then does with it what a server does.
 func TestDamageIsFoundAndNeverPanics(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "db")
@@ -179,9 +179,11 @@ func TestDamageIsFoundAndNeverPanics(t *testing.T) {
 	for round := range 300 {
 		bad := bytes.Clone(good)
 		switch page := rnd.IntN(len(bad) / 4096); {
-		case round%3 == 0:
+		case round%4 == 3:
+			copy(bad[page*4096:(page+1)*4096], good[rnd.IntN(len(bad)/4096)*4096:])
+		case round%4 == 0:
 			bad[rnd.IntN(len(bad))] ^= 1 << rnd.IntN(8)
-		case round%3 == 1:
+		case round%4 == 1:
 			clear(bad[page*4096 : (page+1)*4096])
 		default:
 			bad = bad[:rnd.IntN(len(bad))]
@@ -283,5 +285,49 @@ func TestAFailedWriteStopsAllOthers(t *testing.T) {
 	}
 	if n, err := readAll(t.Context(), e); n != 10 || err != nil {
 		t.Errorf("reading after that gives %d records, %v, want 10", n, err)
+	}
+}
+
+func TestCheckSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	e := openAt(t, filepath.Join(dir, "db"), Options{noSync: true})
+	fill(t, e, 400)
+	if err := e.CopyTo(t.Context(), filepath.Join(dir, "copy")); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(filepath.Join(dir, "copy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := func(record string) []byte { // where it lies; pages of former versions as well
+		i := bytes.LastIndex(good, []byte(record)) / 4096 * 4096
+		return good[i : i+4096]
+	}
+	for claim, tt := range map[string]struct {
+		old, now []byte
+		want     string
+	}{
+		"a key before its neighbour":     {[]byte("t/000201"), []byte("t/000101"), "out of order"},
+		"a key beyond its page":          {[]byte("t/000200"), []byte("t/900200"), "out of order"},
+		"a page in the place of another": {page("t/000100"), page("t/000300"), "says that it is page"},
+		"a page of zeros":                {page("t/000100"), make([]byte, 4096), "says that it is page"},
+	} {
+		name := filepath.Join(dir, "bad")
+		if err := os.WriteFile(name, bytes.ReplaceAll(good, tt.old, tt.now), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		bad, err := Open(name, Options{ReadOnly: true})
+		if err != nil {
+			t.Errorf("%s: Open: %v", claim, err)
+			continue
+		}
+		var said []string
+		n, err := bad.Check(t.Context(), func(err error) { said = append(said, err.Error()) })
+		if n == 0 || n != len(said) || err != nil || !strings.Contains(strings.Join(said, "\n"), tt.want) {
+			t.Errorf("%s: Check = %d, %v, and says %q, want %q", claim, n, err, said, tt.want)
+		}
+		if err := bad.Close(); err != nil {
+			t.Errorf("%s: Close: %v", claim, err)
+		}
 	}
 }
