@@ -16,16 +16,18 @@ import (
 	"rollcall/internal/fact"
 )
 
+const passwdPath, groupPath = "etc/passwd", "etc/group"
+
 // accounts are the users and groups of the root itself. The name service of the
 // running machine is never asked.
 type accounts struct{ users, groups map[string]int }
 
 func readAccounts(root *os.Root) (accounts, error) {
-	users, err := readIDs(root, "etc/passwd")
+	users, err := readIDs(root, passwdPath)
 	if err != nil {
 		return accounts{}, err
 	}
-	groups, err := readIDs(root, "etc/group")
+	groups, err := readIDs(root, groupPath)
 	return accounts{users, groups}, err
 }
 
@@ -40,7 +42,11 @@ func readIDs(root *os.Root, name string) (map[string]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read names: %w", err)
 	}
-	clear(ids)
+	return parseIDs(b), nil
+}
+
+func parseIDs(b []byte) map[string]int {
+	ids := map[string]int{}
 	for line := range bytes.Lines(b) {
 		fields := strings.SplitN(strings.TrimSpace(string(line)), ":", 4)
 		if len(fields) < 3 || fields[0] == "" {
@@ -52,7 +58,7 @@ func readIDs(root *os.Root, name string) (map[string]int, error) {
 			}
 		}
 	}
-	return ids, nil
+	return ids
 }
 
 // id finds a name, or a number that a machine without that name reported.

@@ -46,19 +46,24 @@ type applier struct {
 // fails, or that has changed since the plan was made, is left alone and named in
 // the result; the others go on. The error is for what concerns all.
 func Apply(ctx context.Context, p Plan, root *os.Root, backupDir string) (Result, error) {
-	names, err := readAccounts(root)
-	if err != nil {
+	a := &applier{root: root, backup: &backup{dir: backupDir}, touched: map[string]bool{}}
+	var err error
+	if a.accounts, err = readAccounts(root); err != nil {
 		return Result{}, err
 	}
-	a := &applier{root: root, accounts: names, backup: &backup{dir: backupDir}, touched: map[string]bool{}}
 	var res Result
 	var deletions []Entry
-	for _, e := range p.Entries {
-		if e.Action == Delete {
-			deletions = append(deletions, e)
-			continue
+	first, rest := accountsFirst(p.Entries)
+	for i, e := range append(first, rest...) {
+		if i == len(first) { // the names that all others go by
+			if a.accounts, err = readAccounts(root); err != nil {
+				return res, err
+			}
 		}
-		if e.acts() {
+		switch {
+		case e.Action == Delete:
+			deletions = append(deletions, e)
+		case e.acts():
 			res.note(e, a.one(ctx, e))
 		}
 	}
@@ -69,6 +74,17 @@ func Apply(ctx context.Context, p Plan, root *os.Root, backupDir string) (Result
 		res.Backup = backupDir
 	}
 	return res, errors.Join(a.syncFolders(), a.backup.close(), ctx.Err())
+}
+
+func accountsFirst(entries []Entry) (first, rest []Entry) {
+	for _, e := range entries {
+		if e.Path == passwdPath || e.Path == groupPath {
+			first = append(first, e)
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	return first, rest
 }
 
 func (r *Result) note(e Entry, err error) {

@@ -59,6 +59,7 @@ func NewPlan(ctx context.Context, src Source, root *os.Root, opt Options) (Plan,
 	if err := p.fetch(ctx, src); err != nil {
 		return Plan{}, err
 	}
+	p.expectAccounts()
 	plan := Plan{Snapshot: snap}
 	for _, f := range snap.Etc {
 		if p.selected(f.Path) {
@@ -141,6 +142,19 @@ func (p *planner) fetch(ctx context.Context, src Source) error {
 		}
 		return nil
 	})
+}
+
+// expectAccounts takes the accounts that will be here once the plan is applied:
+// those of the source where its passwd and group are restored as well.
+func (p *planner) expectAccounts() {
+	for name, into := range map[string]*map[string]int{passwdPath: &p.accounts.users, groupPath: &p.accounts.groups} {
+		if _, there := p.want[name]; !there || !p.selected(name) {
+			continue
+		}
+		if e := p.entry(name); e.acts() && e.hasContent {
+			*into = parseIDs(e.content)
+		}
+	}
 }
 
 func (p *planner) drift(name string) (fact.ConffileDrift, bool) {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"filippo.io/age"
@@ -283,6 +284,39 @@ func TestApplyMakesTheTreeIdenticalAndRunsAgainWithoutWork(t *testing.T) {
 	}
 	if left := must2(filepath.Glob(filepath.Join(tr.dir, "etc/.rollcall-new-*"))); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Into an empty root everything comes with the names of the source.
+func TestOwnersFollowAccountsThatAreRestoredToo(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	src := newStore()
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	defer root.Close()
+	tr := tree{t, dir, root}
+	src.file("passwd", "root:x:0:0:::\nlp:x:7:7:::\n", 0o644)
+	src.file("group", "root:x:0:\nlp:x:7:\n", 0o644)
+	src.file("aaa", "before passwd in order\n", 0o640)
+	f := src.etc["aaa"]
+	f.Owner, f.Group = "lp", "lp"
+	src.etc["aaa"] = f
+	if got := tr.plan(src, Options{}); got["aaa"].OwnerMissing != "user lp, group lp" {
+		t.Errorf("without passwd: %+v", got["aaa"])
+	}
+	tr.apply(src, Options{All: true})
+	for path, e := range tr.plan(src, Options{All: true}) {
+		if e.Action != Same || e.OwnerMissing != "" {
+			t.Errorf("%s: %s (%s) %s", path, e.Action, e.Reason, e.OwnerMissing)
+		}
+	}
+	info, err := os.Stat(filepath.Join(dir, "etc/aaa"))
+	must(t, err)
+	if st := info.Sys().(*syscall.Stat_t); st.Uid != 7 || st.Gid != 7 || info.Mode() != 0o640 {
+		t.Errorf("aaa: %d:%d %v", st.Uid, st.Gid, info.Mode())
 	}
 }
 

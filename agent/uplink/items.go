@@ -37,7 +37,7 @@ type Manifest struct {
 
 // Authorized returns a context that shows an operator's login token on calls.
 func Authorized(ctx context.Context, token identity.Token) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token.Name+":"+hex.EncodeToString(token.Secret))
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token.ID+":"+hex.EncodeToString(token.Secret))
 }
 
 // Manifest fetches the manifest of a CI (id or name) at a time; the zero time

@@ -379,7 +379,7 @@ func TestARestoreFetchesWhatItAskedForAndNothingElse(t *testing.T) {
 	if err != nil || m.Name != "pc07" || len(m.Sets) != 1 {
 		t.Fatalf("Manifest = %+v, %v", m, err)
 	}
-	if want := "Bearer kari:" + hex.EncodeToString(tokenOf(f).Secret); f.auth != want {
+	if want := "Bearer 0a0b:" + hex.EncodeToString(tokenOf(f).Secret); f.auth != want {
 		t.Errorf("authorization = %q, want %q", f.auth, want)
 	}
 	good := bytes.Repeat([]byte("a"), 100_000)
