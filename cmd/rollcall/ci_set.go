@@ -19,8 +19,8 @@ func (a *app) ciSetCommand() *cobra.Command {
 		Long: `Changes declared fields as one revision: name, class, site, status, and any word
 of your own, such as owner, room or barcode. An empty value removes a field.
 
-Classes: ` + strings.Join(classes, ", ") + `.
-Statuses: ` + strings.Join(statuses, ", ") + `.
+` + strings.Join(wrapText("Classes: "+strings.Join(classes, ", ")+".", 80), "\n") + `
+` + strings.Join(wrapText("Statuses: "+strings.Join(statuses, ", ")+".", 80), "\n") + `
 
 As JSON: the CI in the shape of 'rollcall ci list'; "revision" is the new one.`,
 		Example: `  rollcall ci set room12-pc07 status=under-repair owner=kari --reason "fan is loud"

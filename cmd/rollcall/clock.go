@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -68,8 +69,9 @@ func readTime(text string, now time.Time, e edge) (time.Time, bool) {
 		return day(now.AddDate(0, 0, -1))
 	}
 	if m := spanForm.FindStringSubmatch(text); m != nil {
-		n, err := strconv.Atoi(m[1])
-		return now.Add(-time.Duration(n) * spanUnits[m[2][0]]), err == nil
+		n, err := strconv.ParseInt(m[1], 10, 64)
+		unit := spanUnits[m[2][0]]
+		return now.Add(-time.Duration(n) * unit), err == nil && n < int64(math.MaxInt64/unit)
 	}
 	if t, err := time.Parse(time.RFC3339, strings.ToUpper(text)); err == nil {
 		return t, true

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
 )
 
 const keyID = "1a2b3c4d5e6f708192a3b4c5d6e7f809"
@@ -225,4 +225,12 @@ func isValue(fd protoreflect.FieldDescriptor) bool {
 	return fd.Name() == "value" && fd.ContainingMessage().Name() != "FactChange" || fd.Name() == "old_value"
 }
 
-var _ proto.Message = (*rollcallv1.FileReply)(nil)
+
+func serverClasses() []string { return cmdb.Classes }
+
+func serverStatuses() (names []string) {
+	for _, s := range cmdb.Statuses {
+		names = append(names, string(s))
+	}
+	return names
+}
