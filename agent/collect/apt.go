@@ -175,7 +175,7 @@ type aptRelease struct {
 }
 
 // maxRelease bounds the part of a Release file before its lists of checksums.
-const maxRelease = 64 << 10
+const maxRelease = 16 << 10
 
 func readRelease(h Host, name string) (*aptRelease, error) {
 	f, err := h.FS.Open(name)

@@ -110,6 +110,28 @@ func TestConffilesAreReadOncePackagesAre(t *testing.T) {
 	}
 }
 
+func TestConffileThatMovedBelongsToItsNewPackage(t *testing.T) {
+	stanza := func(name, flag string) string {
+		return "Package: " + name + "\nStatus: install ok installed\nVersion: 1\nConffiles:\n /etc/moved 0123456789abcdef0123456789abcdef" + flag + "\n\n"
+	}
+	for _, status := range []string{stanza("old", " obsolete") + stanza("new", ""), stanza("new", "") + stanza("old", " obsolete")} {
+		got, err := Conffiles(memHost(dpkgTree(status)))
+		if cf := got["/etc/moved"]; err != nil || cf.Package != "new" || cf.Obsolete {
+			t.Errorf("got %v, %v", cf, err)
+		}
+	}
+}
+
+func TestMarksOfRemovedPackagesDoNotCount(t *testing.T) {
+	files := dpkgTree(smallStatus)
+	files["var/lib/apt/extended_states"] = text("Package: libc6\nArchitecture: i386\nAuto-Installed: 1\n\nPackage: half\nArchitecture: amd64\nAuto-Installed: 0\n\n" +
+		"Package: oldkernel\nArchitecture: amd64\nAuto-Installed: 1\n")
+	want := map[string]string{"apt/auto/libc6:i386": "auto", "apt/hold/libc6": "hold"}
+	if got := gather(t, apt(), memHost(files)); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestBusyDpkgIsLeftAlone(t *testing.T) {
 	files := dpkgTree(smallStatus)
 	files["var/lib/dpkg/updates/0001"] = text("")

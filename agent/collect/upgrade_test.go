@@ -234,6 +234,7 @@ func TestCandidateFollowsAptsPolicy(t *testing.T) {
 		{"a pin prefers the lower version", "Package: *\nPin: release a=a\nPin-Priority: 900\n", map[string]string{"a": "1.1", "b": "1.2"}, "1.0 → 1.1"},
 		{"the first general pin counts", "Package: *\nPin: release a=b\nPin-Priority: 1\n\nPackage: *\nPin: release a=b\nPin-Priority: 900\n", map[string]string{"b": "1.2", "a": "1.0"}, ""},
 		{"a pin on one file is for the version", "Package: p\nPin: release a=b\nPin-Priority: -1\n", map[string]string{"a": "1.1", "b": "1.1"}, ""},
+		{"a general pin on one file leaves the other", "Package: *\nPin: release a=b\nPin-Priority: -1\n", map[string]string{"a": "1.1", "b": "1.1"}, "1.0 → 1.1"},
 		{"a pin on the version", "Package: p\nPin: version 1.1*\nPin-Priority: 990\n", map[string]string{"a": "1.1-3", "b": "1.2"}, "1.0 → 1.1-3"},
 		{"a pin on the host", "Package: p\nPin: origin a.example\nPin-Priority: -1\n", map[string]string{"a": "1.1"}, ""},
 		{"a pin by glob", "Package: q* p*\nPin: release a=a\nPin-Priority: -1\n", map[string]string{"a": "1.1"}, ""},
@@ -247,6 +248,19 @@ func TestCandidateFollowsAptsPolicy(t *testing.T) {
 				t.Errorf("got %q, want %q", got["apt/upgrade/p"], tt.want)
 			}
 		})
+	}
+}
+
+func TestUpgradeIsForItsOwnArchitecture(t *testing.T) {
+	files := archive("", map[string]string{"a": "1.1"})
+	files[dpkgStatus] = text(string(files[dpkgStatus].Data) + "\nPackage: p\nStatus: install ok installed\nArchitecture: i386\nVersion: 1.0\n\n" +
+		"Package: q\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0\n\nPackage: r\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1.0\n")
+	files["var/lib/dpkg/arch"] = text("amd64\ni386\n")
+	files[aptLists+"/a.example_debian_dists_a_main_binary-i386_Packages"] = text("Package: p\nArchitecture: i386\nVersion: 1.2\n\n" +
+		"Package: q\nArchitecture: all\nVersion: 2\n\nPackage: r\nArchitecture: all\nVersion: 2\n")
+	want := map[string]string{"apt/upgrade/p": "1.0 → 1.1", "apt/upgrade/p:i386": "1.0 → 1.2", "apt/upgrade/q": "1.0 → 2", "apt/lists/state": "complete"}
+	if got := gather(t, upgrades(), memHost(files)); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
