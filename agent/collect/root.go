@@ -81,9 +81,7 @@ func (r *Root) Refresh() error {
 	defer f.Close()
 	var remote []string
 	err = readMounts(f, func(m mount) {
-		name, below := under(r.dir, m.point)
-		foreign := r.dir != "/" && (m.fstype == "proc" || m.fstype == "sysfs")
-		if below && (foreign || !m.local()) {
+		if name, hidden := r.hides(m); hidden {
 			remote = append(remote, name)
 		}
 	})
@@ -95,6 +93,13 @@ func (r *Root) Refresh() error {
 	defer r.mu.Unlock()
 	r.remote = remote
 	return nil
+}
+
+// hides gives the name of a mount point, and whether nothing may be opened there.
+func (r *Root) hides(m mount) (name string, hidden bool) {
+	name, below := under(r.dir, m.point)
+	foreign := r.dir != "/" && (m.fstype == "proc" || m.fstype == "sysfs")
+	return name, below && (foreign || !m.local())
 }
 
 // Open opens a regular file or a folder for reading.

@@ -157,3 +157,29 @@ func TestLiveRootReadsProcAndSys(t *testing.T) {
 		t.Errorf("network interfaces = %v, %v", names, err)
 	}
 }
+
+func TestMountsThatHangOrTellOfAnotherMachineAreHidden(t *testing.T) {
+	tests := []struct {
+		dir, point, fstype string
+		want               bool
+	}{
+		{"/", "/", "nfs4", false}, // the root itself of a diskless machine
+		{"/", "/proc", "proc", false},
+		{"/", "/home", "ext4", false},
+		{"/", "/home", "nfs4", true},
+		{"/", "/skole/tjener", "autofs", true},
+		{"/", "/proc/sys/fs/binfmt_misc", "autofs", true},
+		{"/srv/image", "/srv/image/proc", "proc", true}, // of the machine that looks
+		{"/srv/image", "/srv/image/sys", "sysfs", true},
+		{"/srv/image", "/srv/image/var", "ext4", false},
+		{"/srv/image", "/srv/image/home", "cifs", true},
+		{"/srv/image", "/srv/image2/proc", "proc", false}, // beside it
+		{"/srv/image", "/srv/image", "fuse.x", false},
+	}
+	for _, tt := range tests {
+		_, got := (&Root{dir: tt.dir}).hides(mount{point: tt.point, fstype: tt.fstype})
+		if got != tt.want {
+			t.Errorf("root %s hides %s (%s) = %v, want %v", tt.dir, tt.point, tt.fstype, got, tt.want)
+		}
+	}
+}

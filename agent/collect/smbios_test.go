@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -206,6 +207,34 @@ func TestBrokenSMBIOSTableKeepsWhatCameBefore(t *testing.T) {
 		}
 		if facts, _, _ := s.close(); tt.table != nil && (len(facts) != 1 || facts[0].Path != "hw/port/LAN 1" || facts[0].Value != "network") {
 			t.Errorf("%s: facts = %v, want the port", tt.name, facts)
+		}
+	}
+}
+
+func TestModuleSizesHaveFourForms(t *testing.T) {
+	tests := []struct {
+		name     string
+		size     uint16
+		extended uint32
+		want     uint64
+	}{
+		{"empty", 0, 0, 0},
+		{"unknown", 0xffff, 0, 0},
+		{"MiB", 4096, 0, 4 << 30},
+		{"KiB", 0x8000 | 512, 0, 512 << 10},
+		{"beyond 32 GiB", 0x7fff, 65536, 64 << 30},
+	}
+	for _, tt := range tests {
+		b := make([]byte, 0x22)
+		b[0], b[1] = 17, 0x22
+		binary.LittleEndian.PutUint16(b[0x0c:], tt.size)
+		binary.LittleEndian.PutUint32(b[0x1c:], tt.extended)
+		all, err := structures(append(b, 0, 0))
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%s: %d structures, %v", tt.name, len(all), err)
+		}
+		if got := moduleSize(all[0]); got != tt.want {
+			t.Errorf("%s: %d bytes, want %d", tt.name, got, tt.want)
 		}
 	}
 }
