@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"rollcall/internal/identity"
 	"rollcall/server/cmdb"
@@ -282,7 +283,7 @@ func TestWhatAMachineCallsItselfIsInertAndFits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(k.Hostname) > 500 || strings.ContainsAny(k.Hostname+k.Version, "\x1b\n\xff") {
+		if len(k.Hostname) > 500 || strings.ContainsAny(k.Hostname+k.Version, "\x1b\n") || !utf8.ValidString(k.Hostname) {
 			t.Errorf("host name %q", k.Hostname)
 		}
 	})

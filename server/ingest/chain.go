@@ -177,7 +177,7 @@ func (t *tickMemory) note(key string, seq, recorded uint64, hash fact.Digest) ti
 
 // Limits of one key: how much it may send, and how often.
 const (
-	defaultBurst       = 60              // envelopes at once
+	defaultBurst       = 200             // envelopes at once
 	refill             = 5 * time.Second // one more envelope
 	defaultBytesPerDay = 200 << 20       // envelopes and contents together
 	quotaEntries       = 200_000         // keys remembered at most

@@ -15,13 +15,17 @@ import (
 // MaxContent is the size in bytes of the largest file content that is kept.
 const MaxContent = store.MaxBlob
 
+// contentCost is what the quota counts for a content beside its bytes, so that
+// empty ones are not without end.
+const contentCost = 512
+
 // ErrContent is returned for content that is not what its digest says.
 var ErrContent = errors.New("the content does not match its digest")
 
 // CheckContent turns bytes that an enrolled key uploads into a content, if they
 // have the digest that they should have and the key has quota left.
 func (s *Service) CheckContent(key identity.KeyID, d fact.Digest, content []byte) (cmdb.Content, error) {
-	if err := s.takeQuota(key, len(content), 0); err != nil {
+	if err := s.takeQuota(key, len(content)+contentCost, 0); err != nil {
 		return cmdb.Content{}, err
 	}
 	if len(content) > MaxContent || sha256.Sum256(content) != d {

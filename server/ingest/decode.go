@@ -18,6 +18,7 @@ import (
 // Limits of one report.
 const (
 	maxPayload      = 4 << 20 // bytes after inflating
+	maxWindow       = 8 << 20 // bytes that zstd may look back: what encoders use by default
 	maxSections     = 64
 	maxCollectors   = 200
 	maxEvents       = 2000
@@ -98,7 +99,7 @@ func decodeReport(payload []byte) (report, error) {
 // inflate undoes zstd (RFC 8878) with bounded memory.
 func inflate(b []byte) ([]byte, error) {
 	z, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderMaxMemory(maxPayload+64<<10), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+		zstd.WithDecoderMaxMemory(maxWindow), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, fmt.Errorf("inflate report: %w", err)
 	}

@@ -66,7 +66,7 @@ type Service struct {
 	Sets     *cmdb.Sets
 	Presence *cmdb.Presence
 	Now      func() time.Time
-	// What one key may send: envelopes at once, and bytes a day. 0: 60 and 200 MiB.
+	// What one key may send: envelopes at once, and bytes a day. 0: 200 and 200 MiB.
 	Burst, BytesPerDay int
 
 	ticks tickMemory

@@ -1,0 +1,187 @@
+package ingest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"maps"
+	"testing"
+
+	"rollcall/internal/fact"
+	"rollcall/server/enrol"
+	"rollcall/server/store"
+)
+
+// clone copies a machine's disk.
+func (a *agent) clone() *agent {
+	c := *a
+	c.sent = maps.Clone(a.sent)
+	return &c
+}
+
+func TestAForkIsKeptApart(t *testing.T) {
+	start := map[string]fact.Set{"pkg": packages(30)}
+	tests := []struct {
+		name string
+		fork func(a *agent) []byte // an envelope of the other place
+	}{
+		{"a sequence number that was used", func(a *agent) []byte {
+			d := a.draft(map[string]fact.Set{"pkg": packages(30, 2)}, false)
+			d.body.Seq = a.seq
+			return a.seal(d)
+		}},
+		{"an older sequence number", func(a *agent) []byte {
+			d := a.draft(map[string]fact.Set{"pkg": packages(30, 2)}, true)
+			d.body.Seq = 1
+			return a.seal(d)
+		}},
+		{"another envelope before it", func(a *agent) []byte {
+			d := a.draft(map[string]fact.Set{"pkg": packages(30, 2)}, false)
+			d.body.Prev = bytes.Repeat([]byte{7}, 32)
+			return a.seal(d)
+		}},
+		{"no envelope before it", func(a *agent) []byte {
+			d := a.draft(map[string]fact.Set{"pkg": packages(30, 2)}, true)
+			d.body.Prev = nil
+			return a.seal(d)
+		}},
+		{"another envelope before it and another base", func(a *agent) []byte {
+			a.sent = map[string]fact.Set{"pkg": packages(30, 9)}
+			d := a.draft(map[string]fact.Set{"pkg": packages(30, 2)}, false)
+			d.body.Prev = bytes.Repeat([]byte{7}, 32)
+			return a.seal(d)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			onEngines(t, func(t *testing.T, h *house) {
+				a := h.machine("pc07")
+				a.report(start, true)
+				first, receipt := a.report(map[string]fact.Set{"pkg": packages(30, 1)}, false)
+				other := a.clone()
+				head := h.head(a)
+				raw := tt.fork(other)
+				for range 2 {
+					if res, err := other.submit(raw); err != nil || res.Outcome != Quarantined || res.Receipt != nil {
+						t.Fatalf("%v, %v, want quarantined", res.Outcome, err)
+					}
+				}
+				now := h.head(a)
+				if !now.Cloned || now.Rev != head.Rev || now.State.Digest() != head.State.Digest() {
+					t.Errorf("CI: cloned %v, revision %d, want true, %d", now.Cloned, now.Rev, head.Rev)
+				}
+				// Neither branch wins, also after a restart.
+				h.restart()
+				if res, err := a.submit(a.seal(a.draft(map[string]fact.Set{"pkg": packages(30, 3)}, false))); err != nil || res.Outcome != Quarantined {
+					t.Errorf("the first branch goes on: %v, %v, want quarantined", res.Outcome, err)
+				}
+				if res, err := a.tick(); err != nil || res.Outcome != Quarantined {
+					t.Errorf("a tick of the first branch: %v, %v, want quarantined", res.Outcome, err)
+				}
+				if res, err := a.submit(first); err != nil || !bytes.Equal(res.Receipt, receipt) {
+					t.Errorf("what was recorded before: %v, %v, want its receipt", res.Outcome, err)
+				}
+				h.wantFork(a, raw)
+				h.revoke(a)
+				if _, err := a.submit(a.seal(a.draft(map[string]fact.Set{"pkg": packages(30, 4)}, true))); !errors.Is(err, enrol.ErrUnknown) {
+					t.Errorf("after the key was revoked: %v, want ErrUnknown", err)
+				}
+				if h.head(a).Cloned {
+					t.Error("the CI still counts as cloned after the key was revoked")
+				}
+			})
+		})
+	}
+}
+
+// wantFork checks that a quarantined envelope can be looked at.
+func (h *house) wantFork(a *agent, raw []byte) {
+	h.t.Helper()
+	hash := sha256.Sum256(raw)
+	if err := h.Engine.View(h.t.Context(), func(r store.Reader) error {
+		var f Fork
+		found, err := store.GetJSON(r, forkKey(tenant, a.id(), hash), &f)
+		if err != nil || !found || f.CI != a.ci {
+			h.t.Errorf("fork %+v, %v, %v", f, found, err)
+		}
+		kept, err := store.GetBlob(r, tenant, envelopeKind, hash)
+		if !bytes.Equal(kept, raw) {
+			h.t.Error("the envelope is not kept as it came")
+		}
+		return err
+	}); err != nil {
+		h.t.Error(err)
+	}
+}
+
+func TestTwoPlacesThatTickAreNoticed(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		a := h.machine("pc07")
+		a.report(map[string]fact.Set{"pkg": packages(5)}, true)
+		b := a.clone()
+		if res, err := a.tick(); err != nil || res.Outcome != Seen {
+			t.Fatalf("%v, %v", res.Outcome, err)
+		}
+		if res, err := b.tick(); err != nil || res.Outcome != Quarantined {
+			t.Errorf("the clone's tick with the same number: %v, %v, want quarantined", res.Outcome, err)
+		}
+		if !h.head(a).Cloned {
+			t.Error("the CI does not count as cloned")
+		}
+	})
+}
+
+func TestATickThatComesTwiceIsNoFork(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		a := h.machine("pc07")
+		a.report(map[string]fact.Set{"pkg": packages(5)}, true)
+		d := &draft{body: a.body(a.sent)}
+		raw := a.seal(d)
+		for range 3 {
+			if res, err := a.submit(raw); err != nil || res.Outcome != Seen {
+				t.Errorf("%v, %v, want seen", res.Outcome, err)
+			}
+		}
+	})
+}
+
+// A report that was made, and then another before the first one was answered.
+func TestReportsInOrderAreNoFork(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		a := h.machine("pc07")
+		var raws [][]byte
+		for i := range 4 {
+			next := map[string]fact.Set{"pkg": packages(30, i)}
+			raw := a.seal(a.draft(next, i == 0))
+			a.acknowledged(raw, next) // as the spool does: each builds on the one before
+			raws = append(raws, raw)
+		}
+		for round := range 2 {
+			for i, raw := range raws {
+				if res, err := a.submit(raw); err != nil || res.Outcome != Recorded {
+					t.Errorf("round %d, report %d: %v, %v", round, i, res.Outcome, err)
+				}
+			}
+		}
+		if ci := h.head(a); ci.Rev != 5 || ci.Cloned {
+			t.Errorf("revision %d, cloned %v", ci.Rev, ci.Cloned)
+		}
+	})
+}
+
+func TestFiftyClonesAreOneForkAndOverwriteNothing(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		a := h.machine("image")
+		a.report(map[string]fact.Set{"pkg": packages(30)}, true)
+		for i := range 50 {
+			c := a.clone()
+			next := map[string]fact.Set{"pkg": packages(30), "id": some("id/hostname", string(rune('a'+i)))}
+			if _, err := c.submit(c.seal(c.draft(next, i%2 == 0))); err != nil {
+				t.Errorf("clone %d: %v", i, err)
+			}
+		}
+		if ci := h.head(a); !ci.Cloned || ci.Rev != 3 {
+			t.Errorf("cloned %v, revision %d: want the first clone's report recorded, all others kept apart", ci.Cloned, ci.Rev)
+		}
+	})
+}
