@@ -14,8 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -62,31 +62,10 @@ func Open(path string, o Options) (e *Engine, err error) {
 		}
 	}
 	e = &Engine{path: path}
-	openFile := o.openFile
-	if openFile == nil {
-		openFile = os.OpenFile
+	err = e.open(o, mapSize)
+	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
+		err = e.open(o, 0)
 	}
-	err = guard(nil, func() error {
-		var err error
-		e.db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout:  lockTimeout,
-			ReadOnly: o.ReadOnly,
-			NoSync:   o.noSync,
-			MaxSize:  o.maxSize,
-			OpenFile: func(name string, flag int, mode fs.FileMode) (f *os.File, err error) {
-				f, err = openFile(name, flag, mode)
-				e.file = f
-				return f, err
-			},
-			// A map, because an array is slow once a large file has many free
-			// pages. The free list is written at each commit: NoFreelistSync would
-			// save a little then and cost a scan of the whole file at each start.
-			FreelistType:    bolt.FreelistMapType,
-			PreLoadFreelist: true, // Check needs it, and readers are rare
-			InitialMmapSize: mapSize(),
-		})
-		return err
-	})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("open database %s: another rollcall-server uses it: stop that one, or use another data folder", path)
@@ -112,12 +91,35 @@ func noDatabase(err error) bool {
 
 // mapSize is the address space that the file is mapped into from the start. A
 // write that outgrows the map waits for all readers to end before it is made
-// larger. Address space costs nothing on 64-bit machines.
-func mapSize() int {
-	if strconv.IntSize < 64 {
-		return 0
+// larger. Address space costs nothing on 64-bit machines; others get a map as
+// large as the file.
+const mapSize = (64 << 30) * (math.MaxInt >> 62)
+
+// open opens the file with bbolt.
+func (e *Engine) open(o Options, mapped int) error {
+	openFile := o.openFile
+	if openFile == nil {
+		openFile = os.OpenFile
 	}
-	return 64 << 30
+	return guard(nil, func() (err error) {
+		e.db, err = bolt.Open(e.path, 0o600, &bolt.Options{
+			Timeout:  lockTimeout,
+			ReadOnly: o.ReadOnly,
+			NoSync:   o.noSync,
+			MaxSize:  o.maxSize,
+			OpenFile: func(name string, flag int, mode fs.FileMode) (f *os.File, err error) {
+				f, err = openFile(name, flag, mode)
+				e.file = f
+				return f, err
+			},
+			// A map, because an array is slow once a large file has many free
+			// pages. The free list is written at each commit: NoFreelistSync would
+			// save a little then and cost a scan of the whole file at each start.
+			FreelistType:    bolt.FreelistMapType,
+			InitialMmapSize: mapped,
+		})
+		return err
+	})
 }
 
 // prepare makes the buckets and makes the new file's name durable.
