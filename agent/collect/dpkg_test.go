@@ -223,7 +223,7 @@ func TestMarksAgreeWithApt(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := gather(t, apt(), memHost(root))
-	for _, name := range strings.Fields(string(b)) {
+	for name := range strings.FieldsSeq(string(b)) {
 		if got["apt/auto/"+name] == "" {
 			t.Errorf("%s is not marked", name)
 		}

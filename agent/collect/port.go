@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -20,10 +21,13 @@ func ports() Collector {
 	return Collector{Name: "ports", Owns: []string{"port/"}, Collect: collectPorts}
 }
 
-// collectPorts lists the sockets that wait for others. Which program holds one
-// is not told: to find out, the descriptors of all processes would have to be
-// read.
-func collectPorts(_ context.Context, h Host, s *Sink) error {
+// collectPorts lists the sockets that wait for others, on the running machine
+// with the unit that each belongs to.
+func collectPorts(ctx context.Context, h Host, s *Sink) error {
+	var units map[socketKey]string
+	if h.Live {
+		units = socketUnits(ctx, h)
+	}
 	found := 0
 	for _, table := range []struct{ file, proto string }{{"tcp", "tcp"}, {"tcp6", "tcp"}, {"udp", "udp"}, {"udp6", "udp"}} {
 		name := "proc/net/" + table.file
@@ -32,7 +36,8 @@ func collectPorts(_ context.Context, h Host, s *Sink) error {
 		}
 		err := h.Lines(name, func(line string) bool {
 			if local, ok := parseSocket(line, table.proto); ok {
-				s.Fact(Path("port", table.proto, local.String()), "listening")
+				unit := cmp.Or(units[socketKey{table.proto, local}], "listening")
+				s.Fact(Path("port", table.proto, local.String()), unit)
 			}
 			return true
 		})

@@ -78,16 +78,16 @@ func TestKernelFactsComeFromTheRoot(t *testing.T) {
 
 func TestRebootIsNeededWhenSomethingNewerIsInstalled(t *testing.T) {
 	image := func(names ...string) string {
-		status := ""
+		var status strings.Builder
 		for _, n := range names {
 			name, version, _ := strings.Cut(n, " ")
 			state := "installed"
 			if v, removed := strings.CutSuffix(version, " rc"); removed {
 				version, state = v, "config-files"
 			}
-			status += "Package: linux-image-" + name + "\nStatus: install ok " + state + "\nVersion: " + version + "\n\n"
+			status.WriteString("Package: linux-image-" + name + "\nStatus: install ok " + state + "\nVersion: " + version + "\n\n")
 		}
-		return status
+		return status.String()
 	}
 	tests := []struct{ claim, packages, built, flag, want string }{
 		{"the newest runs", image("6.1.0-28-amd64 6.1.119-1", "6.1.0-9-amd64 6.1.27-1", "amd64 6.1.119-1"), "#1 SMP Debian 6.1.119-1 (2024-11-22)", "", "no"},
