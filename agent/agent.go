@@ -258,8 +258,10 @@ func (a *Agent) round(ctx context.Context, g gathered, reason string, sum *Summa
 		}
 		return a.tick(ctx, env, sum)
 	}
-	if sum.Contents, err = a.keepContents(base, changes); err != nil {
-		return false, err
+	if !base.Full {
+		if sum.Contents, err = a.keepContents(base, changes); err != nil {
+			return false, err
+		}
 	}
 	if err := a.spool.Append(env); err != nil {
 		return false, err
@@ -267,7 +269,17 @@ func (a *Agent) round(ctx context.Context, g gathered, reason string, sum *Summa
 	if err := a.remember(g, true); err != nil {
 		return false, err
 	}
-	return a.deliver(ctx, sum)
+	if again, err = a.deliver(ctx, sum); err != nil || again || !base.Full || a.spool.Status().Waiting == 0 {
+		return again, err
+	}
+	// A full report names every file. Writing them all to the disk only to
+	// remove them a second later would cost more than the whole look, so they
+	// are read again while they are sent, and kept only if the server is away.
+	// Should one change in between, a full report with the new content follows.
+	if sum.Contents, err = a.keepContents(base, changes); err != nil {
+		return false, err
+	}
+	return false, a.spool.Flush()
 }
 
 // drySize tells how large the report would be; nothing is signed.

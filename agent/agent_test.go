@@ -169,6 +169,25 @@ func TestChangesStackWhileTheServerIsAwayAndArriveInOrder(t *testing.T) {
 	}
 }
 
+func TestAFirstReportWithoutServerKeepsItsContents(t *testing.T) {
+	m := newMachine(t)
+	m.srv.setAway(true)
+	sum := m.once()
+	m.want(sum, Spooled, true)
+	if sum.Contents == 0 {
+		t.Error("no contents are kept")
+	}
+	m.write("etc/motd", "second\n")
+	m.want(m.once(), Spooled, false, "etc")
+	m.srv.setAway(false)
+	m.want(m.once(), Unchanged, false)
+	for _, text := range []string{"hello\n", "second\n"} {
+		if m.srv.contents[sha(text)] == nil {
+			t.Errorf("the content %q is lost", text)
+		}
+	}
+}
+
 func TestWhatAFailedCollectorMissedIsNotGone(t *testing.T) {
 	m := newMachine(t)
 	fail := false

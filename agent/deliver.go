@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"rollcall/agent/etc"
 	"rollcall/agent/spool"
 	"rollcall/agent/uplink"
 	"rollcall/internal/fact"
@@ -28,6 +29,7 @@ type link struct {
 	a       *Agent
 	session *uplink.Session
 	retry   time.Duration
+	scanned map[fact.Digest]etc.Content // what the last scan's facts name, once asked for
 }
 
 func (l *link) open(ctx context.Context) error {
@@ -158,7 +160,7 @@ func (a *Agent) submit(ctx context.Context, l *link, w spool.Waiting) (uplink.An
 		if err != nil || ans.Outcome != rollcallv1.SubmitReply_NEED_CONTENT {
 			return ans, err
 		}
-		if err := l.session.Upload(ctx, ans.Missing, a.content); err != nil {
+		if err := l.session.Upload(ctx, ans.Missing, l.content); err != nil {
 			return ans, err
 		}
 	}
@@ -167,16 +169,17 @@ func (a *Agent) submit(ctx context.Context, l *link, w spool.Waiting) (uplink.An
 
 // content gives what the server asks for: a content that a spooled report names,
 // and nothing else on this machine.
-func (a *Agent) content(d fact.Digest) ([]byte, error) {
-	b, err := a.spool.Content(d)
+func (l *link) content(d fact.Digest) ([]byte, error) {
+	b, err := l.a.spool.Content(d)
 	if !errors.Is(err, spool.ErrNoContent) {
 		return b, err
 	}
-	for _, c := range a.scanner.Cache.Contents() {
-		if c.Digest == d {
-			if b, err = a.read(c); err == nil {
-				return b, nil
-			}
+	if l.scanned == nil {
+		l.scanned = l.a.contents()
+	}
+	if c, ok := l.scanned[d]; ok {
+		if b, err = l.a.read(c); err == nil {
+			return b, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: %w", errGone, err)

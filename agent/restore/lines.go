@@ -134,22 +134,17 @@ func equalLines(a, b []string) bool {
 // isText tells whether a content can be merged by lines and shown.
 func isText(b []byte) bool { return utf8.Valid(b) && !bytes.ContainsRune(b, 0) && len(b) <= 1<<20 }
 
+// splitLines cuts a text into lines with their newlines; only the last one may
+// be without.
 func splitLines(b []byte) []string {
-	if len(b) == 0 {
-		return nil
+	lines := strings.SplitAfter(string(b), "\n")
+	if lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
 	}
-	return strings.SplitAfter(strings.TrimSuffix(string(b), "\n"), "\n")
+	return lines
 }
 
-// joinLines is the inverse for texts that end in a newline, which merged ones
-// are made to.
-func joinLines(lines []string) []byte {
-	s := strings.Join(lines, "")
-	if s != "" && !strings.HasSuffix(s, "\n") {
-		s += "\n"
-	}
-	return []byte(s)
-}
+func joinLines(lines []string) []byte { return []byte(strings.Join(lines, "")) }
 
 // unified shows the difference between two texts in the form of diff -u. All
 // lines are made inert.
@@ -163,9 +158,6 @@ func unified(oldName, newName string, old, new []byte) string {
 	const context = 3
 	a, b := splitLines(old), splitLines(new)
 	hunks := diffLines(a, b)
-	if len(hunks) == 0 {
-		return "" // only the newline at the end differs
-	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "--- %s\n+++ %s\n", inertLine(oldName), inertLine(newName))
 	for i := 0; i < len(hunks); {
@@ -201,8 +193,12 @@ func span(from, to int) string {
 func writeLines(out *strings.Builder, mark byte, lines []string) {
 	for _, l := range lines {
 		out.WriteByte(mark)
-		out.WriteString(inertLine(strings.TrimSuffix(l, "\n")))
+		text, ended := strings.CutSuffix(l, "\n")
+		out.WriteString(inertLine(text))
 		out.WriteByte('\n')
+		if !ended {
+			out.WriteString("\\ No newline at end of file\n")
+		}
 	}
 }
 

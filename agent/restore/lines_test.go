@@ -143,6 +143,12 @@ func TestUnifiedDiffIsWhatPeopleKnow(t *testing.T) {
 	if got := unified("a", "b", []byte(old), []byte(strings.Replace(old, "three", "3\n3b", 1))); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	if got, want := unified("a", "b", []byte("x\ny"), []byte("x\ny\nz\n")), "--- a\n+++ b\n@@ -1,2 +1,3 @@\n x\n-y\n\\ No newline at end of file\n+y\n+z\n"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got, want := unified("a", "b", []byte("x\ny\n"), []byte("x\ny\nz\n")), "--- a\n+++ b\n@@ -1,2 +1,3 @@\n x\n y\n+z\n"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
 	if got := unified("a", "b", []byte("x\n"), []byte("\x1b]52;c;x\a\u202e100%\t\n")); strings.ContainsAny(got, "\x1b\a\u202e") || !strings.Contains(got, "100%\t") {
 		t.Errorf("not inert: %q", got)
 	}

@@ -34,6 +34,15 @@ func (s *Spool) Put(d fact.Digest, b []byte) error {
 	return nil
 }
 
+// Flush makes contents durable that were Put for a report that waits already.
+func (s *Spool) Flush() error {
+	if !s.unsynced {
+		return nil
+	}
+	s.unsynced = false
+	return s.files.sync()
+}
+
 // Content returns a content that a waiting report names. The error wraps
 // ErrNoContent if it is not here or damaged.
 func (s *Spool) Content(d fact.Digest) ([]byte, error) {

@@ -185,11 +185,8 @@ func (s *Spool) Append(envelope []byte) error {
 	if b.Seq == 0 || r.seq != b.Seq || !bytes.Equal(r.prev, b.Prev) || b.Full && !r.full || !r.full && !bytes.Equal(r.base, base[:]) {
 		return fmt.Errorf("append report %d: %w", r.seq, ErrOrder)
 	}
-	if s.unsynced {
-		if err := s.files.sync(); err != nil {
-			return err
-		}
-		s.unsynced = false
+	if err := s.Flush(); err != nil {
+		return err
 	}
 	e := entryOf(r, envelope)
 	if err := s.files.write(e.name(), envelope); err != nil {
