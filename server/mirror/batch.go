@@ -33,23 +33,28 @@ func (r *repo) begin(on Hash) (*batch, error) {
 // put writes a git object unless the repository has it, and returns its id.
 func (b *batch) put(typ plumbing.ObjectType, content []byte, old base) (Hash, error) {
 	h := hashObject(typ, content)
+	return h, b.putHashed(typ, h, content, old)
+}
+
+// putHashed is put where the id is known already.
+func (b *batch) putHashed(typ plumbing.ObjectType, h Hash, content []byte, old base) error {
 	if b.dry != nil {
 		if typ == plumbing.TreeObject {
 			b.dry[h] = content
 		}
-		return h, nil
+		return nil
 	}
 	if b.has(h) {
-		return h, nil
+		return nil
 	}
 	if b.pack == nil {
 		p, err := newPackWriter(b.repo.disk, b.repo.packDir())
 		if err != nil {
-			return h, err
+			return err
 		}
 		b.pack = p
 	}
-	return h, b.pack.add(typ, h, content, old)
+	return b.pack.add(typ, h, content, old)
 }
 
 func (b *batch) has(h Hash) bool {

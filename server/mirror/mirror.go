@@ -134,6 +134,10 @@ func (m *Mirror) Run(ctx context.Context) error {
 	return m.closeRepos()
 }
 
+// linger is how long Run waits for more after it was woken: one pack for the
+// revisions of a moment is much smaller than a pack for each.
+const linger = 300 * time.Millisecond
+
 // wait waits for the pause, or for something new unless there was an error.
 func (m *Mirror) wait(ctx context.Context, pause time.Duration, wake bool) {
 	t := time.NewTimer(pause)
@@ -144,7 +148,14 @@ func (m *Mirror) wait(ctx context.Context, pause time.Duration, wake bool) {
 	}
 	select {
 	case <-ctx.Done():
+		return
+	case <-t.C:
+		return
 	case <-woken:
+	}
+	t.Reset(linger)
+	select {
+	case <-ctx.Done():
 	case <-t.C:
 	}
 }

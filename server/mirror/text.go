@@ -55,13 +55,12 @@ func (d *rendering) text(ctx context.Context, name string, sections []string, wr
 	}
 	var from base
 	if d.rev.stays() {
-		if key := textKey(d.rev.Prev, name, sections); key != "" {
-			if old, ok := d.m.texts.get(key); ok {
-				from = base{hash: old.hash, content: func() ([]byte, error) { return old.raw, nil }}
-			}
+		if old, ok := d.m.texts.get(textKey(d.rev.Prev, name, sections)); ok {
+			from = base{hash: old.hash, content: func() ([]byte, error) { return old.raw, nil }, split: lineLength}
 		}
 	}
-	return d.put(name, modePlain, t.raw, from)
+	d.edits = append(d.edits, edit{path: d.folder + "/" + name, mode: modePlain, hash: t.hash})
+	return d.batch.putHashed(plumbing.BlobObject, t.hash, t.raw, from)
 }
 
 func (d *rendering) rendered(ctx context.Context, s fact.State, name string, sections []string, write func([]fact.Set) []byte) (text, error) {
@@ -97,7 +96,13 @@ func textKey(s fact.State, name string, sections []string) string {
 // hold (owners, groups, modes, empty folders, extended attributes) and what the
 // server was not given.
 func manifestText(sets []fact.Set) []byte {
-	var b bytes.Buffer
+	size := 0
+	for _, s := range sets {
+		for _, f := range s {
+			size += len(f.Path) + len(f.Value) + 2
+		}
+	}
+	b := bytes.NewBuffer(make([]byte, 0, size))
 	for _, s := range sets {
 		for _, f := range s {
 			b.WriteString(f.Path)
@@ -129,7 +134,11 @@ func packagesText(sets []fact.Set) []byte {
 	slices.SortStableFunc(all, func(a, b pkg) int { return strings.Compare(a.name, b.name) })
 	var b bytes.Buffer
 	for _, p := range all {
-		fmt.Fprintf(&b, "%s %s%s\n", p.name, p.version, p.state)
+		b.WriteString(p.name)
+		b.WriteByte(' ')
+		b.WriteString(p.version)
+		b.WriteString(p.state)
+		b.WriteByte('\n')
 	}
 	return b.Bytes()
 }
