@@ -90,7 +90,7 @@ type value struct {
 
 // observe turns the facts of all machines into attributes, section by section.
 func (t *table) observe(ctx context.Context, g Groups) error {
-	t.reader = newReader(ctx, t.f, g.Contents)
+	t.reader = newReader(t.f, g.Contents)
 	names := map[string]bool{}
 	for _, m := range t.f.machines {
 		for name := range m.Sections {
@@ -106,7 +106,7 @@ func (t *table) observe(ctx context.Context, g Groups) error {
 		case "pkg":
 			t.packages(s)
 		case "etc":
-			t.files(s)
+			t.files(ctx, s)
 		case "hw":
 			t.hardware(s)
 		case "net":

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -15,13 +16,14 @@ type variant struct {
 
 // files turns the etc section into attributes: presence, kind, mode, owner,
 // group, link target, and the meaning of the content line by line.
-func (t *table) files(s *section) {
+func (t *table) files(ctx context.Context, s *section) {
 	for _, path := range s.paths() {
-		c := s.cols[path]
-		if c.constant {
-			continue
+		if ctx.Err() != nil {
+			return // observe says so
 		}
-		t.file(s, c)
+		if c := s.cols[path]; !c.constant {
+			t.file(s, c)
+		}
 	}
 }
 

@@ -182,7 +182,7 @@ func (t *table) modules(s *section) {
 		_, present := s.values(c)
 		name := strings.TrimPrefix(path, "module/")
 		t.add(&attr{
-			kind: Module, object: "module:" + name, ids: []string{"module:" + name}, path: path, prior: 0.9,
+			kind: Module, object: "module:" + name, ids: []string{"module:" + name}, path: path, prior: 0.85,
 			yes: "kernel module " + name + " loaded", no: "kernel module " + name + " not loaded",
 			holds: func(_ int, p Past) bool { return p.Present }, member: present, known: s.known,
 		})

@@ -2,7 +2,6 @@ package compare
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"slices"
 
@@ -19,7 +18,6 @@ const (
 // reader reads config files and turns them into items, masking what is special
 // to the machine that a file is from.
 type reader struct {
-	ctx      context.Context // of one Compare call, which the reader does not outlive
 	contents func(fact.Digest) ([]byte, error)
 	maskers  []*masker
 	common   *masker // for files that several machines share
@@ -36,8 +34,8 @@ type pastKey struct {
 	machine int
 }
 
-func newReader(ctx context.Context, f *field, contents func(fact.Digest) ([]byte, error)) *reader {
-	r := &reader{ctx: ctx, contents: contents, common: &masker{}, past: map[pastKey][]item{}}
+func newReader(f *field, contents func(fact.Digest) ([]byte, error)) *reader {
+	r := &reader{contents: contents, common: &masker{}, past: map[pastKey][]item{}}
 	for _, m := range f.machines {
 		r.maskers = append(r.maskers, newMasker(m))
 	}
@@ -84,7 +82,7 @@ func (r *reader) masked(items []item, machine int) []item {
 }
 
 func (r *reader) content(d fact.Digest) ([]byte, bool) {
-	if r.contents == nil || r.full || r.ctx.Err() != nil {
+	if r.contents == nil || r.full {
 		return nil, false
 	}
 	b, err := r.contents(d)

@@ -133,21 +133,26 @@ func adjust(rows []Row, tests int) {
 }
 
 // The bars of strength. A small group cannot reach significance whatever sets it
-// apart, so a clean split is weak evidence there, not none.
+// apart: there the size of the difference decides, and a clean split is weak
+// evidence, not none.
 const (
-	strongAt  = 0.05
-	weakAt    = 0.20
+	strongAt  = 0.05 // of Q
+	rareAt    = 0.03 // of the share of shuffled groups that do as well
+	weakAt    = 0.08
+	openAt    = 0.20 // with a wide difference
+	wideDiff  = 0.65
 	cleanDiff = 0.85
 )
 
 func (r *Row) strength(first bool, chance float64) Strength {
 	diff := r.Broken.share() - r.Working.share()
+	single := r.Kind != Both && r.Kind != Either // only shuffling knows how many pairs there were
 	switch {
 	case r.SiteOnly && diff >= 0.5:
 		return Weak // anything else about the site explains as much
-	case first && chance <= strongAt, r.Q <= strongAt && r.Kind != Both && r.Kind != Either:
+	case first && chance <= rareAt, single && r.Q <= strongAt:
 		return Strong
-	case first && chance <= weakAt, r.Q <= weakAt && diff >= 0.5, diff >= cleanDiff && r.Kind != Both && r.Kind != Either:
+	case first && (chance <= weakAt || chance <= openAt && diff >= wideDiff), single && (r.Q <= openAt && diff >= 0.5 || diff >= cleanDiff):
 		return Weak
 	}
 	return None

@@ -88,8 +88,12 @@ func TestOrderCountsWhereTheFirstLineWins(t *testing.T) {
 
 func TestOwnValuesAreMasked(t *testing.T) {
 	m := newMasker(Machine{Name: "pc07", Sections: fact.Split([]fact.Fact{
-		{Path: "id/hostname", Value: "pc07"}, {Path: "id/domain", Value: "elm.intern"}, {Path: "id/machine-id", Value: "0123456789abcdef0123456789abcdef"},
-		{Path: "id/serial/product", Value: "CZC1234ABC"}, {Path: "net/eth0/mac", Value: "00:1e:0b:15:36:6b"}, {Path: "net/eth0/addr/10.0.2.15%2F24", Value: "static"},
+		{Path: "id/hostname", Value: "pc07"},
+		{Path: "id/domain", Value: "elm.intern"},
+		{Path: "id/machine-id", Value: "0123456789abcdef0123456789abcdef"},
+		{Path: "id/serial/product", Value: "CZC1234ABC"},
+		{Path: "net/eth0/mac", Value: "00:1e:0b:15:36:6b"},
+		{Path: "net/eth0/addr/10.0.2.15%2F24", Value: "static"},
 	})})
 	for line, want := range map[string]string{
 		"127.0.1.1 pc07.elm.intern pc07":                     "127.0.1.1 <fqdn> <host>",
