@@ -61,6 +61,7 @@ type Agent struct {
 	client    uplink.Client
 	backoff   uplink.Backoff
 	quiet     time.Duration
+	notBefore time.Time // no attempt to reach the server earlier
 
 	memory      memory
 	memorySaved []byte
@@ -99,10 +100,10 @@ func (a *Agent) open(d Deps) (err error) {
 		a.sealed = &sealed{memory: map[fact.Digest][]byte{}}
 		return a.newScanner()
 	}
-	if err := makeState(a.cfg.State); err != nil {
+	if a.enrolment, err = loadEnrolment(a.cfg.State); err != nil {
 		return err
 	}
-	if a.enrolment, err = loadEnrolment(a.cfg.State); err != nil {
+	if err := makeState(a.cfg.State); err != nil {
 		return err
 	}
 	if a.key, err = identity.LoadKey(filepath.Join(a.cfg.State, keyFile)); err != nil {
@@ -177,6 +178,7 @@ type Summary struct {
 	Took       time.Duration    `json:"took_ns"`
 
 	retry time.Duration // what the server asked for
+	early bool          // the server was not asked, because it was not time
 }
 
 // Collected is how one collector did.

@@ -383,8 +383,36 @@ func TestTheServerDoesNotSetTheInterval(t *testing.T) {
 	}
 	m.srv.setAway(true)
 	m.write("etc/motd", "x")
-	if got := a.cycle(t.Context(), "interval"); got < uplink.MinWait || got > uplink.MaxWait {
+	if got := a.cycle(t.Context(), "interval"); got < uplink.MinWait || got > uplink.MaxWait || a.notBefore.Before(time.Now()) {
 		t.Errorf("with the server away: next look in %v", got)
+	}
+}
+
+func TestWhileTheServerWantsPatienceLooksGoOnAndReportsWait(t *testing.T) {
+	m := newMachine(t)
+	now := time.Now()
+	m.deps.Now = func() time.Time { return now }
+	m.deps.Rand = func(int64) int64 { return 0 }
+	a := m.open()
+	defer a.Close()
+	a.cycle(t.Context(), "start")
+	m.srv.mood = func(*rollcallv1.Body) (*rollcallv1.SubmitReply, error) {
+		return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_QUARANTINED, RetryAfterS: 6 * 60 * 60}, nil
+	}
+	m.write("etc/motd", "1")
+	if wait := a.cycle(t.Context(), "etc"); wait > a.cfg.Interval*11/10 {
+		t.Errorf("the next look waits for %v", wait)
+	}
+	now = now.Add(time.Hour)
+	m.write("etc/motd", "2")
+	a.cycle(t.Context(), "etc")
+	if len(m.srv.reports) != 1 || a.spool.Status().Waiting != 2 {
+		t.Errorf("%d reports came although the server wanted patience; %d wait", len(m.srv.reports), a.spool.Status().Waiting)
+	}
+	now = now.Add(6 * time.Hour)
+	a.cycle(t.Context(), "interval")
+	if len(m.srv.reports) != 3 {
+		t.Errorf("%d reports came, want 3", len(m.srv.reports))
 	}
 }
 

@@ -21,6 +21,9 @@ var ErrQuarantined = errors.New("the server has put this machine's reports into 
 // errStuck says that trying again soon would give the same answer.
 var errStuck = errors.New("the server will not take a full report")
 
+// errNotYet says that the server was not asked because it is not time.
+var errNotYet = errors.New("waiting before the next attempt to reach the server")
+
 // maxUploads is how often a server may ask for contents of one report.
 const maxUploads = 20
 
@@ -35,6 +38,9 @@ type link struct {
 func (l *link) open(ctx context.Context) error {
 	if l.session != nil {
 		return nil
+	}
+	if l.a.now().Before(l.a.notBefore) {
+		return fmt.Errorf("%w (until %s)", errNotYet, l.a.notBefore.UTC().Format(time.RFC3339))
 	}
 	var err error
 	l.session, err = l.a.client.Connect(ctx)
@@ -92,12 +98,12 @@ func (a *Agent) deliver(ctx context.Context, sum *Summary) (again bool, err erro
 // settle turns what the server said into the summary. Only what concerns this
 // machine's own disk is an error.
 func (a *Agent) settle(again bool, err error, l *link, sum *Summary) (bool, error) {
-	sum.retry, sum.Problem = l.retry, ""
+	sum.retry, sum.Problem, sum.early = l.retry, "", errors.Is(err, errNotYet)
 	if err == nil {
 		a.backoff.Reset()
 		return again, nil
 	}
-	for _, class := range []error{uplink.ErrAway, uplink.ErrBusy, uplink.ErrKey, uplink.ErrRejected, uplink.ErrReply, identity.ErrPin, ErrQuarantined, errStuck} {
+	for _, class := range []error{uplink.ErrAway, uplink.ErrBusy, uplink.ErrKey, uplink.ErrRejected, uplink.ErrReply, identity.ErrPin, ErrQuarantined, errStuck, errNotYet} {
 		if errors.Is(err, class) {
 			sum.Problem = err.Error()
 			if sum.Outcome == Recorded {

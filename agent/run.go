@@ -57,7 +57,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-// cycle is one look; it returns how long to wait for the next.
+// cycle is one look; it returns how long to wait for the next. While the server
+// is away, or has asked for patience, looks go on and reports wait on disk; only
+// the attempts to reach it are spaced out.
 func (a *Agent) cycle(ctx context.Context, reason string) time.Duration {
 	sum, err := a.Once(ctx, reason)
 	next := a.cfg.Interval - a.cfg.Interval/10 + time.Duration(a.rand(int64(a.cfg.Interval/5)+1))
@@ -68,16 +70,21 @@ func (a *Agent) cycle(ctx context.Context, reason string) time.Duration {
 		wait := a.backoff.Next(0)
 		a.log.Error("the look failed", "err", err, "again_in", wait)
 		return min(wait, next)
+	case sum.early:
+		a.log.Info("looked", "reason", reason, "outcome", string(sum.Outcome), "sections", len(sum.Changed), "sends_at", a.notBefore)
+		return min(next, max(a.notBefore.Sub(a.now()), time.Second))
 	case sum.Problem != "":
 		wait := a.backoff.Next(sum.retry)
+		a.notBefore = a.now().Add(wait)
 		a.log.Warn("the server did not take it", "outcome", string(sum.Outcome), "why", sum.Problem, "again_in", wait)
-		return wait
+		return min(wait, next)
 	}
+	a.notBefore = a.now().Add(min(sum.retry, uplink.MaxRetry))
 	a.log.Info("looked", "reason", reason, "outcome", string(sum.Outcome), "sections", len(sum.Changed), "bytes", sum.Envelope, "took", sum.Took)
 	if sum.Withheld > 0 {
 		a.log.Warn("SECRET FILES CANNOT BE RESTORED: no recipient is configured", "files", sum.Withheld)
 	}
-	return max(next, min(sum.retry, uplink.MaxRetry))
+	return next
 }
 
 // firstWait spreads the first look: after a power cut a whole school boots at
