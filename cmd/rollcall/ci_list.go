@@ -64,7 +64,10 @@ func narrowed(filter, site, class string) string {
 		parts = append(parts, "("+filter+")")
 	}
 	if site != "" {
-		parts = append(parts, fmt.Sprintf("(site = %s or site = %s)", quoted(site), quoted(site+"/*")))
+		if !strings.ContainsAny(site, "*?") {
+			site = strings.Trim(site, "/") + "/*" // a site and all below it
+		}
+		parts = append(parts, "site = "+quoted(site))
 	}
 	if class != "" {
 		parts = append(parts, "class = "+quoted(class))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -22,8 +21,6 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/query"
 )
-
-func contextOfScript() context.Context { return context.Background() }
 
 // fake answers operators over TLS on loopback, as the real server would, from
 // what fakedata_test.go holds.
@@ -258,91 +255,4 @@ func (f *fake) Complete(_ context.Context, req *rollcallv1.CompleteRequest) (*ro
 		}
 	}
 	return reply, nil
-}
-
-func (f *fake) Status(context.Context, *rollcallv1.StatusRequest) (*rollcallv1.StatusReply, error) {
-	role := "admin"
-	if f.kind == "viewer" {
-		role = "viewer"
-	}
-	return &rollcallv1.StatusReply{
-		Version: "0.1", StartedMs: ms(-48 * time.Hour), NowMs: ms(0), ServerPin: "sha256:" + strings.Repeat("ab", 32), Items: 3,
-		Presence: map[string]uint64{"live": 2, "silent": 1}, Pending: 1, Revisions: 27, MirrorBacklog: 3, StoreBytes: 5 << 20,
-		Warnings: []string{"1 CI with a key that speaks from two places: rollcall find 'cloned = yes'"}, Operator: "kari", Role: role,
-	}, nil
-}
-
-func (f *fake) NewToken(_ context.Context, req *rollcallv1.NewTokenRequest) (*rollcallv1.NewTokenReply, error) {
-	if req.GetCi() != "" {
-		if err := known(req.GetCi()); err != nil {
-			return nil, err
-		}
-	}
-	return &rollcallv1.NewTokenReply{Token: "rc1.abc.0123", Id: "00ff", ExpiresMs: ms(time.Duration(req.GetValidHours()) * time.Hour)}, nil
-}
-
-func (f *fake) Pending(_ context.Context, req *rollcallv1.PendingRequest) (*rollcallv1.PendingReply, error) {
-	keys := keys()
-	if !req.GetAll() {
-		keys = keys[:1]
-	}
-	return &rollcallv1.PendingReply{Keys: keys}, nil
-}
-
-func (f *fake) decide(req *rollcallv1.DecideRequest, state string) (*rollcallv1.DecideReply, error) {
-	if !strings.HasPrefix(keyID, req.GetKey()) && req.GetKey() != "room12-pc07" {
-		return nil, status.Errorf(codes.NotFound, "no pending key is meant by %q: see rollcall enrol pending --all", req.GetKey())
-	}
-	k := keys()[0]
-	k.State, k.CiName = state, "room12-pc07"
-	return &rollcallv1.DecideReply{Key: k}, nil
-}
-
-func (f *fake) Approve(_ context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
-	return f.decide(req, "enrolled")
-}
-
-func (f *fake) Refuse(_ context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
-	return f.decide(req, "refused")
-}
-
-func (f *fake) Revoke(_ context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
-	return f.decide(req, "revoked")
-}
-
-func (f *fake) Sites(context.Context, *rollcallv1.SitesRequest) (*rollcallv1.SitesReply, error) {
-	return &rollcallv1.SitesReply{Sites: []*rollcallv1.Site{
-		{Path: "elm", Items: 3}, {Path: "elm/north", Title: "Elm, north school", Items: 3},
-	}}, nil
-}
-
-func (f *fake) SetSite(_ context.Context, req *rollcallv1.SetSiteRequest) (*rollcallv1.SetSiteReply, error) {
-	return &rollcallv1.SetSiteReply{Site: req.GetSite()}, nil
-}
-
-func (f *fake) RemoveSite(_ context.Context, req *rollcallv1.RemoveSiteRequest) (*rollcallv1.RemoveSiteReply, error) {
-	if req.GetPath() == "elm/north" {
-		return nil, status.Error(codes.InvalidArgument, "site elm/north: not allowed: CI tjener is in it, move it first")
-	}
-	return &rollcallv1.RemoveSiteReply{}, nil
-}
-
-func (f *fake) Operators(context.Context, *rollcallv1.OperatorsRequest) (*rollcallv1.OperatorsReply, error) {
-	return &rollcallv1.OperatorsReply{Operators: []*rollcallv1.Operator{
-		{Name: "kari", Role: "admin", CreatedMs: ms(-30 * 24 * time.Hour)}, {Name: "ola", Role: "viewer", CreatedMs: ms(-time.Hour)},
-	}}, nil
-}
-
-func (f *fake) AddOperator(_ context.Context, req *rollcallv1.AddOperatorRequest) (*rollcallv1.AddOperatorReply, error) {
-	if req.GetName() == "Bad Name" {
-		return nil, status.Error(codes.InvalidArgument, fmt.Sprintf("operator %q: not a valid operator: want 1 to 32 lower-case letters", req.GetName()))
-	}
-	return &rollcallv1.AddOperatorReply{LoginToken: "rcop1.xyz.4567"}, nil
-}
-
-func (f *fake) RemoveOperator(_ context.Context, req *rollcallv1.RemoveOperatorRequest) (*rollcallv1.RemoveOperatorReply, error) {
-	if req.GetName() == "kari" {
-		return nil, status.Error(codes.FailedPrecondition, "you cannot remove yourself: ask another admin")
-	}
-	return &rollcallv1.RemoveOperatorReply{}, nil
 }

@@ -225,7 +225,6 @@ func isValue(fd protoreflect.FieldDescriptor) bool {
 	return fd.Name() == "value" && fd.ContainingMessage().Name() != "FactChange" || fd.Name() == "old_value"
 }
 
-
 func serverClasses() []string { return cmdb.Classes }
 
 func serverStatuses() (names []string) {

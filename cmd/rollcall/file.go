@@ -111,8 +111,8 @@ func withheld(f fact.File) string {
 		return "its content is a secret that never left the machine: only a fingerprint is kept"
 	case fact.KindTooBig:
 		return "its content was too big to keep: only its SHA-256 is known"
-	case fact.KindPlain:
-		return "the server does not have its content"
+	case fact.KindDir, fact.KindLink, fact.KindOther:
+		return "it has no content"
 	}
-	return "it has no content"
+	return "the server does not have its content"
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -90,11 +91,11 @@ func (a *app) showContent(arg string, reply *rollcallv1.FileReply, raw bool) err
 	}
 	a.err.styled(faint, "%s: %s, like this since %s", arg, fileWords(f), a.whenAgo(reply.GetSinceMs()))
 	if !reply.GetHasContent() {
-		if f.HasContent() {
-			return fmt.Errorf("show file %s: %s", arg, withheld(f))
+		switch f.Kind {
+		case fact.KindDir, fact.KindLink, fact.KindOther: // the line above says it all
+			return nil
 		}
-		a.err.line("rollcall: %s", withheld(f))
-		return nil
+		return fmt.Errorf("show file %s: %s", arg, withheld(f))
 	}
 	content := string(reply.GetContent())
 	switch {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,18 +26,20 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"rollcall": scripted})
 }
 
-// scripted is main with a fixed clock, and with a terminal where the script sets
+// scripted is main, with a fixed clock unless the server is real, and with a terminal where the script sets
 // TERMINAL to its width.
 func scripted() {
 	a := newApp()
-	a.now = func() time.Time { return today }
+	if os.Getenv("REAL") == "" {
+		a.now = func() time.Time { return today }
+	}
 	a.zone = time.UTC
 	if w, err := strconv.Atoi(os.Getenv("TERMINAL")); err == nil {
 		for _, s := range []*screen{a.out, a.err} {
 			s.tty, s.width, s.colour = true, w, os.Getenv("NO_COLOR") == ""
 		}
 	}
-	os.Exit(a.run(contextOfScript(), os.Args[1:]))
+	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
 func TestScripts(t *testing.T) {

@@ -134,7 +134,7 @@ func wrapText(text string, width int) []string {
 	width = max(width, 10)
 	var lines []string
 	line, used := "", 0
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		n := displayWidth(word)
 		if used > 0 && used+1+n > width {
 			lines, line, used = append(lines, line), "", 0

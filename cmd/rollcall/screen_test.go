@@ -138,8 +138,9 @@ func TestFlagsNarrowAFilter(t *testing.T) {
 		{"", "", "", ""},
 		{"a = b or c = d", "", "", "a = b or c = d"},
 		{"a = b or c = d", "", "laptop", `(a = b or c = d) and class = "laptop"`},
-		{"", "elm", "", `(site = "elm" or site = "elm/*")`},
-		{"", `x"y\z`, "", `(site = "x\"y\\z" or site = "x\"y\\z/*")`},
+		{"", "elm", "", `site = "elm/*"`},
+		{"", "elm/?orth", "", `site = "elm/?orth"`},
+		{"", `x"y\z`, "", `site = "x\"y\\z/*"`},
 	}
 	for _, tt := range tests {
 		if got := narrowed(tt.filter, tt.site, tt.class); got != tt.want {

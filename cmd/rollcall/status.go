@@ -34,7 +34,11 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show how the server is and what waits for you",
 		Long: `Shows how many CIs there are and how many are silent, which machines wait for
-approval, what the server warns about, and who you are.`,
+approval, what the server warns about, and who you are.
+
+As JSON: {"version", "started", "now", "server_pin", "cis", "presence", "pending",
+"revisions", "mirror_backlog", "mirror_error", "store_bytes", "warnings",
+"operator", "role"}; "presence" counts CIs by presence.`,
 		Example: `  rollcall status
   rollcall status --json`,
 		Args: exactly(),

@@ -20,7 +20,9 @@ func (a *app) versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Show the versions of this program and of the server",
 		Long: `Shows the version of this program and, where you are logged in, of the server.
-A server that cannot be reached is no failure here.`,
+A server that cannot be reached is no failure here.
+
+As JSON: {"program", "go", "server"}; "server" is null where it is not known.`,
 		Example: `  rollcall version`,
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {

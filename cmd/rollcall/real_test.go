@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"rollcall/agent"
+	"rollcall/internal/identity"
+	rollcallserver "rollcall/server"
+	"rollcall/server/auth"
+)
+
+// TestScriptsAgainstTheRealServer runs scripts against a real server, in this
+// process, and real agents over recorded roots.
+func TestScriptsAgainstTheRealServer(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/real",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("REAL", "1")
+			return setup(env)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"real": startReal, "machine": runAgent, "inert": checkInert, "mode": checkMode, "status": checkStatus,
+		},
+	})
+}
+
+// startReal starts a server on an empty data folder and writes login.token, of
+// an admin called kari: real.
+func startReal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: real")
+	}
+	dir, err := os.MkdirTemp("", "rc") // short: the data folder holds a socket
+	ts.Check(err)
+	ts.Defer(func() { _ = os.RemoveAll(dir) }) // a temporary folder
+	cfg := rollcallserver.Defaults()
+	cfg.Data, cfg.Metrics = filepath.Join(dir, "data"), ""
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	cfg.Listen = free.Addr().String() // the login names it before the server listens
+	ts.Check(free.Close())
+	cfg.Addresses = []string{cfg.Listen}
+	ctx, stop := context.WithCancel(context.Background())
+	_, err = rollcallserver.Init(ctx, cfg)
+	ts.Check(err)
+	token, err := rollcallserver.AddOperator(ctx, cfg, "kari", auth.Admin)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("login.token"), []byte(token), 0o600))
+	s, err := rollcallserver.New(ctx, cfg, "test", slog.New(slog.DiscardHandler))
+	ts.Check(err)
+	ready, done := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { done <- s.Run(ctx, func(a net.Addr) { ready <- a }) }()
+	ts.Defer(func() {
+		stop()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			ts.Logf("server: %v", err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-done:
+		done <- err
+		ts.Fatalf("server: %v", err)
+	}
+}
+
+// runAgent plays a machine whose root is a folder: "machine enrol DIR TOKEN" and
+// "machine report DIR". Its state is in DIR.state.
+func runAgent(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: machine enrol DIR TOKEN, machine report DIR")
+	}
+	cfg := agent.Default()
+	cfg.Root, cfg.State = ts.MkAbs(args[1]), ts.MkAbs(args[1])+".state"
+	ctx := context.Background()
+	switch args[0] {
+	case "enrol":
+		token, err := identity.ParseToken(identity.EnrolPrefix, ts.ReadFile(args[2]))
+		ts.Check(err)
+		adm, err := agent.Enrol(ctx, cfg, "test", token, nil)
+		ts.Check(err)
+		ts.Setenv("WORDS", adm.Words)
+	case "report":
+		a, err := agent.Open(cfg, agent.Deps{Version: "test"})
+		ts.Check(err)
+		sum, err := a.Once(ctx, "manual")
+		ts.Check(errors.Join(err, a.Close()))
+		ts.Logf("report of %s: %s %s", args[1], sum.Outcome, sum.Problem)
+	}
+}
