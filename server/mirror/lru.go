@@ -2,8 +2,8 @@ package mirror
 
 import "container/list"
 
-// lru is a cache bounded by the weight of what it holds. The zero value holds
-// nothing; it is used by one goroutine.
+// lru is a cache bounded by the weight of what it holds, for one goroutine at a
+// time. newLRU makes one.
 type lru[K comparable, V any] struct {
 	max    int
 	weigh  func(V) int
