@@ -54,6 +54,9 @@ func (c *Config) Validate() error {
 	if !filepath.IsAbs(c.Data) {
 		errs = append(errs, conf.Bad("data", "want an absolute path"))
 	}
+	if more := len(c.socket()) - maxSocket; more > 0 {
+		errs = append(errs, conf.Bad("data", "want a path that is %d bytes shorter: there is a socket in it", more))
+	}
 	if !validTenant(c.Tenant) {
 		errs = append(errs, conf.Bad("tenant", "want 1 to 32 lower-case letters, digits and hyphens"))
 	}
@@ -65,6 +68,9 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// maxSocket is the length of a socket's path, see unix(7).
+const maxSocket = 107
 
 func validTenant(t string) bool {
 	ok := t != "" && len(t) <= 32 && t != store.System

@@ -3,6 +3,8 @@ package server
 import (
 	"net"
 	"sync"
+
+	"rollcall/server/api"
 )
 
 // limitListener bounds the connections that are open at once, in all and from
@@ -28,8 +30,8 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		host, _, err := net.SplitHostPort(c.RemoteAddr().String())
-		if err == nil && l.enter(host) {
+		host := api.HostOf(c.RemoteAddr().String())
+		if l.enter(host) {
 			return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { l.leave(host) })}, nil
 		}
 		_ = c.Close() // it was never ours to lose

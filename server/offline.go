@@ -122,11 +122,12 @@ func Backup(ctx context.Context, cfg Config, dir string) (Report, error) {
 	}
 	copied := cfg
 	copied.Data = dir
-	if err := identity.SaveKey(copied.KeyFile(), key); err != nil {
-		return Report{}, err
+	err = identity.SaveKey(copied.KeyFile(), key)
+	if err == nil {
+		err = copyStore(ctx, cfg, copied.database())
 	}
-	if err := copyStore(ctx, cfg, copied.database()); err != nil {
-		return Report{}, err
+	if err != nil { // half a backup with the key in it is worse than none
+		return Report{}, errors.Join(err, os.RemoveAll(dir))
 	}
 	return Check(ctx, copied)
 }

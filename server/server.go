@@ -138,8 +138,8 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Listen, err)
 	}
 	limited := newLimitListener(lis, s.cfg.Connections, s.cfg.PerHost)
-	if len(s.service.Addresses) == 0 {
-		s.service.Addresses = []string{lis.Addr().String()}
+	if a, ok := lis.Addr().(*net.TCPAddr); ok && len(s.service.Addresses) == 0 && !a.IP.IsUnspecified() {
+		s.service.Addresses = []string{a.String()}
 	}
 	srv, err := s.grpcServer()
 	if err != nil {
@@ -160,16 +160,16 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { return s.serveMetrics(gctx) })
 	g.Go(func() error { return s.control(gctx) })
 	g.Go(func() error {
+		var broken error
 		select {
 		case <-gctx.Done():
-		case err := <-lanesDone: // only a broken store ends them
-			lanesDone <- err
-			return err
+		case broken = <-lanesDone: // only a broken store ends them
+			lanesDone <- nil
 		}
 		stop := time.AfterFunc(10*time.Second, srv.Stop)
 		defer stop.Stop()
 		srv.GracefulStop()
-		return nil
+		return broken
 	})
 	s.log.Info("serving", "listen", lis.Addr().String(), "data", s.cfg.Data, "version", s.service.Version)
 	if ready != nil {

@@ -24,6 +24,7 @@ import (
 const (
 	defaultTokenHours = 24
 	maxTokenHours     = 7 * 24
+	maxTokenName      = 200 // bytes: a token is one word of a command line
 )
 
 // Status tells how the server is.
@@ -78,6 +79,9 @@ func (s *Service) NewToken(ctx context.Context, req *rollcallv1.NewTokenRequest)
 	hours := cmp.Or(int(req.GetValidHours()), defaultTokenHours)
 	if hours > maxTokenHours {
 		return nil, status.Errorf(codes.InvalidArgument, "a token is valid for at most %d hours", maxTokenHours)
+	}
+	if len(req.GetName()) > maxTokenName {
+		return nil, status.Errorf(codes.InvalidArgument, "the token's name is longer than %d bytes", maxTokenName)
 	}
 	if len(s.Addresses) == 0 {
 		return nil, status.Error(codes.FailedPrecondition, "the server does not know its own address: set address in server.conf")

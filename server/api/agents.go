@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +22,11 @@ import (
 
 // Bounds of what a machine sends.
 const (
+	maxTokenID     = 64
 	maxEnrolFacts  = 32 << 10
 	maxUploadPart  = 64 << 10
-	maxUploadBatch = 32 << 20 // contents held before they are stored
+	maxUploadBatch = 4 << 20 // bytes of contents held before they are stored
+	maxUploadCount = 500     // contents held before they are stored
 	pendingRetryS  = 60
 )
 
@@ -34,9 +37,12 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 	if err != nil {
 		return nil, err
 	}
+	if len(req.GetTokenId()) > maxTokenID {
+		return nil, enrol.ErrToken
+	}
 	q := enrol.Request{
 		TokenID: fmt.Sprintf("%x", req.GetTokenId()), Proof: req.GetProof(), Exporter: c.exporter, Public: c.key,
-		Hostname: req.GetHostname(), Facts: facts, Source: hostOf(c.addr), Version: req.GetAgentVersion(),
+		Hostname: req.GetHostname(), Facts: facts, Source: HostOf(c.addr), Version: req.GetAgentVersion(),
 	}
 	var key enrol.Key
 	err = s.Writer.Update(ctx, func(tx store.Tx) (err error) {
@@ -75,8 +81,12 @@ func enrolFacts(b []byte) (fact.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range set {
-		if err := f.Check(); err != nil {
+	for i, f := range set {
+		err := f.Check()
+		if i > 0 && set[i-1].Path >= f.Path {
+			err = cmp.Or(err, fmt.Errorf("fact %.80q is out of order", f.Path))
+		}
+		if err != nil {
 			return nil, status.Error(codes.InvalidArgument, err.Error())
 		}
 	}
@@ -116,6 +126,11 @@ func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, rollcallv1.UploadReply]) error {
 	ctx := st.Context()
 	key := identity.IDOf(callerOf(ctx).key)
+	leave, ok := s.limits().upload(key.String())
+	if !ok {
+		return status.Error(codes.ResourceExhausted, "too many uploads at once: try again later")
+	}
+	defer leave()
 	var stored uint32
 	var batch []cmdb.Content
 	held := 0
@@ -132,7 +147,7 @@ func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest,
 			}
 			batch, held = append(batch, c), held+len(content)
 		}
-		if done || held > maxUploadBatch/2 {
+		if done || held >= maxUploadBatch || len(batch) >= maxUploadCount {
 			if err := s.Ingest.PutContents(ctx, batch); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -44,9 +45,13 @@ func (s *Service) Changes(ctx context.Context, req *rollcallv1.ChangesRequest) (
 		if err != nil {
 			return err
 		}
+		slices.SortStableFunc(found, func(a, b *subject) int { return b.head.Changed.Compare(a.head.Changed) })
 		for _, sub := range found {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if !span.since.IsZero() && sub.head.Changed.Before(span.since) {
-				continue
+				break
 			}
 			revs, more, err := span.of(items, sub.head)
 			if err != nil {
@@ -54,16 +59,30 @@ func (s *Service) Changes(ctx context.Context, req *rollcallv1.ChangesRequest) (
 			}
 			reply.Revisions = append(reply.Revisions, revs...)
 			reply.More = reply.More || more
+			if len(reply.GetRevisions()) >= 2*span.limit {
+				span.newest(reply)
+			}
 		}
+		span.newest(reply)
 		return nil
 	})
-	slices.SortStableFunc(reply.Revisions, func(a, b *rollcallv1.RevisionInfo) int {
-		return int(min(1, max(-1, b.GetRecordedMs()-a.GetRecordedMs())))
-	})
-	if len(reply.GetRevisions()) > span.limit {
-		reply.Revisions, reply.More = reply.Revisions[:span.limit], true
-	}
 	return reply, err
+}
+
+// newest keeps the newest revisions that were asked for. What is older than all
+// of them need not be looked at any more.
+func (p *span) newest(reply *rollcallv1.ChangesReply) {
+	slices.SortStableFunc(reply.Revisions, func(a, b *rollcallv1.RevisionInfo) int {
+		return cmp.Compare(b.GetRecordedMs(), a.GetRecordedMs())
+	})
+	if len(reply.GetRevisions()) <= p.limit {
+		return
+	}
+	clear(reply.Revisions[p.limit:])
+	reply.Revisions, reply.More = reply.Revisions[:p.limit], true
+	if oldest := when(reply.Revisions[p.limit-1].GetRecordedMs()); oldest.After(p.since) {
+		p.since = oldest
+	}
 }
 
 // span says which revisions are asked for.

@@ -43,6 +43,7 @@ var classes = []struct {
 	{ingest.ErrContent, codes.InvalidArgument},
 	{fact.ErrEncoding, codes.InvalidArgument},
 	{store.ErrBusy, codes.Unavailable},
+	{store.ErrClosed, codes.Unavailable},
 	{store.ErrCorrupt, codes.DataLoss},
 	{context.Canceled, codes.Canceled},
 	{context.DeadlineExceeded, codes.DeadlineExceeded},

@@ -10,7 +10,6 @@ import (
 	"net"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"rollcall/internal/identity"
@@ -19,7 +18,6 @@ import (
 	"rollcall/server/enrol"
 	"rollcall/server/store"
 
-	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -70,6 +68,9 @@ var gates = map[string]who{
 	rollcallv1.Admin_RemoveOperator_FullMethodName: who(auth.Admin),
 }
 
+// maxCall is how long a call may take.
+const maxCall = 10 * time.Minute
+
 type callerKey struct{}
 
 // caller is who makes a call.
@@ -86,10 +87,17 @@ func callerOf(ctx context.Context) caller {
 }
 
 // Tap decides about every call when its headers have come, before a byte of its
-// message is read: an unknown key never reaches a decoder.
-func (s *Service) Tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	ctx, err := s.admit(ctx, info.FullMethodName)
-	return ctx, s.told(ctx, info.FullMethodName, err)
+// message is read: an unknown key never reaches a decoder. It also bounds how
+// long a call may take, so that a machine that stops in the middle of an upload
+// does not hold memory for ever.
+func (s *Service) Tap(ctx context.Context, info *tap.Info) (next context.Context, err error) {
+	next = ctx
+	// The library does not recover from panics here.
+	defer func() { err = s.told(next, info.FullMethodName, cmp.Or(panicked(recover()), err)) }()
+	limited, stop := context.WithTimeout(ctx, maxCall)
+	context.AfterFunc(limited, stop) // ends with the call, which ends ctx
+	next, err = s.admit(limited, info.FullMethodName)
+	return next, err
 }
 
 // Unary turns the errors of single calls, and panics, into what the caller may
@@ -162,7 +170,7 @@ func (s *Service) agent(ctx context.Context, p *peer.Peer, c caller, need who) (
 	}
 	c.key = key
 	if need == anyKey {
-		if !s.limits().enrol(hostOf(c.addr)) {
+		if !s.limits().enrol(HostOf(c.addr)) {
 			return c, status.Error(codes.ResourceExhausted, "too many attempts from this address: wait a minute")
 		}
 		c.exporter, err = info.State.ExportKeyingMaterial(identity.ExporterLabel, nil, 32)
@@ -180,21 +188,16 @@ func (s *Service) view2(ctx context.Context, fn func(enrol.View) error) error {
 
 func (s *Service) person(ctx context.Context, c caller, need auth.Role) (caller, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
-	words := md.Get("authorization")
-	if len(words) != 1 {
-		return c, auth.ErrWho
+	name, secret, ok := bearer(md.Get("authorization"))
+	err := auth.ErrWho
+	if ok {
+		c.operator, err = auth.Check(ctx, s.Engine, s.Tenant, name, secret)
 	}
-	name, secret, ok := strings.Cut(strings.TrimPrefix(words[0], "Bearer "), ":")
-	raw, err := hex.DecodeString(secret)
-	if !ok || err != nil || len(raw) != 16 {
-		return c, auth.ErrWho
-	}
-	if !s.limits().login(hostOf(c.addr)) {
+	// Only failures are bounded, for the sake of the log: a secret of 128 bits
+	// needs no bound, and whoever fails often from a school's one address must
+	// not lock its operators out.
+	if errors.Is(err, auth.ErrWho) && !s.limits().failure(HostOf(c.addr)) {
 		return c, status.Error(codes.ResourceExhausted, "too many failed logins from this address: wait a minute")
-	}
-	c.operator, err = auth.Check(ctx, s.Engine, s.Tenant, name, raw)
-	if errors.Is(err, auth.ErrWho) {
-		s.limits().failed(hostOf(c.addr))
 	}
 	if err != nil {
 		return c, err
@@ -202,9 +205,26 @@ func (s *Service) person(ctx context.Context, c caller, need auth.Role) (caller,
 	return c, c.operator.May(need)
 }
 
-// hostOf gives the address without its port; an IPv6 address counts by its /64,
+// bearer reads the metadata "authorization: Bearer NAME:SECRET-HEX".
+func bearer(words []string) (name string, secret []byte, ok bool) {
+	if len(words) != 1 || len(words[0]) > 200 {
+		return "", nil, false
+	}
+	login, ok := strings.CutPrefix(words[0], "Bearer ")
+	if !ok {
+		return "", nil, false
+	}
+	name, digits, _ := strings.Cut(login, ":")
+	secret, err := hex.DecodeString(digits)
+	if err != nil || len(secret) != 16 || auth.CheckName(name) != nil {
+		return "", nil, false
+	}
+	return name, secret, true
+}
+
+// HostOf gives the address without its port; an IPv6 address counts by its /64,
 // which one machine can fill alone (RFC 6177).
-func hostOf(addr string) string {
+func HostOf(addr string) string {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr
@@ -214,48 +234,4 @@ func hostOf(addr string) string {
 		return host
 	}
 	return fmt.Sprintf("%s/64", ip.Mask(net.CIDRMask(64, 128)))
-}
-
-// limiter bounds attempts by address. Socket addresses only: headers that claim
-// another address are not looked at.
-type limiter struct {
-	mu      sync.Mutex
-	enrols  map[string]*rate.Limiter
-	failure map[string]*rate.Limiter
-}
-
-const limiterEntries = 10_000
-
-func (s *Service) limits() *limiter { return &s.limiter }
-
-func (l *limiter) of(m *map[string]*rate.Limiter, host string, every time.Duration, burst int) *rate.Limiter {
-	if *m == nil || len(*m) > limiterEntries {
-		*m = map[string]*rate.Limiter{}
-	}
-	if (*m)[host] == nil {
-		(*m)[host] = rate.NewLimiter(rate.Every(every), burst)
-	}
-	return (*m)[host]
-}
-
-// enrol allows 60 requests at once from an address, then one a second: a school
-// behind one address can still enrol a classroom.
-func (l *limiter) enrol(host string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.of(&l.enrols, host, time.Second, 60).Allow()
-}
-
-// login tells whether an address has failed logins left: 10, then one in ten
-// seconds.
-func (l *limiter) login(host string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.of(&l.failure, host, 10*time.Second, 10).Tokens() >= 1
-}
-
-func (l *limiter) failed(host string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.of(&l.failure, host, 10*time.Second, 10).Allow()
 }

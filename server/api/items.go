@@ -20,7 +20,7 @@ import (
 const (
 	defaultList = 1000
 	maxList     = 100_000
-	maxFields   = 100
+	maxReason   = 500 // bytes
 )
 
 // List gives the CIs that a filter selects.
@@ -37,7 +37,7 @@ func (s *Service) List(ctx context.Context, req *rollcallv1.ListRequest) (*rollc
 			return err
 		}
 		for _, sub := range found {
-			if sub.ci.Name <= req.GetAfter() && req.GetAfter() != "" {
+			if req.GetAfter() != "" && compareNames(sub.ci.Name, req.GetAfter()) <= 0 {
 				continue
 			}
 			if len(reply.Items) == limit {
@@ -148,7 +148,7 @@ func (s *Service) Set(ctx context.Context, req *rollcallv1.SetRequest) (*rollcal
 		if next.Same(old) {
 			return nil
 		}
-		next, _, err = w.Record(s.Now(), old, next, cmdb.Revision{By: "operator " + who.Name, Reason: fact.Value(req.GetReason())})
+		next, _, err = w.Record(s.Now(), old, next, cmdb.Revision{By: "operator " + who.Name, Reason: fact.Cut(req.GetReason(), maxReason)})
 		rev = next.Rev
 		return err
 	})

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -22,6 +23,9 @@ type subject struct {
 	head  cmdb.CI // as it is now
 	ci    cmdb.CI // as it was at the time asked about
 	at    time.Time
+
+	fields map[string]string // declared as of then, once they were asked for
+	err    error             // of reading them
 }
 
 // Field returns the values of a field of the filter language that is not a fact;
@@ -60,8 +64,20 @@ func (u *subject) field(name string) (value string, known bool) {
 		}
 		return "no", true
 	}
-	v, ok := u.ci.Fields[name]
+	v, ok := u.declared()[name]
 	return v, ok
+}
+
+// declared gives what people had declared at the time asked about. An error is
+// kept for whoever asked for the match.
+func (u *subject) declared() map[string]string {
+	if u.ci.Rev == u.head.Rev {
+		return u.ci.Fields
+	}
+	if u.fields == nil {
+		u.fields, u.err = u.items.FieldsAsOf(u.head, u.ci.Rev)
+	}
+	return u.fields
 }
 
 func timeField(t time.Time) string {
@@ -155,7 +171,8 @@ func (s *Service) selectCIs(ctx context.Context, r store.Reader, items cmdb.View
 		}
 		ok := true
 		if expr != nil {
-			if ok, err = query.Match(expr, sub, now); err != nil {
+			ok, err = query.Match(expr, sub, now)
+			if err = cmp.Or(err, sub.err); err != nil {
 				return nil, err
 			}
 		}
@@ -164,9 +181,12 @@ func (s *Service) selectCIs(ctx context.Context, r store.Reader, items cmdb.View
 		}
 	}
 	slices.SortFunc(found, func(a, b *subject) int {
-		return strings.Compare(strings.ToLower(a.ci.Name), strings.ToLower(b.ci.Name))
+		return compareNames(a.ci.Name, b.ci.Name)
 	})
 	return found, nil
 }
+
+// compareNames is the order of all lists: names differ in more than case.
+func compareNames(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }
 
 func wordsOf(k enrol.Key) string { return identity.Words(k.Public) }
