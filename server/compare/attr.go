@@ -62,11 +62,35 @@ func (t *table) add(a *attr) {
 	t.attrs = append(t.attrs, a)
 }
 
-// column is what one path holds on the machines that are known.
+// column is what one path holds on the machines that are known. As long as every
+// set has had the same value, it is only counted: most columns of many machines
+// are constant.
 type column struct {
 	path     string
-	cells    []cell // by distinct set
+	first    string
+	same     int    // sets 0 to same-1 have the value first
+	cells    []cell // by distinct set, once they differ
 	constant bool   // the same value on every machine
+}
+
+func (c *column) add(set int, value string) {
+	switch {
+	case c.cells == nil && c.same == set && (set == 0 || value == c.first):
+		c.first = value
+		c.same++
+	default:
+		c.cells = append(c.all(), cell{set, value})
+	}
+}
+
+// all returns the value of each distinct set that has one.
+func (c *column) all() []cell {
+	if c.cells == nil {
+		for i := range c.same {
+			c.cells = append(c.cells, cell{i, c.first})
+		}
+	}
+	return c.cells
 }
 
 type cell struct {
@@ -155,7 +179,7 @@ func (t *table) section(name string) *section {
 		s.who[k].add(i)
 	}
 	for _, c := range s.cols {
-		c.constant = len(c.cells) == len(s.who) && !slices.ContainsFunc(c.cells, func(x cell) bool { return x.value != c.cells[0].value })
+		c.constant = c.cells == nil && c.same == len(s.who)
 	}
 	return s
 }
@@ -167,7 +191,7 @@ func (s *section) fill(k int, fs fact.Set) {
 			c = &column{path: f.Path}
 			s.cols[f.Path] = c
 		}
-		c.cells = append(c.cells, cell{k, f.Value})
+		c.add(k, f.Value)
 	}
 }
 
@@ -178,7 +202,7 @@ func (s *section) paths() []string { return slices.Sorted(maps.Keys(s.cols)) }
 func (s *section) values(c *column) (vs []value, present set) {
 	present = s.known.blank()
 	at := map[string]int{}
-	for _, x := range c.cells {
+	for _, x := range c.all() {
 		i, ok := at[x.value]
 		if !ok {
 			i = len(vs)

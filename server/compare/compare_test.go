@@ -397,17 +397,18 @@ func TestTextFromMachinesIsInert(t *testing.T) {
 }
 
 func TestSameQuestionGivesSameAnswer(t *testing.T) {
-	r := newRoom(6, 7)
-	r.each(func(i int, _ bool) {
-		for k := range 60 {
-			if (i*i+k*k*3)%7 < 3 {
-				r.facts[i][fmt.Sprintf("svc/n%d.service", k)] = "enabled"
-				r.file(i, fmt.Sprintf("etc/n%d", k%9), fmt.Sprintf("a %d\nb %d\n", (i*(k%9+1)+k%9)%5, (i*i+k%9)%4))
+	r := newRoom(4, 4)
+	r.each(func(i int, broken bool) { // lines that are tied: each on another three of the broken
+		text := ""
+		for k := range 4 {
+			if broken && i != k {
+				text += fmt.Sprintf("line %d\n", k)
 			}
 		}
+		r.file(i, "etc/x", text)
 	})
 	first := fmt.Sprint(r.compare(t))
-	for range 5 {
+	for range 20 {
 		if got := fmt.Sprint(r.compare(t)); got != first {
 			t.Fatalf("answers differ:\n%s\n%s", first, got)
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // field is the ground on which attributes are compared: the machines of both
-// groups in one order, the broken first, and the strata they fall into.
+// groups, ordered by site, and the strata they fall into.
 type field struct {
 	machines []Machine
 	broken   set
@@ -21,7 +21,27 @@ type field struct {
 
 // stratum is a group of machines that are compared with each other: a site that
 // has broken and working machines.
-type stratum struct{ broken, working set }
+type stratum struct {
+	broken, working set
+	from, to        int // words of the sets that hold its machines; few, as machines are ordered by site
+}
+
+func newStratum(broken, working set) stratum {
+	s := stratum{broken, working, 0, len(broken)}
+	for s.from < s.to && broken[s.from]|working[s.from] == 0 {
+		s.from++
+	}
+	for s.from < s.to && broken[s.to-1]|working[s.to-1] == 0 {
+		s.to--
+	}
+	return s
+}
+
+// count returns how many of its broken and working machines are in m.
+func (s stratum) count(m set) (broken, working int) {
+	m = m[s.from:s.to]
+	return m.countAnd(s.broken[s.from:s.to]), m.countAnd(s.working[s.from:s.to])
+}
 
 // restWeight is what a working machine counts whose site has no broken machine,
 // where enough broken ones can be compared within their own sites: such a site
@@ -41,12 +61,17 @@ func newField(g Groups) (*field, []string, error) {
 	if n := min(len(broken), len(working)); n < 3 {
 		notes = append(notes, fmt.Sprintf("the smaller group has %d machines: many differences are tied; add more machines to tell them apart", n))
 	}
-	f := &field{machines: append(broken, working...)}
+	f := &field{machines: slices.Concat(broken, working)}
+	slices.SortStableFunc(f.machines, func(a, b Machine) int { return cmp.Compare(a.Site, b.Site) })
 	n := len(f.machines)
 	f.broken, f.working, f.all = newSet(n), newSet(n), newSet(n)
-	for i := range f.machines {
+	isBroken := map[string]bool{}
+	for _, m := range broken {
+		isBroken[m.ID] = true
+	}
+	for i, m := range f.machines {
 		f.all.add(i)
-		if i < len(broken) {
+		if isBroken[m.ID] {
 			f.broken.add(i)
 		} else {
 			f.working.add(i)
@@ -103,7 +128,7 @@ func (f *field) stratify() []string {
 	slices.Sort(names)
 	f.strata, f.rest, f.restWt = nil, newSet(n), 1
 	for _, name := range names {
-		s := stratum{sites[name].and(f.broken), sites[name].and(f.working)}
+		s := newStratum(sites[name].and(f.broken), sites[name].and(f.working))
 		if s.broken.count() > 0 && s.working.count() > 0 {
 			f.strata = append(f.strata, s)
 		} else {
@@ -114,7 +139,7 @@ func (f *field) stratify() []string {
 }
 
 func (f *field) settleRest(sites int) []string {
-	rest := stratum{f.rest.and(f.broken), f.rest.and(f.working)}
+	rest := newStratum(f.rest.and(f.broken), f.rest.and(f.working))
 	b, w := rest.broken.count(), rest.working.count()
 	switch {
 	case b > 0 && w > 0:
@@ -124,7 +149,7 @@ func (f *field) settleRest(sites int) []string {
 			return []string{"site and trouble coincide: no site has broken and working machines, so a cause cannot be told from what is merely special to a site; name working machines of the same site if there are any"}
 		}
 	case b > 0: // broken machines without a comparison in their site: compare with everybody
-		f.strata = []stratum{{f.broken, f.working}}
+		f.strata = []stratum{newStratum(f.broken, f.working)}
 		f.rest = newSet(len(f.machines))
 	case w > 0:
 		f.restWt = restWeight

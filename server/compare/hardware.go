@@ -224,14 +224,14 @@ func (t *table) lagging(s *section, running *column, base attr) {
 		if !ok {
 			continue
 		}
-		for _, x := range c.cells {
+		for _, x := range c.all() {
 			if newest[x.set] == "" || fact.CompareVersions(version, newest[x.set]) > 0 {
 				newest[x.set] = version
 			}
 		}
 	}
 	base.path, base.member = running.path, s.known.blank()
-	for _, x := range running.cells {
+	for _, x := range running.all() {
 		if newest[x.set] != "" && fact.CompareVersions(x.value, newest[x.set]) < 0 {
 			base.member = base.member.or(s.who[x.set])
 		}

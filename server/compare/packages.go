@@ -44,8 +44,8 @@ func (t *table) packages(s *section) {
 func (t *table) deb(s *section, name string, d *deb) {
 	plain, _, _ := strings.Cut(name, ":") // without a foreign architecture
 	source := plain
-	if d.source != nil && len(d.source.cells) > 0 {
-		source = d.source.cells[0].value
+	if d.source != nil {
+		source = d.source.all()[0].value
 	}
 	base := attr{kind: Package, object: "src:" + source, ids: []string{"pkg:" + plain, "src:" + source}, known: s.known}
 	if d.version != nil && !d.version.constant {

@@ -73,8 +73,11 @@ type found struct {
 const (
 	pairPool = 100 // patterns that pairs are made of
 	shuffles = 199
-	keptPair = 3
-	enough   = 10 // shuffles as good as the truth: no more are needed
+	// fewShuffles are made where one takes long: heavy patterns times words of a set.
+	fewShuffles = 59
+	heavy       = 100_000
+	keptPair    = 3
+	enough      = 10 // shuffles as good as the truth: no more are needed
 )
 
 // judge ranks the patterns, looks for pairs where no single one explains, and
@@ -88,8 +91,11 @@ func (f *field) judge(ctx context.Context, ps []*pattern) (found, error) {
 		return out, nil
 	}
 	rng := rand.New(rand.NewPCG(uint64(len(f.machines)), uint64(len(ps))))
-	as, tried := 0, 0
-	for tried < shuffles && as < enough {
+	as, tried, most := 0, 0, shuffles
+	if len(ps)*len(f.all) > heavy {
+		most = fewShuffles
+	}
+	for tried < most && as < enough {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
@@ -122,7 +128,7 @@ func (f *field) shuffled(rng *rand.Rand) *field {
 		var ms []int
 		s.broken.or(s.working).each(func(m int) { ms = append(ms, m) })
 		rng.Shuffle(len(ms), func(a, b int) { ms[a], ms[b] = ms[b], ms[a] })
-		t := stratum{f.all.blank(), f.all.blank()}
+		t := stratum{f.all.blank(), f.all.blank(), s.from, s.to}
 		for k, m := range ms {
 			if k < s.broken.count() {
 				t.broken.add(m)

@@ -42,15 +42,15 @@ func (f *field) evidence(member, known set) float64 {
 	var total counts
 	sites := 0.0
 	for _, s := range f.strata {
-		a, b := float64(member.countAnd(s.broken)), float64(member.countAnd(s.working))
-		na, nb := float64(known.countAnd(s.broken)), float64(known.countAnd(s.working))
+		have, haveW := s.count(member)
+		all, allW := s.count(known)
+		a, b, na, nb := float64(have), float64(haveW), float64(all), float64(allW)
 		total.a, total.b, total.na, total.nb = total.a+a, total.b+b, total.na+na, total.nb+nb
 		sites += f.betas.beta(a+b+1, na+nb-a-b+1)
 	}
-	if f.restWt < 1 {
-		w := f.rest.and(f.working)
-		total.b += restWeight * float64(member.countAnd(w))
-		total.nb += restWeight * float64(known.countAnd(w))
+	if f.restWt < 1 { // all of the rest are working
+		total.b += restWeight * float64(member.countAnd(f.rest))
+		total.nb += restWeight * float64(known.countAnd(f.rest))
 	}
 	t := f.betas
 	cause := t.beta(total.a+brokenYes, total.na-total.a+brokenNo) - t.broken +
@@ -65,8 +65,8 @@ func (f *field) evidence(member, known set) float64 {
 func (f *field) exact(member, known set) float64 {
 	dist, seen := []float64{1}, 0
 	for _, s := range f.strata {
-		a, b := member.countAnd(s.broken), member.countAnd(s.working)
-		na, nb := known.countAnd(s.broken), known.countAnd(s.working)
+		a, b := s.count(member)
+		na, nb := s.count(known)
 		seen += a
 		dist = convolve(dist, hypergeometric(a+b, na, nb))
 	}
