@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -114,5 +115,5 @@ type backlog struct{ m *mirror.Mirror }
 // Backlog implements api.Backlog.
 func (b backlog) Backlog(ctx context.Context) (uint64, error) {
 	n, err := b.m.Backlog(ctx)
-	return uint64(n), err
+	return uint64(n), errors.Join(err, b.m.Trouble())
 }

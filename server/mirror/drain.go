@@ -17,6 +17,15 @@ const maxBatchBytes = 128 << 20
 func (m *Mirror) Drain(ctx context.Context) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	n, err := m.drain(ctx)
+	m.trouble.Store(nil)
+	if err != nil {
+		m.trouble.Store(&err)
+	}
+	return n, err
+}
+
+func (m *Mirror) drain(ctx context.Context) (int, error) {
 	p := pass{m: m, held: map[string]error{}}
 	total := 0
 	var after []byte

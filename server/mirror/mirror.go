@@ -72,6 +72,7 @@ type Mirror struct {
 	swept bool
 
 	commits, failures atomic.Uint64
+	trouble           atomic.Pointer[error] // why the last Drain failed
 }
 
 // New returns a Mirror that has not yet touched its folder.
@@ -102,6 +103,14 @@ type Stats struct {
 // Stats returns the figures.
 func (m *Mirror) Stats() Stats {
 	return Stats{Commits: m.commits.Load(), Failures: m.failures.Load()}
+}
+
+// Trouble returns why the last Drain failed, nil if it did not.
+func (m *Mirror) Trouble() error {
+	if err := m.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // maxPause bounds the pause between attempts after an error.

@@ -32,6 +32,9 @@ func TestMissingContentHoldsItsRepositoryAndNoOther(t *testing.T) {
 			t.Fatalf("Drain = %v, want an error that names repository, file and content", err)
 		}
 	}
+	if err := m.Trouble(); err == nil || !strings.Contains(err.Error(), lost.String()) {
+		t.Errorf("Trouble = %v, want what Drain said", err)
+	}
 	if n, err := m.Backlog(t.Context()); n != 4 || err != nil {
 		t.Errorf("backlog is %d, %v; want 4: what elm/north still lacks", n, err)
 	}
@@ -46,6 +49,9 @@ func TestMissingContentHoldsItsRepositoryAndNoOther(t *testing.T) {
 	}
 	w.contents[lost] = content
 	drain(t, m)
+	if err := m.Trouble(); err != nil {
+		t.Errorf("Trouble = %v after the content has come", err)
+	}
 	if got, want := refs(t, dir), refs(t, twin); !maps.Equal(got, want) {
 		t.Errorf("after the content has come %v, want %v", got, want)
 	}
