@@ -399,13 +399,13 @@ func TestTextFromMachinesIsInert(t *testing.T) {
 func TestSameQuestionGivesSameAnswer(t *testing.T) {
 	r := newRoom(4, 4)
 	r.each(func(i int, broken bool) { // lines that are tied: each on another three of the broken
-		text := ""
+		var text strings.Builder
 		for k := range 4 {
 			if broken && i != k {
-				text += fmt.Sprintf("line %d\n", k)
+				text.WriteString(fmt.Sprintf("line %d\n", k))
 			}
 		}
-		r.file(i, "etc/x", text)
+		r.file(i, "etc/x", text.String())
 	})
 	first := fmt.Sprint(r.compare(t))
 	for range 20 {

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -109,25 +110,22 @@ func convolve(x, y []float64) []float64 {
 }
 
 // adjust fills Q by Benjamini and Hochberg's step-up procedure (1995) for tests
-// tests, of which rows are the best ones.
+// tests, of which the single rows are the best ones. Of pairs there were as many
+// as there are pairs of tests; they are corrected for all of them (Bonferroni).
 func adjust(rows []Row, tests int) {
-	order := make([]int, len(rows))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case rows[a].P < rows[b].P:
-			return -1
-		case rows[a].P > rows[b].P:
-			return 1
+	var order []*Row
+	for i := range rows {
+		if r := &rows[i]; r.Kind == Both || r.Kind == Either {
+			r.Q = min(1, r.P*float64(tests)*float64(tests))
+		} else {
+			order = append(order, r)
 		}
-		return 0
-	})
+	}
+	slices.SortStableFunc(order, func(a, b *Row) int { return cmp.Compare(a.P, b.P) })
 	q := 1.0
 	for rank := len(order); rank > 0; rank-- {
-		r := &rows[order[rank-1]]
-		q = min(q, r.P*float64(max(tests, len(rows)))/float64(rank))
+		r := order[rank-1]
+		q = min(q, r.P*float64(max(tests, len(order)))/float64(rank))
 		r.Q = q
 	}
 }
