@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"rollcall/internal/fact"
 )
 
 func apt() Collector {
@@ -33,21 +31,40 @@ func apt() Collector {
 // aptMarks tells which packages are there only because others need them
 // (apt-mark(8) showauto), and which are held back.
 func aptMarks(h Host, s *Sink) error {
+	const states = "var/lib/apt/extended_states"
 	db, err := readPackages(h)
 	if err != nil {
 		return err
 	}
+	auto, err := remember(h.Cache, states, h.stamp(states, dpkgStatus), func() ([]string, error) {
+		return autoInstalled(h, states, db)
+	})
+	if err != nil {
+		return err
+	}
+	for _, path := range auto {
+		s.Fact(path, "auto")
+	}
+	for _, p := range db.list {
+		if p.want() == "hold" && p.unpacked() {
+			s.Fact(Path("apt", "hold", db.key(p.Name, p.Arch)), "hold")
+		}
+	}
+	return nil
+}
+
+// autoInstalled gives the paths of the facts about automatically installed
+// packages. apt's file has marks of removed packages too.
+func autoInstalled(h Host, states string, db *packages) ([]string, error) {
 	unpacked := make(map[string]bool, len(db.list))
 	for _, p := range db.list {
 		key := db.key(p.Name, p.Arch)
 		unpacked[key] = unpacked[key] || p.unpacked()
-		if p.want() == "hold" && p.unpacked() {
-			s.Fact(Path("apt", "hold", key), "hold")
-		}
 	}
-	err = h.eachStanza("var/lib/apt/extended_states", func(stanza []byte) error {
+	var auto []string
+	err := h.eachStanza(states, func(stanza []byte) error {
 		var name, arch string
-		auto := false
+		marked := false
 		for field, value := range fields(stanza) {
 			switch {
 			case is(field, "Package"):
@@ -55,18 +72,18 @@ func aptMarks(h Host, s *Sink) error {
 			case is(field, "Architecture"):
 				arch = string(value)
 			case is(field, "Auto-Installed"):
-				auto = string(value) == "1"
+				marked = string(value) == "1"
 			}
 		}
-		if key := db.key(name, arch); auto && unpacked[key] {
-			s.Fact("apt/auto/"+fact.Name(key), "auto")
+		if key := db.key(name, arch); marked && unpacked[key] {
+			auto = append(auto, Path("apt", "auto", key))
 		}
 		return nil
 	})
-	if Absent(err) {
-		return nil
+	if err != nil && !Absent(err) {
+		return nil, err
 	}
-	return err
+	return auto, nil
 }
 
 func aptSources(h Host, s *Sink) error {

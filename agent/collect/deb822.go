@@ -19,10 +19,11 @@ const (
 // them. dpkg's status and apt's Packages files are megabytes: this loop is the
 // hot one of the whole agent, so it hands out slices of its buffer.
 type stanzas struct {
-	r    io.Reader
-	buf  []byte
-	data []byte // unread part of buf
-	end  bool
+	r     io.Reader
+	buf   []byte
+	start int    // of data in buf
+	data  []byte // unread part of buf
+	end   bool
 }
 
 func newStanzas(r io.Reader) *stanzas { return &stanzas{r: r, buf: make([]byte, stanzaBlock)} }
@@ -34,17 +35,17 @@ func (s *stanzas) next() ([]byte, error) {
 	searched := 0
 	for {
 		if len(s.data) > 0 && s.data[0] == '\n' && searched == 0 {
-			s.data = s.data[1:]
+			s.skip(1)
 			continue
 		}
 		if i := bytes.Index(s.data[searched:], stanzaEnd); i >= 0 {
 			stanza := s.data[:searched+i+1]
-			s.data = s.data[searched+i+2:]
+			s.skip(len(stanza) + 1)
 			return stanza, nil
 		}
 		if s.end {
 			stanza := s.data
-			s.data = nil
+			s.skip(len(stanza))
 			if len(stanza) == 0 {
 				return nil, io.EOF
 			}
@@ -57,17 +58,27 @@ func (s *stanzas) next() ([]byte, error) {
 	}
 }
 
-// fill reads more behind the unread part, which it moves to the front.
+func (s *stanzas) skip(n int) {
+	s.start += n
+	s.data = s.data[n:]
+}
+
+// fill reads more behind the unread part. Only when the buffer is full does that
+// part move to the front, or the buffer grow.
 func (s *stanzas) fill() error {
-	n := copy(s.buf, s.data)
-	if n == len(s.buf) {
-		if n >= maxStanza {
+	end := s.start + len(s.data)
+	if end == len(s.buf) {
+		switch {
+		case s.start > 0:
+			end, s.start = copy(s.buf, s.data), 0
+		case end >= maxStanza:
 			return fmt.Errorf("%w: a stanza of more than %d bytes", ErrTooBig, maxStanza)
+		default:
+			s.buf = append(s.buf, make([]byte, end)...)
 		}
-		s.buf = append(s.buf, make([]byte, n)...)
 	}
-	m, err := s.r.Read(s.buf[n:])
-	s.data = s.buf[:n+m]
+	n, err := s.r.Read(s.buf[end:])
+	s.data = s.buf[s.start : end+n]
 	switch {
 	case errors.Is(err, io.EOF):
 		s.end = true

@@ -15,6 +15,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/ulikunitz/xz"
 )
@@ -45,9 +46,8 @@ func unxz(t testing.TB, file string) []byte {
 	return b
 }
 
-// profile makes a root of one of the captured Debian Edu profiles; pack packs
-// the package lists and gives them an ending.
-func profile(t testing.TB, name string, pack func(b []byte) ([]byte, string)) fstest.MapFS {
+// profile makes a root of one of the captured Debian Edu profiles.
+func profile(t testing.TB, name string) fstest.MapFS {
 	t.Helper()
 	dir := corpus(t, "apt/"+name)
 	files := fstest.MapFS{dpkgStatus: {Data: unxz(t, filepath.Join(dir, "status.xz"))}}
@@ -72,13 +72,10 @@ func profile(t testing.TB, name string, pack func(b []byte) ([]byte, string)) fs
 			files[release] = &fstest.MapFile{Data: b}
 			continue
 		}
-		b, ending := pack(unxz(t, l))
-		files[strings.TrimSuffix(base, ".xz")+ending] = &fstest.MapFile{Data: b}
+		files[strings.TrimSuffix(base, ".xz")] = &fstest.MapFile{Data: unxz(t, l)}
 	}
 	return files
 }
-
-func unpacked(b []byte) ([]byte, string) { return b, "" }
 
 // aptAnswer reads what "apt list --upgradable" printed:
 // name/suite version arch [upgradable from: version].
@@ -115,7 +112,7 @@ func gather(t testing.TB, c Collector, h Host) map[string]string {
 func TestPendingUpgradesAreWhatAptSays(t *testing.T) {
 	for _, name := range []string{"ws", "xfce", "gnome"} {
 		t.Run(name, func(t *testing.T) {
-			got := gather(t, upgrades(), memHost(profile(t, name, unpacked)))
+			got := gather(t, upgrades(), memHost(profile(t, name)))
 			if got["apt/lists/state"] != "complete" {
 				t.Errorf("lists are %q", got["apt/lists/state"])
 			}
@@ -143,10 +140,50 @@ func TestPendingUpgradesAreWhatAptSays(t *testing.T) {
 }
 
 func TestPackedListsGiveTheSameAnswer(t *testing.T) {
-	want := gather(t, upgrades(), memHost(profile(t, "ws", unpacked)))
-	packers := map[string]func(w io.Writer) io.WriteCloser{
+	plain := archive("", map[string]string{"a": "1.1", "b": "1.2"})
+	for name, f := range plain {
+		if strings.HasSuffix(name, "_Packages") { // more than one block of any packer
+			f.Data = append(bytes.Repeat([]byte("Package: other\nVersion: 1\n\n"), 40_000), f.Data...)
+		}
+	}
+	want := gather(t, upgrades(), memHost(plain))
+	if want["apt/upgrade/p"] != "1.0 → 1.2" {
+		t.Fatalf("got %v", want)
+	}
+	for ending, packer := range packers(t) {
+		files := fstest.MapFS{}
+		for name, f := range plain {
+			if !strings.HasSuffix(name, "_Packages") {
+				files[name] = f
+				continue
+			}
+			var packed bytes.Buffer
+			z := packer(&packed)
+			if _, err := z.Write(f.Data); err != nil {
+				t.Fatal(err)
+			}
+			if err := z.Close(); err != nil {
+				t.Fatal(err)
+			}
+			files[name+ending] = &fstest.MapFile{Data: packed.Bytes()}
+		}
+		if got := gather(t, upgrades(), memHost(files)); !maps.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", ending, got, want)
+		}
+	}
+}
+
+func packers(t *testing.T) map[string]func(w io.Writer) io.WriteCloser {
+	return map[string]func(w io.Writer) io.WriteCloser{
 		".gz":  func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 		".lz4": func(w io.Writer) io.WriteCloser { return lz4.NewWriter(w) },
+		".zst": func(w io.Writer) io.WriteCloser {
+			z, err := zstd.NewWriter(w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return z
+		},
 		".xz": func(w io.Writer) io.WriteCloser {
 			z, err := xz.NewWriter(w)
 			if err != nil {
@@ -155,27 +192,12 @@ func TestPackedListsGiveTheSameAnswer(t *testing.T) {
 			return z
 		},
 	}
-	for ending, packer := range packers {
-		files := profile(t, "ws", func(b []byte) ([]byte, string) {
-			var packed bytes.Buffer
-			z := packer(&packed)
-			if _, err := z.Write(b); err != nil {
-				t.Fatal(err)
-			}
-			if err := z.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return packed.Bytes(), ending
-		})
-		if got := gather(t, upgrades(), memHost(files)); !maps.Equal(got, want) {
-			t.Errorf("%s: %d facts, want %d", ending, len(got), len(want))
-		}
-	}
 }
 
 func TestHeldPackagesAreWhatAptSays(t *testing.T) {
 	for _, name := range []string{"ws", "xfce", "gnome"} {
-		got := gather(t, apt(), memHost(profile(t, name, unpacked)))
+		status := unxz(t, filepath.Join(corpus(t, "apt/"+name), "status.xz"))
+		got := gather(t, apt(), memHost(fstest.MapFS{dpkgStatus: {Data: status}}))
 		b, err := os.ReadFile(filepath.Join(corpus(t, "apt/"+name), "apt-mark-showhold.txt"))
 		if err != nil {
 			t.Fatal(err)
@@ -345,13 +367,12 @@ func FuzzPackageLists(f *testing.F) {
 // BenchmarkUpgrades reads the captured lists, repeated up to what a machine with
 // main, contrib, updates and security has.
 func BenchmarkUpgrades(b *testing.B) {
-	files := profile(b, "xfce", func(list []byte) ([]byte, string) {
-		const full = 10
-		return bytes.Join(slices.Repeat([][]byte{list}, full), []byte("\n\n")), ""
-	})
+	files := profile(b, "xfce")
 	total := 0
 	for name, f := range files {
 		if strings.HasSuffix(name, "_Packages") {
+			const full = 10
+			f.Data = bytes.Join(slices.Repeat([][]byte{f.Data}, full), []byte("\n\n"))
 			total += len(f.Data)
 		}
 	}
