@@ -47,7 +47,11 @@ type table struct {
 }
 
 func newTable(f *field) *table {
-	return &table{f: f, least: max(1, f.broken.count()*15/100), unread: map[string]int{}}
+	least := 1
+	if n := f.broken.count(); n > 3 {
+		least = max(2, n*15/100)
+	}
+	return &table{f: f, least: least, unread: map[string]int{}}
 }
 
 // add keeps the attribute if it sets enough machines apart.

@@ -150,7 +150,7 @@ func (r *Row) strength(first bool, chance float64) Strength {
 		return Weak // anything else about the site explains as much
 	case first && chance <= rareAt, single && r.Q <= strongAt:
 		return Strong
-	case first && (chance <= weakAt || chance <= openAt && diff >= wideDiff), single && (r.Q <= openAt && diff >= 0.5 || diff >= cleanDiff):
+	case first && (chance <= weakAt || chance <= openAt && (diff >= cleanDiff || single && diff >= wideDiff)), single && (r.Q <= openAt && diff >= 0.5 || diff >= cleanDiff):
 		return Weak
 	}
 	return None
