@@ -1,0 +1,338 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/internal/identity"
+	"rollcall/internal/sim"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/auth"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// running is a server in this process, reached over TLS.
+type running struct {
+	t    *testing.T
+	cfg  Config
+	srv  *Server
+	addr string
+	logs *logs
+	stop func() error
+	kari *operator // an admin
+}
+
+// logs keeps what the server logs.
+type logs struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// folder makes the data folder of a server. Its path is short enough for a
+// socket whatever the test's name is.
+func folder(t testing.TB) Config {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "rc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	cfg := Defaults()
+	cfg.Data, cfg.Listen, cfg.Metrics = dir+"/data", "127.0.0.1:0", ""
+	if made, err := Init(t.Context(), cfg); err != nil || !made {
+		t.Fatalf("Init: %v, %v", made, err)
+	}
+	return cfg
+}
+
+// start runs a server on a new folder until the test ends.
+func start(t *testing.T, change ...func(*Config)) *running {
+	t.Helper()
+	cfg := folder(t)
+	for _, c := range change {
+		c(&cfg)
+	}
+	return startOn(t, cfg)
+}
+
+func startOn(t *testing.T, cfg Config) *running {
+	t.Helper()
+	r := &running{t: t, cfg: cfg, logs: &logs{}}
+	var err error
+	r.srv, err = New(t.Context(), cfg, "test", slog.New(slog.NewTextHandler(r.logs, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { done <- r.srv.Run(ctx, func(a net.Addr) { ready <- a }) }()
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if t.Failed() {
+			t.Logf("log:\n%.4000s", r.logs.String())
+		}
+	})
+	select {
+	case a := <-ready:
+		r.addr = a.String()
+	case err := <-done:
+		done <- err
+		t.Fatal(err)
+	}
+	r.kari = r.operator("kari", auth.Admin)
+	return r
+}
+
+// operator is a person with a login.
+type operator struct {
+	rollcallv1.ItemsClient
+	rollcallv1.AdminClient
+	conn  *grpc.ClientConn
+	token identity.Token
+}
+
+// operator admits an operator through the socket, as rollcall-server does.
+func (r *running) operator(name string, role auth.Role) *operator {
+	r.t.Helper()
+	var text string
+	var err error
+	for range 100 { // the socket is not there at once
+		cfg := r.cfg
+		cfg.Addresses = nil
+		if text, err = AddOperator(r.t.Context(), cfg, name, role); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	token, err := identity.ParseToken(identity.LoginPrefix, text)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	conn := r.dial(nil, grpc.WithPerRPCCredentials(bearer("Bearer "+name+":"+hex.EncodeToString(token.Secret))))
+	return &operator{rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), conn, token}
+}
+
+// bearer shows a login with each call.
+type bearer string
+
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": string(b)}, nil
+}
+
+func (b bearer) RequireTransportSecurity() bool { return true }
+
+// dial opens a connection, with an agent's key or without one.
+func (r *running) dial(key identity.Key, more ...grpc.DialOption) *grpc.ClientConn {
+	r.t.Helper()
+	conn, _ := r.dialState(key, more...)
+	return conn
+}
+
+// dialState also gives what the handshake agreed on.
+func (r *running) dialState(key identity.Key, more ...grpc.DialOption) (*grpc.ClientConn, *handshake) {
+	r.t.Helper()
+	pin, err := identity.PinOf(identity.Public(r.srv.key))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cfg, err := identity.ClientTLS([]string{pin}, key)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	h := &handshake{TransportCredentials: credentials.NewTLS(cfg)}
+	conn, err := grpc.NewClient("passthrough:///"+r.addr, append(more, grpc.WithTransportCredentials(h))...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = conn.Close() })
+	return conn, h
+}
+
+// handshake keeps the state of the newest connection.
+type handshake struct {
+	credentials.TransportCredentials
+	mu    sync.Mutex
+	state tls.ConnectionState
+}
+
+func (h *handshake) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, c)
+	if t, ok := info.(credentials.TLSInfo); ok {
+		h.mu.Lock()
+		h.state = t.State
+		h.mu.Unlock()
+	}
+	return conn, info, err
+}
+
+func (h *handshake) Clone() credentials.TransportCredentials { return h }
+
+func (h *handshake) exporter(t *testing.T) []byte {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b, err := h.state.ExportKeyingMaterial(identity.ExporterLabel, nil, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// machine is a simulated agent and its connection.
+type machine struct {
+	*sim.Machine
+	rollcallv1.AgentsClient
+	conn *grpc.ClientConn
+	ci   string
+}
+
+// machine enrols a machine over the wire, with a token from kari.
+func (r *running) machine(number uint64) *machine {
+	r.t.Helper()
+	m := r.stranger(number)
+	reply, err := r.enrol(m, r.token(&rollcallv1.NewTokenRequest{}))
+	if err != nil || reply.GetOutcome() != rollcallv1.EnrolReply_ENROLLED {
+		r.t.Fatalf("enrol: %v, %v", reply.GetOutcome(), err)
+	}
+	m.ci = reply.GetCi()
+	return m
+}
+
+// stranger is a machine that is not enrolled.
+func (r *running) stranger(number uint64) *machine {
+	r.t.Helper()
+	m, err := sim.NewMachine(number, identity.Public(r.srv.key))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	m.Install(40, 5)
+	conn := r.dial(m.Key)
+	return &machine{m, rollcallv1.NewAgentsClient(conn), conn, ""}
+}
+
+func (r *running) token(req *rollcallv1.NewTokenRequest) identity.Token {
+	r.t.Helper()
+	reply, err := r.kari.NewToken(r.t.Context(), req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	token, err := identity.ParseToken(identity.EnrolPrefix, reply.GetToken())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return token
+}
+
+// enrol asks for admission over a connection of its own, whose exporter it knows.
+func (r *running) enrol(m *machine, token identity.Token) (*rollcallv1.EnrolReply, error) {
+	r.t.Helper()
+	conn, h := r.dialState(m.Key)
+	defer conn.Close()
+	conn.Connect()
+	for conn.GetState().String() != "READY" {
+		if !conn.WaitForStateChange(r.t.Context(), conn.GetState()) {
+			r.t.Fatal("no connection")
+		}
+	}
+	id, err := hex.DecodeString(token.ID)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rollcallv1.NewAgentsClient(conn).Enrol(r.t.Context(), &rollcallv1.EnrolRequest{
+		TokenId: id, Proof: identity.Proof(identity.HashSecret(token.Secret), h.exporter(r.t), identity.Public(m.Key)),
+		Hostname: m.Name, AgentVersion: "test",
+	})
+}
+
+// report sends a report that must be recorded.
+func (m *machine) report(t *testing.T, full bool) *rollcallv1.SubmitReply {
+	t.Helper()
+	env, err := m.Report(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := m.Submit(t.Context(), &rollcallv1.SubmitRequest{Envelope: env})
+	if err != nil || reply.GetOutcome() != rollcallv1.SubmitReply_RECORDED {
+		t.Fatalf("report: %v, %v", reply.GetOutcome(), err)
+	}
+	return reply
+}
+
+func wantCode(t *testing.T, what string, err error, want codes.Code) {
+	t.Helper()
+	if got := status.Code(err); got != want {
+		t.Errorf("%s: %v (%v), want %v", what, got, err, want)
+	}
+}
+
+// withLogin adds a header as it is.
+func withLogin(ctx context.Context, words ...string) context.Context {
+	for _, w := range words {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", w)
+	}
+	return ctx
+}
+
+// scrape reads the figures for Prometheus.
+func scrape(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", url, res.Status, err)
+	}
+	if err := res.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
