@@ -239,7 +239,7 @@ func (a *Agent) round(ctx context.Context, g gathered, reason string, sum *Summa
 	if err != nil {
 		return false, err
 	}
-	carryForward(g.sets, base.Sets, g.status)
+	carryForward(g.sets, base.Sets, g.incomplete)
 	changes := deltas(base, g.sets)
 	sum.Full, sum.Changed = base.Full, map[string]Delta{}
 	for _, d := range changes {

@@ -301,6 +301,54 @@ func TestSecretsNeverLeaveInClear(t *testing.T) {
 	}
 }
 
+// A file that may not be read keeps its fact; one beside it that was deleted
+// goes all the same.
+func TestAFileThatMayNotBeReadHidesNoDeletion(t *testing.T) {
+	m := newMachine(t)
+	m.write("etc/closed", "x")
+	m.write("etc/doomed", "y")
+	m.want(m.once(), Recorded, true)
+	if os.Getuid() == 0 {
+		t.Log("root may read everything: only the deletion is checked")
+	}
+	must(t, os.Chmod(filepath.Join(m.cfg.Root, "etc/closed"), 0))
+	must(t, os.Remove(filepath.Join(m.cfg.Root, "etc/doomed")))
+	m.want(m.once(), Recorded, false, "etc")
+	if _, there := m.srv.sets["etc"].Get("etc/closed"); !there {
+		t.Error("a file that may not be read was reported as gone")
+	}
+	if _, there := m.srv.sets["etc"].Get("etc/doomed"); there {
+		t.Error("a deleted file is still there")
+	}
+}
+
+func TestADisklessMachineKeepsItsReportsInMemory(t *testing.T) {
+	m := newMachine(t)
+	m.cfg.InMemory = true
+	a := m.open()
+	look := func() Summary {
+		t.Helper()
+		sum, err := a.Once(t.Context(), "interval")
+		must(t, err)
+		return sum
+	}
+	m.want(look(), Recorded, true)
+	m.srv.setAway(true)
+	m.write("etc/motd", "offline")
+	m.want(look(), Spooled, false, "etc")
+	m.srv.setAway(false)
+	m.want(look(), Unchanged, false)
+	must(t, a.Close())
+	for _, name := range []string{spoolDir, sealedDir, etcCacheFile, memoryFile, fingerprintFile} {
+		if _, err := os.Stat(filepath.Join(m.cfg.State, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is on disk (%v)", name, err)
+		}
+	}
+	if len(m.srv.reports) != 2 {
+		t.Errorf("%d reports, want 2", len(m.srv.reports))
+	}
+}
+
 func TestADryRunLeavesNoTraceAndNeedsNoEnrolment(t *testing.T) {
 	m := newMachine(t)
 	m.cfg.State = filepath.Join(t.TempDir(), "none")

@@ -35,6 +35,7 @@ type gathered struct {
 	measurements fact.Set
 	events       []collect.Event
 	status       []collect.Status
+	incomplete   []collect.Status // whose absent facts still stand, see carryForward
 	withheld     int
 	memory       memory
 	cacheChanged bool
@@ -48,7 +49,7 @@ const etcCollector = "etc"
 func (a *Agent) gather(ctx context.Context) gathered {
 	host := collect.Host{FS: a.root, Live: a.cfg.live(), Now: a.now, Cache: &a.cache}
 	res := a.runner.Run(ctx, host, a.collectors, a.memory.Collect)
-	g := gathered{measurements: res.Measurements, status: res.Status}
+	g := gathered{measurements: res.Measurements, status: slices.Clone(res.Status)}
 	g.events = slices.Concat(a.memory.Events, res.Events)
 	g.events = g.events[max(0, len(g.events)-maxReported):]
 	g.memory = memory{Collect: res.Memory, Logs: a.cache.Logs()}
@@ -56,9 +57,11 @@ func (a *Agent) gather(ctx context.Context) gathered {
 
 	start := a.now()
 	status := collect.Status{Name: etcCollector, Owns: []string{"etc/", "conffile/"}, State: collect.OK}
+	g.incomplete = res.Status
 	var err error
 	if a.scanner.Conffiles, err = collect.Conffiles(host); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		status.State, status.Detail = collect.Failed, fact.Value("dpkg's record: "+err.Error())
+		g.incomplete = append(g.incomplete, collect.Status{State: collect.Failed, Owns: []string{"conffile/"}})
 	}
 	scan, err := a.scanner.Scan(ctx)
 	switch {
@@ -80,6 +83,9 @@ func (a *Agent) gather(ctx context.Context) gathered {
 	}
 	status.Took = a.now().Sub(start)
 	g.status = append(g.status, status)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.incomplete = append(g.incomplete, status)
+	} // else the scanner itself keeps what it may not read: a deleted file must go
 	g.sets = fact.Split(facts)
 	return g
 }
