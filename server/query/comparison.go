@@ -79,6 +79,7 @@ func (p *parser) values(e *Term) {
 
 // value checks a value against what it is compared with.
 func (p *parser) value(v token, e Term) {
+	p.pattern(v)
 	switch e.kind() {
 	case Time:
 		if _, _, err := parseWhen(v.text); err != nil {
@@ -89,6 +90,13 @@ func (p *parser) value(v token, e Term) {
 			p.fail(v, fmt.Sprintf("%s is not a size", v.show()), "write 512M, 8G, 1.5T or a number of bytes")
 		}
 	case Text, Tree, Version, Number:
+	}
+}
+
+// pattern refuses globs that would take long to match.
+func (p *parser) pattern(v token) {
+	if isGlob(v.text) && len(v.text) > maxGlob {
+		p.fail(v, fmt.Sprintf("a pattern of more than %d bytes", maxGlob), "shorten it; * stands for any run of characters")
 	}
 }
 

@@ -14,6 +14,7 @@ const (
 	MaxNodes  = 200  // comparisons and operators
 	MaxDepth  = 32   // brackets and nots inside each other
 	maxValues = 100  // values of one "in"
+	maxGlob   = 256  // bytes of a value or path with * or ?
 )
 
 // Parse reads a filter. The error is a *SyntaxError. An empty filter is an error;
@@ -193,6 +194,7 @@ func (p *parser) function(name token, e *Term) {
 		return
 	}
 	e.Name = arg.text
+	p.pattern(arg)
 	p.argument(arg, e)
 }
 

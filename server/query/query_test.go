@@ -233,6 +233,7 @@ func TestErrorsPointAtTheColumn(t *testing.T) {
 		"and name = x",
 		"name = and",
 		"presense = live",
+		"name = " + strings.Repeat("*a", 200),
 		"file(/etc/motd) > 0644",
 	}
 	var b strings.Builder
