@@ -66,7 +66,7 @@ func (w *walker) read(fd int, rel string, old *entry) (e *entry, settled bool, e
 	}
 	f := w.file(&st)
 	cf, isConffile := w.scanner.Conffiles["/etc/"+rel]
-	c, err := w.digest(fd, key.size, w.secret(rel), isConffile, cf.MD5)
+	c, err := w.digest(fd, key.size, w.secret(rel), isConffile)
 	if err != nil {
 		return nil, false, err
 	}
@@ -110,10 +110,7 @@ type digested struct {
 
 // digest reads a file in chunks, so that a large one does not take its size in
 // memory. A secret is read a second time, as a whole, if it is to be sealed.
-//
-// A conffile that is still the default of its package, as its MD5 tells, is not
-// searched for secrets: everybody has it, and many a default looks like one.
-func (w *walker) digest(fd int, size int64, secret, conffile bool, pristine [16]byte) (digested, error) {
+func (w *walker) digest(fd int, size int64, secret, withMD5 bool) (digested, error) {
 	if size > maxHashed {
 		return digested{}, errEnormous
 	}
@@ -139,14 +136,11 @@ func (w *walker) digest(fd int, size int64, secret, conffile bool, pristine [16]
 		}
 		got := w.buf[:keep+n]
 		w.sha.Write(got[keep:])
-		if conffile {
+		if withMD5 {
 			w.md5.Write(got[keep:])
 		}
-		last := len(got) < len(w.buf)
-		if asIs := conffile && whole && last && [16]byte(w.md5.Sum(nil)) == pristine; !asIs {
-			d.secret = d.secret || seal.Sniff(got)
-		}
-		if last {
+		d.secret = d.secret || seal.Sniff(got)
+		if len(got) < len(w.buf) {
 			if whole {
 				d.plain = got
 			}

@@ -215,18 +215,3 @@ func TestScannerRefusesToWorkWithoutKeyOrStore(t *testing.T) {
 		t.Error("no error without a store")
 	}
 }
-
-func TestADefaultThatLooksLikeASecretIsSealedOnlyOnceItIsEdited(t *testing.T) {
-	const sample = "password = sample-of-the-package\n"
-	tr := newTree(t)
-	tr.write("app.conf", sample)
-	s := tr.scanner()
-	s.Conffiles = map[string]fact.Conffile{"/etc/app.conf": {Package: "app", MD5: md5.Sum([]byte(sample))}}
-	if f := file(t, scan(t, s), "etc/app.conf"); f.Kind != fact.KindPlain {
-		t.Errorf("a package's default is %s, want plain: everybody has it", f.Kind)
-	}
-	tr.write("app.conf", "password = "+canary+"\n")
-	if f := file(t, scan(t, s), "etc/app.conf"); f.Kind != fact.KindKeyed {
-		t.Errorf("an edited file with a password is %s, want it withheld", f.Kind)
-	}
-}
