@@ -129,8 +129,11 @@ func incomplete(status []Status) func(path string) bool {
 }
 
 func lookUp(table []rule, path string) rule {
+	// Packages and files are most of all facts and have no rule: the section,
+	// which no pattern leaves open, turns them away before any matching.
+	section := path[:strings.IndexByte(path, '/')+1]
 	for _, r := range table {
-		if matches(r.pattern, path) {
+		if strings.HasPrefix(r.pattern, section) && matches(r.pattern, path) {
 			return r
 		}
 	}
