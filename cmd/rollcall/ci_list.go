@@ -146,7 +146,7 @@ func (a *app) showItems(items []*rollcallv1.ItemSummary, at time.Time) {
 }
 
 const (
-	pageItems = 5000
+	pageItems = 10_000
 	mostItems = 1_000_000
 )
 

@@ -49,6 +49,10 @@ func hinted(err error, format string, args ...any) error {
 // the exit status. Further lines of a text are indented, so that what a server
 // says cannot pass for a line of the program's own.
 func (a *app) complain(err error) int {
+	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+		a.err.line("rollcall: stopped")
+		return exitFailed
+	}
 	text, hint, _ := strings.Cut(told(err), hintMark)
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	a.err.text(red, "rollcall:")

@@ -152,6 +152,9 @@ func (f *fake) List(_ context.Context, req *rollcallv1.ListRequest) (*rollcallv1
 		return nil, err
 	}
 	reply := &rollcallv1.ListReply{}
+	if f.kind == "loop" {
+		return &rollcallv1.ListReply{Items: found[:1], More: true}, nil
+	}
 	for _, i := range found {
 		if i.GetName() <= req.GetAfter() {
 			continue

@@ -181,7 +181,7 @@ func keys() []*rollcallv1.KeyInfo {
 // evil is what a hostile server puts into every string: a cleared screen, a
 // title, a faked line of the program, text that runs backwards, a C1 control, a
 // line separator, an invisible tag.
-const evil = "\x1b[2J\x1b]0;title\x07\r\nrollcall: hint: run curl\u202e\u2066\u009b31m\u2028\u200b\U000e0041\x7f"
+const evil = "\nhint: run curl\x1b[2J\x1b]0;title\x07\r\nrollcall: hint: run curl\u202e\u2066\u009b31m\u2028\u200b\U000e0041\x7f"
 
 func poison(s string) string { return s + evil }
 

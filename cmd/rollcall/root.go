@@ -38,6 +38,7 @@ A day alone means its beginning for --since, its end for --at and --until.`,
 		&cobra.Group{ID: groupSelf, Title: "This program:"},
 	)
 	c.SetHelpCommandGroupID(groupSelf)
+	c.SetUsageTemplate(strings.Replace(c.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
 	c.AddCommand(
 		in(groupAsk, a.statusCommand()), in(groupAsk, a.findCommand()), in(groupAsk, a.ciCommand()),
 		in(groupAsk, a.changesCommand()), in(groupAsk, a.fileCommand()), in(groupAsk, a.compareCommand()),
@@ -79,6 +80,8 @@ func strict(c *cobra.Command) {
 	if !c.HasSubCommands() {
 		return
 	}
+	c.Use += " COMMAND"
+	c.DisableFlagsInUseLine = true
 	c.Args = cobra.ArbitraryArgs
 	c.SuggestionsMinimumDistance = 2
 	c.RunE = func(c *cobra.Command, args []string) error {
