@@ -24,6 +24,7 @@ func (e *Engine) Check(ctx context.Context, report func(error)) (faults int, err
 			faults++
 			report(fmt.Errorf("check %s: %w: %w", e.path, store.ErrCorrupt, err))
 		}}
+		metas(e.file, tx.DB().Info().PageSize, w.report)
 		head, err := metaOf(tx)
 		if err != nil {
 			return err
