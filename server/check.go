@@ -10,6 +10,7 @@ import (
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 )
@@ -56,9 +57,15 @@ func Check(ctx context.Context, cfg Config) (Report, error) {
 	fault := func(err error) { rep.Faults = append(rep.Faults, err.Error()) }
 	if _, err = o.engine.Check(ctx, fault); err == nil {
 		err = o.engine.View(ctx, func(r store.Reader) error {
-			c := checker{View: cmdb.At(r, o.tenant, o.sets), r: r, rep: &rep, fault: fault, sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}}
+			c := checker{
+				View: cmdb.At(r, o.tenant, o.sets), r: r, rep: &rep, fault: fault, tenant: o.tenant, keys: enrol.At(r, o.tenant),
+				sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{},
+			}
 			c.frames()
-			return c.items(ctx)
+			if err := c.items(ctx); err != nil {
+				return err
+			}
+			return c.references()
 		})
 	}
 	return rep, errors.Join(err, o.engine.Close())
@@ -71,6 +78,9 @@ type checker struct {
 	rep            *Report
 	fault          func(error)
 	sets, contents map[fact.Digest]bool // looked at already
+	heads          map[string]cmdb.CI
+	keys           enrol.View
+	tenant         string
 }
 
 // frames checks every record's checksum. Feed entries and blobs have frames of
@@ -99,6 +109,7 @@ func (c *checker) items(ctx context.Context) error {
 			return err
 		}
 		c.rep.Items++
+		c.heads[ci.ID] = ci
 		c.history(ci)
 	}
 	return nil
@@ -120,6 +131,7 @@ func (c *checker) history(ci cmdb.CI) {
 		}
 		last = r
 		c.state(ci, r)
+		c.envelope(ci, r)
 	}
 	if last.N == ci.Rev && last.State.Digest() != ci.State.Digest() {
 		c.fault(fmt.Errorf("CI %s (%s): its present state is not that of revision %d", ci.ID, ci.Name, ci.Rev))

@@ -253,6 +253,21 @@ func (v View) LastChange(ci CI, from uint64, prefix string) (r Revision, ok bool
 	return Revision{}, false, nil
 }
 
+// Guarded returns an error that wraps store.ErrCorrupt unless name and folder of
+// a CI lead to it.
+func (v View) Guarded(ci CI) error {
+	for _, k := range []store.Key{nameKey(v.tenant, strings.ToLower(ci.Name)), folderKey(v.tenant, ci.Repo, ci.Folder)} {
+		holder, err := store.GetFramed(v.r, k)
+		if err != nil {
+			return err
+		}
+		if string(holder) != ci.ID {
+			return &store.CorruptError{Key: k, Reason: fmt.Sprintf("it is missing, or does not lead to CI %s", ci.ID)}
+		}
+	}
+	return nil
+}
+
 // Count returns the number of revisions that the tenant has.
 func (v View) Count() (uint64, error) {
 	b, err := store.GetFramed(v.r, countKey(v.tenant))

@@ -74,13 +74,17 @@ func (v View) Key(id identity.KeyID) (Key, error) { return keyByID(v.r, v.tenant
 // Chain returns a key's place in its chain.
 func (v View) Chain(id string) (Chain, error) { return chainOf(v.r, v.tenant, id) }
 
-// KeyOf returns the key that speaks for a CI; ok is false if none does.
+// KeyOf returns the key that speaks for a CI; ok is false if none does. A key
+// that should, and does not, is a CorruptError.
 func (v View) KeyOf(ci string) (k Key, ok bool, err error) {
 	id, err := store.GetFramed(v.r, ownerKey(v.tenant, ci))
 	if err != nil || id == nil {
 		return k, false, err
 	}
 	ok, err = store.GetJSON(v.r, keyKey(v.tenant, string(id)), &k)
+	if err == nil && (!ok || k.State != Enrolled || k.CI != ci) {
+		err = &store.CorruptError{Key: keyKey(v.tenant, string(id)), Reason: "it is missing, or does not speak for CI " + ci}
+	}
 	return k, ok, err
 }
 

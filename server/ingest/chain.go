@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"sync"
 	"time"
@@ -38,6 +39,16 @@ const (
 	smallEnvelope = 256 << 10
 	smallSets     = 400 << 10 // together
 )
+
+// Envelope returns the envelope that led to a revision, as it came. It returns
+// store.ErrNoBlob if it is not there, and store.ErrCorrupt if it is another.
+func Envelope(g store.Getter, tenant string, hash fact.Digest) ([]byte, error) {
+	raw, err := store.GetBlob(g, tenant, envelopeKind, hash)
+	if err == nil && sha256.Sum256(raw) != hash {
+		err = fmt.Errorf("envelope %s: %w: it is another", hash, store.ErrCorrupt)
+	}
+	return raw, err
+}
 
 // Fork is one envelope that did not fit its key's chain: the key speaks from two
 // places, as after cloning a disk. The envelope itself is stored beside it.
