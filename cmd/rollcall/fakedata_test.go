@@ -108,6 +108,10 @@ func files() map[string]*rollcallv1.FileReply {
 			Path: "/etc/shadow", Value: "sealed:aa sha256:" + zero + " 0640 root:shadow", SinceMs: ms(-time.Hour),
 			OldValue: "sealed:bb sha256:" + zero + " 0640 root:shadow", OldSinceMs: ms(-2 * time.Hour),
 		},
+		"/etc/resealed": {
+			Path: "/etc/resealed", Value: "sealed:aa sha256:" + zero + " 0640 root:root", SinceMs: ms(-time.Hour),
+			OldValue: "sealed:aa sha256:" + strings.Repeat("11", 32) + " 0640 root:root", OldSinceMs: ms(-2 * time.Hour),
+		},
 		"/etc/krb5.keytab": {
 			Path: "/etc/krb5.keytab", Value: "keyed:aa 0600 root:root", SinceMs: ms(-time.Hour),
 			OldValue: "keyed:aa 0640 root:root", OldSinceMs: ms(-2 * time.Hour),

@@ -132,6 +132,8 @@ func (a *app) showDiff(doc diffJSON, reply *rollcallv1.FileReply) {
 		a.out.line("binary contents differ: %d → %d bytes; 'rollcall file show --raw' gives each", len(reply.GetOldContent()), len(reply.GetContent()))
 	case doc.Old.content != doc.New.content || doc.Old.Kind != doc.New.Kind:
 		a.out.line("the contents differ; %s", whyNoDiff(reply))
+	case doc.Old.Digest != doc.New.Digest:
+		a.err.line("rollcall: the same secret, sealed anew")
 	}
 }
 
