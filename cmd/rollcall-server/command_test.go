@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -31,5 +34,24 @@ func TestWrongUsageHasItsOwnExitStatus(t *testing.T) {
 		if err == nil || exitCode(err) != 2 {
 			t.Errorf("rollcall-server %s: error %v, want one with exit status 2", line, err)
 		}
+	}
+}
+
+func TestInitWithoutAnAddressMakesNothing(t *testing.T) {
+	dir := t.TempDir() + "/data"
+	c := command()
+	c.SetArgs([]string{"init", "--data", dir, "--operator", "kari"})
+	if err := c.Execute(); err == nil || !strings.Contains(err.Error(), "address") {
+		t.Errorf("%v, want a word about the address", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("half a server is left")
+	}
+	c = command()
+	var out bytes.Buffer
+	c.SetErr(&out)
+	c.SetArgs([]string{"init", "--data", dir, "--operator", ""})
+	if err := c.Execute(); err != nil || !strings.Contains(out.String(), "server made") {
+		t.Errorf("without an operator: %v, %s", err, out.String())
 	}
 }

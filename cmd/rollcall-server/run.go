@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,6 +50,9 @@ A server that is there already is left as it is.`,
 			cfg, err := o.load(c)
 			if err != nil {
 				return err
+			}
+			if operator != "" && len(cfg.Addresses) == 0 { // before anything is made: init does nothing the second time
+				return errors.New("init: the configuration has no address under which machines and operators reach this server: set address, or make no operator with --operator ''")
 			}
 			made, err := server.Init(c.Context(), cfg)
 			if err != nil {
