@@ -23,6 +23,7 @@ import (
 	"rollcall/server/store/bolt"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -113,7 +114,7 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 		},
 	}
 	s.service.RegisterStanding(s.registry)
-	s.registry.MustRegister(prometheus.NewGoCollector())
+	s.registry.MustRegister(collectors.NewGoCollector())
 	return nil
 }
 
