@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
@@ -248,9 +249,7 @@ func TestSectionsAreBoundedOverManyReports(t *testing.T) {
 		for i := range 100 {
 			name := fmt.Sprintf("x%c%c", 'a'+i/26, 'a'+i%26)
 			next := map[string]fact.Set{}
-			for k, v := range state {
-				next[k] = v
-			}
+			maps.Copy(next, state)
 			next[name] = some(name+"/a", "1")
 			raw := a.seal(a.draft(next, i == 0))
 			if res, err := a.submit(raw); err != nil {
@@ -305,9 +304,8 @@ func TestOneMachineCannotChangeAnother(t *testing.T) {
 		before := h.dump()
 		next := func(i int) map[string]fact.Set {
 			n := map[string]fact.Set{}
-			for k, v := range state { // it claims to be the victim
-				n[k] = v
-			}
+			// it claims to be the victim
+			maps.Copy(n, state)
 			n["hw"] = some("hw/x", fmt.Sprint(i))
 			return n
 		}
@@ -352,8 +350,12 @@ func FuzzDecodeReport(f *testing.F) {
 	f.Add(marshal(f, rep))
 	f.Add([]byte{})
 	f.Add([]byte("\x1a\x00"))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		rep, err := decodeReport(pack(t, plain))
+		rep, err := decodeReport(enc.EncodeAll(plain, nil))
 		if err == nil && len(rep.deltas) != len(rep.GetDeltas()) {
 			t.Error("a delta is missing")
 		}

@@ -376,7 +376,7 @@ func TestALargeReportIsRecorded(t *testing.T) {
 		for _, name := range []string{"pkg", "hw", "net", "svc", "apt", "port"} {
 			var facts []fact.Fact
 			for i := range 5000 {
-				facts = append(facts, fact.Fact{Path: fmt.Sprintf("%s/x%05d", name, i), Value: fmt.Sprintf("%x", sha256.Sum256([]byte(fmt.Sprint(name, i))))})
+				facts = append(facts, fact.Fact{Path: fmt.Sprintf("%s/x%05d", name, i), Value: fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, name, i)))})
 			}
 			state[name] = fact.NewSet(facts)
 		}
