@@ -21,7 +21,7 @@ FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
 # All of them: there are folders named like some of these.
-.PHONY: help build demo test check lint generated race generate bench fuzz clean
+.PHONY: help build demo test check lint generated race generate bench puzzles fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ generate: ## write protobuf code, man pages and completions anew
 bench: ## run the benchmarks (BENCH=REGEXP chooses)
 	@packages=$$({ grep -rl --include='*_test.go' '^func Benchmark' agent cmd internal proto server || true; } | xargs -r dirname | sort -u | sed 's|^|./|')
 	[[ -z $$packages ]] || $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $$packages
+
+puzzles: ## let compare solve the thirteen shared puzzles (minutes)
+	ROLLCALL_PUZZLES=all $(GO) test -run TestPuzzlesAreSolved -v -timeout 60m ./server/compare
 
 fuzz: ## run each fuzz target for FUZZTIME=30s
 	@{ grep -rn --include='*_test.go' '^func Fuzz' agent cmd internal proto server || true; } | sort |

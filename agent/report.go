@@ -64,10 +64,7 @@ func (a *Agent) envelope(b spool.Base, g gathered, changes []fact.Delta, reason 
 		Realm: a.enrolment.Realm, BootId: a.bootID(), UptimeMs: uint64(a.uptime().Milliseconds()), Seq: b.Seq, Prev: b.Prev,
 		State: state[:], TimeClaimedMs: a.now().UnixMilli(), Measurements: boundedMeasurements(g.measurements),
 	}
-	if r := a.spool.LastReceipt(); len(r) > 0 {
-		sum := sha256.Sum256(r)
-		body.LastReceipt = sum[:]
-	}
+	body.LastReceipt = a.spool.LastReceipt()
 	if !b.Full {
 		base := b.State().Digest()
 		body.Base = base[:]
@@ -76,6 +73,9 @@ func (a *Agent) envelope(b spool.Base, g gathered, changes []fact.Delta, reason 
 		if body.Payload, err = a.payload(b, g, changes, reason); err != nil {
 			return nil, 0, err
 		}
+	} else if len(body.GetLastReceipt()) > 0 {
+		sum := sha256.Sum256(body.GetLastReceipt())
+		body.LastReceipt = sum[:]
 	}
 	sum := sha256.Sum256(body.Payload)
 	body.PayloadDigest = sum[:]

@@ -24,15 +24,21 @@ import (
 
 func (c Config) socket() string { return filepath.Join(c.Data, "control.sock") }
 
-// control serves the socket until ctx ends.
-func (s *Server) control(ctx context.Context) error {
+// listenControl opens the socket; what a server that was killed has left is
+// removed.
+func (s *Server) listenControl() (net.Listener, error) {
 	if err := os.Remove(s.cfg.socket()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	lis, err := net.Listen("unix", s.cfg.socket())
 	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
+	return lis, nil
+}
+
+// control serves the socket until ctx ends.
+func (s *Server) control(ctx context.Context, lis net.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
 		if err := s.engine.Backup(r.Context(), w); err != nil {

@@ -146,6 +146,10 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return errors.Join(err, lis.Close())
 	}
+	control, err := s.listenControl()
+	if err != nil {
+		return errors.Join(err, lis.Close())
+	}
 	// The lanes outlive the calls that wait for them.
 	lanes, stopLanes := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLanes()
@@ -159,7 +163,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { return s.wakeMirror(gctx) })
 	g.Go(func() error { return s.savePresence(gctx) })
 	g.Go(func() error { return s.serveMetrics(gctx) })
-	g.Go(func() error { return s.control(gctx) })
+	g.Go(func() error { return s.control(gctx, control) })
 	g.Go(func() error {
 		var broken error
 		select {

@@ -83,7 +83,7 @@ func (e Envelope) Verify(pub ed25519.PublicKey) error {
 // Receipt is the server's signed word that a report is on disk.
 type Receipt struct {
 	Envelope [sha256.Size]byte // SHA-256 of the envelope's binary form
-	Index    uint64            // place of the record among all that this CI has
+	Index    uint64            // how many reports of this key are recorded, this one included
 	At       int64             // server time of the record, milliseconds since 1970
 }
 

@@ -68,7 +68,7 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 		reply.Warnings = append(reply.Warnings, "the git mirror has stopped: "+stopped.Error())
 	}
 	if cloned > 0 {
-		reply.Warnings = append(reply.Warnings, fmt.Sprintf("%d CIs with a key that speaks from two places: rollcall find 'cloned = yes'", cloned))
+		reply.Warnings = append(reply.Warnings, fmt.Sprintf("keys that speak from two places: %d: rollcall find 'cloned = yes'", cloned))
 	}
 	return reply, nil
 }

@@ -113,7 +113,7 @@ func (p span) of(items cmdb.View, ci cmdb.CI) (out []*rollcallv1.RevisionInfo, m
 		if len(out) == p.limit {
 			return out, true, nil
 		}
-		out = append(out, info(r, changes))
+		out = append(out, info(r, changes, p.path))
 	}
 	return out, false, nil
 }
@@ -133,10 +133,10 @@ func factPath(path string) string {
 	return path
 }
 
-func info(r cmdb.Revision, changes []cmdb.FactChange) *rollcallv1.RevisionInfo {
+func info(r cmdb.Revision, changes []cmdb.FactChange, below string) *rollcallv1.RevisionInfo {
 	out := &rollcallv1.RevisionInfo{
 		Ci: r.CI, Name: r.Name, Site: r.Site, Revision: r.N, RecordedMs: r.At().UnixMilli(), ClaimedMs: r.Claimed,
-		By: r.By, Report: r.Report, Reason: r.Reason, Summary: cmdb.Summary(r, changes), First: r.N == 1 || len(r.Prev) == 0 && len(r.State) > 0,
+		By: r.By, Report: r.Report, Reason: r.Reason, Summary: cmdb.Summary(r, changes, below), First: r.N == 1 || len(r.Prev) == 0 && len(r.State) > 0,
 	}
 	for i, c := range changes {
 		if i == maxFactsShown {
@@ -177,13 +177,13 @@ func (s *Service) FileLog(ctx context.Context, req *rollcallv1.FileLogRequest) (
 			for _, c := range changes {
 				if c.Path == path && len(reply.Entries) < limitOf(req.GetLimit()) {
 					reply.Entries = append(reply.Entries, &rollcallv1.FileLogReply_Entry{
-						Revision: r.N, RecordedMs: r.At().UnixMilli(), By: r.By, Reason: r.Reason, Value: c.New, Summary: cmdb.Summary(r, changes),
+						Revision: r.N, RecordedMs: r.At().UnixMilli(), By: r.By, Reason: r.Reason, Value: c.New, Summary: cmdb.Summary(r, changes, path),
 					})
 				}
 			}
 		}
 		if len(reply.Entries) == 0 {
-			return fmt.Errorf("file %q of %s: %w: it was never there", req.GetPath(), ci.Name, cmdb.ErrNotFound)
+			return fmt.Errorf("file %q of %s: %w: it was never reported", req.GetPath(), ci.Name, cmdb.ErrNoFile)
 		}
 		return nil
 	})

@@ -28,6 +28,7 @@ var classes = []struct {
 	{auth.ErrInvalid, codes.InvalidArgument},
 	{auth.ErrNotFound, codes.NotFound},
 	{cmdb.ErrNotFound, codes.NotFound},
+	{cmdb.ErrNoFile, codes.NotFound},
 	{cmdb.ErrInvalid, codes.InvalidArgument},
 	{cmdb.ErrTaken, codes.AlreadyExists},
 	{enrol.ErrUnknown, codes.PermissionDenied},

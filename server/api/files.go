@@ -39,7 +39,7 @@ func (s *Service) File(ctx context.Context, req *rollcallv1.FileRequest) (*rollc
 			return err
 		}
 		if !now.known {
-			return fmt.Errorf("file %q of %s: %w: it was never there", req.GetPath(), sub.ci.Name, cmdb.ErrNotFound)
+			return fmt.Errorf("file %q of %s: %w: it was never reported", req.GetPath(), sub.ci.Name, cmdb.ErrNoFile)
 		}
 		reply.Value, reply.Content, reply.HasContent, reply.SinceMs = now.value, now.content, now.has, millis(now.since)
 		reply.Binary = !utf8.Valid(now.content) || bytes.IndexByte(now.content, 0) >= 0

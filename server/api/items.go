@@ -14,6 +14,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/query"
 	"rollcall/server/store"
 )
 
@@ -245,12 +246,42 @@ func (s *Service) Complete(ctx context.Context, req *rollcallv1.CompleteRequest)
 			return err
 		case "file":
 			return eachFile(items, req.GetCi(), add)
+		case "fact":
+			return eachFact(items, req.GetCi(), add)
+		case "field":
+			for _, f := range query.Fields() {
+				add(f.Name)
+			}
 		}
 		return nil
 	})
 	slices.Sort(words)
 	words = slices.Compact(words)
 	return &rollcallv1.CompleteReply{Words: words[:min(most, len(words))]}, err
+}
+
+// eachFact gives the paths of all facts of a CI but its files.
+func eachFact(items cmdb.View, name string, add func(string)) error {
+	ci, err := items.CI(name)
+	if errors.Is(err, cmdb.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for section := range ci.State {
+		if section == "etc" {
+			continue
+		}
+		set, err := items.Set(ci.State, section)
+		if err != nil {
+			return err
+		}
+		for _, f := range set {
+			add(f.Path)
+		}
+	}
+	return nil
 }
 
 func eachFile(items cmdb.View, name string, add func(string)) error {

@@ -26,6 +26,7 @@ import (
 // Errors that callers branch on.
 var (
 	ErrNotFound = errors.New("no such CI")
+	ErrNoFile   = errors.New("no such file")
 	ErrBase     = errors.New("the delta does not start from the CI's present state")
 	ErrInvalid  = errors.New("not allowed")
 	ErrTaken    = errors.New("already taken")

@@ -9,9 +9,9 @@ import (
 
 // Summary says in one line what a revision did: "cups 2.4.2-3+deb12u5 →
 // 2.4.2-3+deb12u8; changed /etc/cups/cupsd.conf". changes are its fact changes,
-// by path.
-func Summary(r Revision, changes []FactChange) string {
-	if len(r.Prev) == 0 && len(r.State) > 0 {
+// by path, of everything or only below a path that was asked about.
+func Summary(r Revision, changes []FactChange, below string) string {
+	if len(r.Prev) == 0 && len(r.State) > 0 && below == "" {
 		return fmt.Sprintf("first report: %d facts", len(changes))
 	}
 	var parts []string

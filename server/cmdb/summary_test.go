@@ -36,8 +36,11 @@ func TestSummarySaysInWordsWhatARevisionDid(t *testing.T) {
 			change("etc/5", "", "x"), change("etc/6", "", "x"), change("etc/7", "", "x"), change("etc/8", "", "x"),
 		}, "new /etc/1; new /etc/2; new /etc/3; new /etc/4; new /etc/5; new /etc/6; and 2 more"},
 	}
+	if got, want := cmdb.Summary(cmdb.Revision{State: some}, []cmdb.FactChange{change("etc/motd", "", "x")}, "etc/motd"), "new /etc/motd"; got != want {
+		t.Errorf("a first report below a path: %q, want %q", got, want)
+	}
 	for _, tt := range tests {
-		if got := cmdb.Summary(tt.rev, tt.changes); got != tt.want {
+		if got := cmdb.Summary(tt.rev, tt.changes, ""); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}

@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/identity"
 	"rollcall/server/enrol"
 	"rollcall/server/store"
+	"rollcall/server/store/storetest"
 )
 
 // clone copies a machine's disk.
@@ -184,4 +186,51 @@ func TestFiftyClonesAreOneForkAndOverwriteNothing(t *testing.T) {
 			t.Errorf("cloned %v, revision %d: want the first clone's report recorded, all others kept apart", ci.Cloned, ci.Rev)
 		}
 	})
+}
+
+func TestAServerRestoredFromABackupIsToldAndTakesAFullReport(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		a := h.machine("pc07")
+		a.report(map[string]fact.Set{"pkg": packages(30)}, true)
+		backup := h.head(a)
+		// What the restored server does not know: a report that it acknowledged.
+		lost := map[string]fact.Set{"pkg": packages(30, 1)}
+		raw := a.seal(a.draft(lost, false))
+		receipt := identity.Receipt{Envelope: sha256.Sum256(raw), Index: 2, At: 1}
+		a.acknowledged(raw, lost)
+
+		next := map[string]fact.Set{"pkg": packages(30, 2)}
+		with := func(d *draft, r []byte) []byte {
+			d.body.LastReceipt = r
+			return a.seal(d)
+		}
+		if res, err := a.submit(with(a.draft(next, false), receipt.Sign(h.Key))); err != nil || res.Outcome != NeedFull {
+			t.Fatalf("a delta: %v, %v, want that a full report is needed", res.Outcome, err)
+		}
+		if now := h.head(a); now.Rev != backup.Rev || now.Cloned {
+			t.Fatalf("the delta left revision %d, cloned %v", now.Rev, now.Cloned)
+		}
+		full := with(a.draft(next, true), receipt.Sign(h.Key))
+		res, err := a.submit(full)
+		if err != nil || res.Outcome != Recorded {
+			t.Fatalf("the full report: %v, %v, want recorded", res.Outcome, err)
+		}
+		a.acknowledged(full, next)
+		a.report(map[string]fact.Set{"pkg": packages(30, 3)}, false)
+		if now := h.head(a); now.Rev != backup.Rev+2 || now.Cloned {
+			t.Errorf("revision %d, cloned %v, want two more and not cloned", now.Rev, now.Cloned)
+		}
+	})
+}
+
+func TestAForgedReceiptClosesNoGap(t *testing.T) {
+	h := newHouse(t, storetest.Weak(storetest.Seed(t)))
+	a := h.machine("pc07")
+	a.report(map[string]fact.Set{"pkg": packages(30)}, true)
+	d := a.draft(map[string]fact.Set{"pkg": packages(30, 1)}, true)
+	d.body.Prev = bytes.Repeat([]byte{7}, 32)
+	d.body.LastReceipt = identity.Receipt{Envelope: [32]byte(d.body.GetPrev()), Index: 2}.Sign(testKey("not the server"))
+	if res, err := a.submit(a.seal(d)); err != nil || res.Outcome != Quarantined {
+		t.Errorf("%v, %v, want quarantined", res.Outcome, err)
+	}
 }

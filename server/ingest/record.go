@@ -18,7 +18,9 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	if res, found, err := s.repeated(ctx, key, hash); err != nil || found {
 		return res, err
 	}
-	if !follows(key, chain, body) {
+	if fits, err := s.fits(ctx, key, chain, body); err != nil {
+		return Result{}, err
+	} else if !fits {
 		return s.forked(ctx, key, body, hash, raw)
 	}
 	rep, err := decodeReport(body.GetPayload())
@@ -90,9 +92,19 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 	if b, err := store.GetFramed(tx, receiptKey(s.Tenant, key.ID, hash)); err != nil || b != nil {
 		return Result{Outcome: Recorded, Receipt: bytes.Clone(b)}, nil, err
 	}
+	gap := false
 	if !follows(present, chain, body) {
-		res, err := s.quarantine(tx, present, body, hash, raw)
-		return res, nil, err
+		if gap, err = s.ahead(tx, present, chain, body); err != nil {
+			return Result{}, nil, err
+		}
+		if !gap {
+			res, err := s.quarantine(tx, present, body, hash, raw)
+			return res, nil, err
+		}
+		if !ws.full {
+			return Result{Outcome: NeedFull}, nil, nil
+		}
+		rep.Reason += lostBefore
 	}
 	ci, err := items.CI(present.CI)
 	if err != nil {
@@ -119,6 +131,38 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 // follows tells whether an envelope is the next one of its key's chain.
 func follows(key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) bool {
 	return !key.Cloned && body.GetSeq() > chain.Seq && bytes.Equal(body.GetPrev(), chain.Head)
+}
+
+// lostBefore is added to the reason of a report that closes a gap.
+const lostBefore = "; the reports just before it are lost: was the server restored from a backup?"
+
+// ahead tells whether an envelope follows one that this server acknowledged and
+// does not have any more, as after a restore from a backup. The receipt in it,
+// which only this server can have signed, proves that. A cloned disk cannot look
+// like it: what its other half reported is known here.
+func (s *Service) ahead(g store.Getter, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) (bool, error) {
+	if key.Cloned || body.GetSeq() <= chain.Seq {
+		return false, nil
+	}
+	r, err := identity.OpenReceipt(identity.Public(s.Key), body.GetLastReceipt())
+	if err != nil || !bytes.Equal(r.Envelope[:], body.GetPrev()) {
+		return false, nil // a bad receipt proves nothing
+	}
+	known, err := g.Get(receiptKey(s.Tenant, key.ID, r.Envelope))
+	return known == nil, err
+}
+
+// fits tells whether an envelope is the next one of its key's chain, or closes a
+// gap that the server itself has made.
+func (s *Service) fits(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) (ok bool, err error) {
+	if follows(key, chain, body) {
+		return true, nil
+	}
+	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
+		ok, err = s.ahead(r, key, chain, body)
+		return err
+	})
+	return ok, err
 }
 
 // putAll stores the envelope and the sets.

@@ -586,10 +586,12 @@ type Body struct {
 	Base          []byte                 `protobuf:"bytes,6,opt,name=base,proto3" json:"base,omitempty"`   // state digest that the report starts from
 	State         []byte                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"` // state digest that it leads to
 	TimeClaimedMs int64                  `protobuf:"varint,8,opt,name=time_claimed_ms,json=timeClaimedMs,proto3" json:"time_claimed_ms,omitempty"`
-	LastReceipt   []byte                 `protobuf:"bytes,9,opt,name=last_receipt,json=lastReceipt,proto3" json:"last_receipt,omitempty"`        // SHA-256 of the last receipt held
-	PayloadDigest []byte                 `protobuf:"bytes,10,opt,name=payload_digest,json=payloadDigest,proto3" json:"payload_digest,omitempty"` // SHA-256 of payload, which follows
-	Payload       []byte                 `protobuf:"bytes,11,opt,name=payload,proto3" json:"payload,omitempty"`                                  // zstd of a Report; empty in an unchanged tick
-	Measurements  []byte                 `protobuf:"bytes,12,opt,name=measurements,proto3" json:"measurements,omitempty"`                        // encoded fact.Set: volatile values, never history
+	// The last receipt held: its SHA-256 in a tick, itself in a report, where it
+	// proves what a server restored from a backup has lost.
+	LastReceipt   []byte `protobuf:"bytes,9,opt,name=last_receipt,json=lastReceipt,proto3" json:"last_receipt,omitempty"`
+	PayloadDigest []byte `protobuf:"bytes,10,opt,name=payload_digest,json=payloadDigest,proto3" json:"payload_digest,omitempty"` // SHA-256 of payload, which follows
+	Payload       []byte `protobuf:"bytes,11,opt,name=payload,proto3" json:"payload,omitempty"`                                  // zstd of a Report; empty in an unchanged tick
+	Measurements  []byte `protobuf:"bytes,12,opt,name=measurements,proto3" json:"measurements,omitempty"`                        // encoded fact.Set: volatile values, never history
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

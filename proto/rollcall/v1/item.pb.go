@@ -1874,7 +1874,7 @@ type CompleteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "ci", "site", "fact", "field", "file"
 	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	Ci            string                 `protobuf:"bytes,3,opt,name=ci,proto3" json:"ci,omitempty"` // for kind "file"
+	Ci            string                 `protobuf:"bytes,3,opt,name=ci,proto3" json:"ci,omitempty"` // for kinds "file" and "fact"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
