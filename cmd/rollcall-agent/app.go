@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -17,22 +16,12 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/spool"
 	"rollcall/agent/uplink"
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/conf"
 	"rollcall/internal/identity"
 )
 
-// Exit statuses; they are part of the interface.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
-
 const defaultConfig = "/etc/rollcall/agent.conf"
-
-// usageError is about the command line, not about what it asked for.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
 
 // app is what the commands share.
 type app struct {
@@ -49,14 +38,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	c := a.command()
 	c.SetArgs(args)
 	err := c.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	if err != nil {
+		cmdline.Complain(a.err, c.Name(), err, hint(err))
 	}
-	a.complain(err)
-	if _, ok := errors.AsType[usageError](err); ok {
-		return exitUsage
-	}
-	return exitFailed
+	return cmdline.Exit(err)
 }
 
 func (a *app) command() *cobra.Command {
@@ -69,36 +54,24 @@ on nothing and changes nothing but its own state folder; only "restore --apply"
 writes below /etc.
 
 Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
-		Example:           "  rollcall-agent enrol --token-file token\n  rollcall-agent once\n  rollcall-agent status",
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		DisableAutoGenTag: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q: see rollcall-agent --help", args[0])}
-			}
-			return usageError{errors.New("which command? see rollcall-agent --help")}
-		},
-		RunE: func(*cobra.Command, []string) error { return nil },
+		Example:      "  rollcall-agent enrol --token-file token\n  rollcall-agent once\n  rollcall-agent status",
+		SilenceUsage: true, SilenceErrors: true, Version: version,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	c.SetIn(a.in)
 	c.SetOut(a.out)
 	c.SetErr(a.err)
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.SetVersionTemplate("rollcall-agent {{.Version}}\n")
 	f := c.PersistentFlags()
 	f.StringVar(&a.config, "config", "", "configuration file (default "+defaultConfig+", which may be missing)")
 	f.StringVar(&a.state, "state", "", "state folder, instead of the configured one")
 	f.StringVar(&a.root, "root", "", "folder of a mounted or recorded machine, instead of /; it needs a --state of its own")
-	c.AddCommand(a.runCommand(), a.onceCommand(), a.enrolCommand(), a.statusCommand(), a.restoreCommand(), a.versionCommand())
+	c.AddCommand(
+		a.runCommand(), a.onceCommand(), a.enrolCommand(), a.statusCommand(), a.restoreCommand(), a.versionCommand(),
+		cmdline.Completion(c.Name(), "commands and flags"),
+	)
+	cmdline.Strict(c)
 	return c
-}
-
-// none takes no arguments.
-func none(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no argument, got %q", c.Name(), args[0])}
-	}
-	return nil
 }
 
 // settings reads the configuration and puts the flags over it.
@@ -117,7 +90,7 @@ func (a *app) settings() (agent.Config, error) {
 			return c, fmt.Errorf("root: %w", err)
 		}
 		if c.Root != "/" && a.state == "" {
-			return c, usageError{errors.New("--root needs --state: another machine's state is not this one's")}
+			return c, cmdline.Usagef("--root needs --state: another machine's state is not this one's")
 		}
 	}
 	if a.state != "" {
@@ -128,10 +101,8 @@ func (a *app) settings() (agent.Config, error) {
 	return c, c.Validate()
 }
 
-// complain writes an error, and what to do about it where that is known.
-func (a *app) complain(err error) {
-	text := strings.ReplaceAll(strings.TrimRight(err.Error(), "\n"), "\n", "\n  ")
-	fmt.Fprintf(a.err, "rollcall-agent: %s\n", text)
+// hint says what to do about an error, where that is known.
+func hint(err error) string {
 	for _, h := range []struct {
 		class error
 		hint  string
@@ -144,10 +115,10 @@ func (a *app) complain(err error) {
 		{fs.ErrPermission, "run it as root, or name a folder of your own with --state"},
 	} {
 		if errors.Is(err, h.class) {
-			fmt.Fprintf(a.err, "rollcall-agent: hint: %s\n", h.hint)
-			return
+			return h.hint
 		}
 	}
+	return ""
 }
 
 // document writes v as JSON.

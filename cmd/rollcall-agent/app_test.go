@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
@@ -191,27 +190,6 @@ func TestARestoreFromACloneShowsThenAppliesThenVerifies(t *testing.T) {
 	var plan planJSON
 	if err := json.Unmarshal([]byte(stdout), &plan); err != nil || code != 0 || plan.Counts["same"] != 1 || len(plan.Entries) != 1 {
 		t.Errorf("JSON plan: exit %d, %v, %+v", code, err, plan)
-	}
-}
-
-func TestTimesAreReadAsPeopleTypeThem(t *testing.T) {
-	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]string{
-		"2026-11-20":           "2026-11-20T23:59:59Z",
-		"2026-11-20 14:00":     "2026-11-20T14:00:00Z",
-		"2026-11-20T14:00:00Z": "2026-11-20T14:00:00Z",
-		"7d":                   "2026-11-14T12:00:00Z",
-		"2h":                   "2026-11-21T10:00:00Z",
-	} {
-		got, err := parseTime(text, now)
-		if err != nil || got.UTC().Format(time.RFC3339) != want {
-			t.Errorf("%q: %v, %v; want %s", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"-2h", "yesterdayish", "2026-13-01", "99999999d"} {
-		if _, err := parseTime(text, now); err == nil {
-			t.Errorf("%q is taken", text)
-		}
 	}
 }
 

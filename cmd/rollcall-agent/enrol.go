@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/agent"
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/conf"
 	"rollcall/internal/identity"
 )
@@ -30,7 +31,7 @@ If an operator has to approve the machine, this says so, with the words of the
 machine's key for both to compare. Reports are taken once it is approved; --wait
 waits for that.`,
 		Example: "  rollcall-agent enrol --token-file /root/token\n  ssh tjener rollcall enrol token --site elm/north | rollcall-agent enrol --token-file -",
-		Args:    none,
+		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.settings()
 			if err != nil {
@@ -62,7 +63,7 @@ func (a *app) token(file string) (identity.Token, error) {
 	var err error
 	switch file {
 	case "":
-		return identity.Token{}, usageError{errors.New("enrol needs --token-file FILE, - for standard input")}
+		return identity.Token{}, cmdline.Usagef("enrol needs --token-file FILE, - for standard input")
 	case "-":
 		if text, err = io.ReadAll(io.LimitReader(a.in, 64<<10)); err != nil {
 			err = fmt.Errorf("read token: %w", err)

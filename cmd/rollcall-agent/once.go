@@ -14,6 +14,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/collect"
+	"rollcall/cmd/internal/cmdline"
 )
 
 func (a *app) onceCommand() *cobra.Command {
@@ -28,7 +29,7 @@ is exit status 1.
 With --dry-run nothing is written and nothing is sent, and no enrolment is
 needed: the summary is that of a first, full report.`,
 		Example: "  rollcall-agent once\n  rollcall-agent once --dry-run --json\n  rollcall-agent once --root /mnt/pc07 --state /var/lib/rollcall-pc07",
-		Args:    none,
+		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if dry && a.state == "" {
 				a.state = agent.Default().State // not looked at

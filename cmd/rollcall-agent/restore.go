@@ -16,6 +16,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/restore"
 	"rollcall/agent/uplink"
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/conf"
 	"rollcall/internal/identity"
 	"rollcall/internal/seal"
@@ -56,7 +57,7 @@ listed, and is exit status 1.`,
 	}
 	f := c.Flags()
 	f.StringVar(&r.from, "from", "", "name or id of the CI whose /etc is wanted")
-	f.StringVar(&r.at, "at", "", "as it was then: 2026-11-20, \"2026-11-20 14:00\", RFC 3339, 7d or 2h ago")
+	f.StringVar(&r.at, "at", "", "as it was then: "+cmdline.TimeForms+"; a day alone means its end")
 	f.StringVar(&r.mirror, "mirror", "", "the machine's folder in a checked-out clone of the git mirror")
 	f.StringVar(&r.identity, "identity", "", "file with the age identity that opens sealed files; asked for on a terminal")
 	f.StringVar(&r.login, "login", "", "file with an operator's login token (default: that of rollcall login)")
@@ -72,16 +73,16 @@ listed, and is exit status 1.`,
 func (a *app) restore(ctx context.Context, r restoring, paths []string) error {
 	switch {
 	case (r.from == "") == (r.mirror == ""):
-		return usageError{errors.New("restore needs --from CI or --mirror DIR")}
+		return cmdline.Usagef("restore needs --from CI or --mirror DIR")
 	case r.mirror != "" && r.at != "":
-		return usageError{errors.New("--at goes with --from; in a clone check out the commit of that time")}
+		return cmdline.Usagef("--at goes with --from; in a clone check out the commit of that time")
 	}
 	for _, p := range paths {
 		if !strings.HasPrefix(filepath.Clean("/"+p)+"/", "/etc/") {
-			return usageError{fmt.Errorf("%s is not below /etc", p)}
+			return cmdline.Usagef("%s is not below /etc", p)
 		}
 	}
-	at, err := parseTime(r.at, time.Now())
+	at, err := cmdline.ParseTime("at", r.at, time.Now(), cmdline.End)
 	if err != nil {
 		return err
 	}

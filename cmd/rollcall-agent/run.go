@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/agent"
+	"rollcall/cmd/internal/cmdline"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -17,7 +18,7 @@ func (a *app) runCommand() *cobra.Command {
 /etc or by dpkg, and reports what changed. While the server is away reports wait
 in the state folder. Ends with SIGTERM or SIGINT.`,
 		Example: "  rollcall-agent run\n  rollcall-agent run --config /etc/rollcall/agent.conf",
-		Args:    none,
+		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.settings()
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/agent"
 	"rollcall/agent/collect"
+	"rollcall/cmd/internal/cmdline"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -20,7 +21,7 @@ func (a *app) statusCommand() *cobra.Command {
 last receipt, how the collectors did, and whether secrets can be restored. It may
 be used while the service runs, and asks nobody.`,
 		Example: "  rollcall-agent status\n  rollcall-agent status --json",
-		Args:    none,
+		Args:    cmdline.Exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.settings()
 			if err != nil {

@@ -5,6 +5,8 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"rollcall/cmd/internal/cmdline"
 )
 
 func (a *app) versionCommand() *cobra.Command {
@@ -14,7 +16,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Show the version of this program",
 		Long:    `Shows the version of this program and of the Go runtime that it was built with.`,
 		Example: "  rollcall-agent version",
-		Args:    none,
+		Args:    cmdline.Exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
 				return a.document(map[string]string{"program": version, "go": runtime.Version()})

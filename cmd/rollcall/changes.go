@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -69,16 +70,16 @@ type changeAsker func(ctx context.Context, s *server, span spanRequest) (*rollca
 
 // changes asks and shows; named says whether the CI stands in each row.
 func (a *app) changes(ctx context.Context, q changing, named bool, ask changeAsker) error {
-	since, err := a.parseTime("since", q.since, begin)
+	since, err := a.parseTime("since", q.since, cmdline.Begin)
 	if err != nil {
 		return err
 	}
-	until, err := a.parseTime("until", q.until, end)
+	until, err := a.parseTime("until", q.until, cmdline.End)
 	if err != nil {
 		return err
 	}
 	if !until.IsZero() && until.Before(since) {
-		return usagef("--until is before --since: nothing can lie between")
+		return cmdline.Usagef("--until is before --since: nothing can lie between")
 	}
 	span := spanRequest{millis(since), millis(until)}
 	return a.ask(func(s *server) error {

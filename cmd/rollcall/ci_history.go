@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -20,7 +21,7 @@ the facts that changed, old and new.
 As JSON: the shape of 'rollcall changes'.`,
 		Example: `  rollcall ci history room12-pc07
   rollcall ci history room12-pc07 --since 7d --path /etc/cups --facts`,
-		Args:              exactly("NAME"),
+		Args:              cmdline.Exactly("NAME"),
 		ValidArgsFunction: a.first(a.cis),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changes(c.Context(), q, false, func(ctx context.Context, s *server, span spanRequest) (*rollcallv1.ChangesReply, error) {

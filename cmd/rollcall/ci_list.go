@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -90,7 +91,7 @@ type listJSON struct {
 }
 
 func (a *app) list(ctx context.Context, l listing) error {
-	at, err := a.parseTime("at", l.at, end)
+	at, err := a.parseTime("at", l.at, cmdline.End)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -41,10 +42,10 @@ func (a *app) setCI(ctx context.Context, name string, pairs []string, reason str
 	for _, p := range pairs {
 		field, value, ok := strings.Cut(p, "=")
 		if !ok || field == "" {
-			return hinted(usagef("set CI: %q is no FIELD=VALUE", p), "rollcall ci set %s owner=kari", name)
+			return cmdline.Hinted(cmdline.Usagef("set CI: %q is no FIELD=VALUE", p), "rollcall ci set %s owner=kari", name)
 		}
 		if _, twice := fields[field]; twice {
-			return usagef("set CI: field %q is given twice", field)
+			return cmdline.Usagef("set CI: field %q is given twice", field)
 		}
 		fields[field] = value
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
@@ -31,7 +32,7 @@ value), "collectors" [{"name", "status", "detail", "took_ms"}], "measurements",
 		Example: `  rollcall ci show room12-pc07
   rollcall ci show room12-pc07 --facts hw,net
   rollcall ci show room12-pc07 --all --at 2026-11-01 --json`,
-		Args:              exactly("NAME"),
+		Args:              cmdline.Exactly("NAME"),
 		ValidArgsFunction: a.first(a.cis),
 		RunE: func(c *cobra.Command, args []string) error {
 			q.ci = args[0]
@@ -82,7 +83,7 @@ type showJSON struct {
 }
 
 func (a *app) showCI(ctx context.Context, q showing) error {
-	at, err := a.parseTime("at", q.at, end)
+	at, err := a.parseTime("at", q.at, cmdline.End)
 	if err != nil {
 		return err
 	}

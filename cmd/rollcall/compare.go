@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -30,7 +31,7 @@ As JSON: {"at", "onset", "verdict", "differs", "broken", "working", "rows":
 "more_facts", "ids", "counter_examples"}], "notes"}.`,
 		Example: `  rollcall compare --broken 'name in (pc03, pc07, pc11)' --working 'site = elm/north/* and not name in (pc03, pc07, pc11)'
   rollcall compare --broken 'site = elm/north/b1/room12' --working 'site = elm/north/b1/room13' --since "2026-11-20 14:00"`,
-		Args: exactly(),
+		Args: cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error { return a.compare(c.Context(), q) },
 	}
 	atFlag(c, &q.at)
@@ -54,13 +55,13 @@ type comparing struct {
 
 func (a *app) compare(ctx context.Context, q comparing) error {
 	if strings.TrimSpace(q.broken) == "" || strings.TrimSpace(q.working) == "" {
-		return hinted(usagef("compare: name both groups"), "rollcall compare --broken 'site = elm/north/b1/room12' --working 'site = elm/north/b1/room13'")
+		return cmdline.Hinted(cmdline.Usagef("compare: name both groups"), "rollcall compare --broken 'site = elm/north/b1/room12' --working 'site = elm/north/b1/room13'")
 	}
-	at, err := a.parseTime("at", q.at, end)
+	at, err := a.parseTime("at", q.at, cmdline.End)
 	if err != nil {
 		return err
 	}
-	since, err := a.parseTime("since", q.since, begin)
+	since, err := a.parseTime("since", q.since, cmdline.Begin)
 	if err != nil {
 		return err
 	}

@@ -3,47 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/identity"
 )
-
-// Exit statuses; they are part of the interface.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// usageError is about the command line, not about what it asked for.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// usagef makes a usageError.
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// usage marks an error as one of usage; nil stays nil.
-func usage(err error) error {
-	if err == nil {
-		return nil
-	}
-	return usageError{err}
-}
-
-// hintMark begins the line of an error's text that says what to do.
-const hintMark = "\nhint: "
-
-// hinted adds what to do to an error.
-func hinted(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%w"+hintMark+"%s", err, fmt.Sprintf(format, args...))
-}
 
 // complain writes an error as "rollcall: …" and "rollcall: hint: …" and returns
 // the exit status. Further lines of a text are indented, so that what a server
@@ -51,9 +18,9 @@ func hinted(err error, format string, args ...any) error {
 func (a *app) complain(err error) int {
 	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
 		a.err.line("rollcall: stopped")
-		return exitFailed
+		return cmdline.Failed
 	}
-	text, hint, _ := strings.Cut(told(err), hintMark)
+	text, hint, _ := strings.Cut(told(err), cmdline.HintMark)
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	a.err.text(red, "rollcall:")
 	a.err.line(" %s", lines[0])
@@ -64,14 +31,13 @@ func (a *app) complain(err error) int {
 		a.err.line("rollcall: hint: %s", hint)
 	}
 	if isUsage(err) {
-		return exitUsage
+		return cmdline.Misused
 	}
-	return exitFailed
+	return cmdline.Failed
 }
 
 func isUsage(err error) bool {
-	var u usageError
-	return errors.As(err, &u) || status.Code(err) == codes.InvalidArgument
+	return cmdline.IsUsage(err) || status.Code(err) == codes.InvalidArgument
 }
 
 // told gives an error's text. What the server answered stands alone, without the
@@ -90,7 +56,7 @@ func told(err error) string {
 	if !ok {
 		before = ""
 	}
-	if _, behind, ok := strings.Cut(rest, st.Message()+hintMark); ok {
+	if _, behind, ok := strings.Cut(rest, st.Message()+cmdline.HintMark); ok {
 		own = behind // our own: it stands behind all that the server said
 	}
 	switch st.Code() {
@@ -104,8 +70,8 @@ func told(err error) string {
 	if own == "" {
 		own = hintFor(st)
 	}
-	text = before + strings.ReplaceAll(text, hintMark, "\n ")
-	return text + after(hintMark, own)
+	text = before + strings.ReplaceAll(text, cmdline.HintMark, "\n ")
+	return text + after(cmdline.HintMark, own)
 }
 
 // adviceBelow takes the advice off a filter's error: what stands below the line

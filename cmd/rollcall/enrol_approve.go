@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -23,7 +24,7 @@ As JSON: the key in the shape of 'rollcall enrol pending'.`,
 		Example: `  rollcall enrol approve 1a2b3c4d
   rollcall enrol approve 1a2b3c4d --ci tjener
   rollcall enrol approve pc07 --site elm/north/b1/room12 --class workstation`,
-		Args:              exactly("KEY"),
+		Args:              cmdline.Exactly("KEY"),
 		ValidArgsFunction: a.first(a.waitingKeys),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Key = args[0]

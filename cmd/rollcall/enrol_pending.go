@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
@@ -28,7 +29,7 @@ As JSON: {"keys": [{"key_id", "words", "state", "hostname", "source",
 "facts", "cloned", "decided_by"}]}.`,
 		Example: `  rollcall enrol pending
   rollcall enrol pending --all --json`,
-		Args: exactly(),
+		Args: cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error { return a.pending(c.Context(), all, asJSON) },
 	}
 	c.Flags().BoolVar(&all, "all", false, "also keys that have been decided about")

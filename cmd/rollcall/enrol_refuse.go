@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -19,7 +20,7 @@ new key and a new token to ask again.
 
 As JSON: the key in the shape of 'rollcall enrol pending'.`,
 		Example:           `  rollcall enrol refuse 1a2b3c4d --reason "nobody knows this laptop"`,
-		Args:              exactly("KEY"),
+		Args:              cmdline.Exactly("KEY"),
 		ValidArgsFunction: a.first(a.waitingKeys),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Key = args[0]

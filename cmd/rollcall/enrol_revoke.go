@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -21,7 +22,7 @@ machine come back.
 
 As JSON: the key in the shape of 'rollcall enrol pending'.`,
 		Example:           `  rollcall enrol revoke room12-pc07 --reason "stolen"`,
-		Args:              exactly("KEY"),
+		Args:              cmdline.Exactly("KEY"),
 		ValidArgsFunction: a.first(a.cis),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Key = args[0]

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -28,7 +29,7 @@ As JSON: {"token", "id", "expires", "file"}; with --out "token" is empty.`,
 		Example: `  rollcall enrol token --site elm/north/b1/room12 --class workstation --out pc07.token
   rollcall enrol token --ci tjener --hours 2
   rollcall enrol token --needs-approval --name "loan laptops"`,
-		Args: exactly(),
+		Args: cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error { return a.newToken(c.Context(), req, out, asJSON) },
 	}
 	c.Flags().StringVar(&req.Site, "site", "", "`SITE` that the machine is put into")
@@ -93,7 +94,7 @@ func secretFile(name string) (newSecret, error) {
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return newSecret{}, hinted(fmt.Errorf("write token: %s is there already", name), "choose another file, or remove it")
+		return newSecret{}, cmdline.Hinted(fmt.Errorf("write token: %s is there already", name), "choose another file, or remove it")
 	}
 	if err != nil {
 		return newSecret{}, fmt.Errorf("write token: %w", err)

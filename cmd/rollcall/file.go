@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/fact"
 )
 
@@ -30,7 +31,7 @@ func splitFile(arg string) (ci, path string, err error) {
 		path = "/" + path
 	}
 	if !ok || ci == "" || !strings.HasPrefix(path, "/etc/") {
-		return "", "", hinted(usagef("%q is no MACHINE:/etc/PATH", arg), "for example tjener:/etc/hosts; only files below /etc are kept")
+		return "", "", cmdline.Hinted(cmdline.Usagef("%q is no MACHINE:/etc/PATH", arg), "for example tjener:/etc/hosts; only files below /etc are kept")
 	}
 	return ci, path, nil
 }

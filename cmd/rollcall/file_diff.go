@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -26,7 +27,7 @@ As JSON: {"ci", "path", "old", "new", "binary", "same", "diff"}; "old" and "new"
 as "file" in 'rollcall file log'.`,
 		Example: `  rollcall file diff tjener:/etc/cups/cupsd.conf
   rollcall file diff tjener:/etc/cups/cupsd.conf --from 2026-11-01 --at yesterday`,
-		Args:              exactly("MACHINE:/etc/PATH"),
+		Args:              cmdline.Exactly("MACHINE:/etc/PATH"),
 		ValidArgsFunction: a.first(a.machineFiles),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.diffFile(c.Context(), args[0], from, at, asJSON)
@@ -53,16 +54,16 @@ func (a *app) diffFile(ctx context.Context, arg, fromText, atText string, asJSON
 	if err != nil {
 		return err
 	}
-	at, err := a.parseTime("at", atText, end)
+	at, err := a.parseTime("at", atText, cmdline.End)
 	if err != nil {
 		return err
 	}
-	from, err := a.parseTime("from", fromText, end)
+	from, err := a.parseTime("from", fromText, cmdline.End)
 	if err != nil {
 		return err
 	}
 	if !at.IsZero() && from.After(at) {
-		return usagef("--from is after --at: write them the other way round")
+		return cmdline.Usagef("--from is after --at: write them the other way round")
 	}
 	return a.ask(func(s *server) error {
 		reply, err := s.File(ctx, &rollcallv1.FileRequest{Ci: ci, Path: path, AtMs: millis(at), FromMs: millis(from), Diff: true})

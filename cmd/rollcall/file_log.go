@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -22,7 +23,7 @@ As JSON: {"ci", "path", "entries": [{"revision", "recorded", "by", "reason",
 "since"}}]}; "kind" is empty where the file went away.`,
 		Example: `  rollcall file log tjener:/etc/cups/cupsd.conf
   rollcall file log tjener:/etc/hosts --limit 5 --json`,
-		Args:              exactly("MACHINE:/etc/PATH"),
+		Args:              cmdline.Exactly("MACHINE:/etc/PATH"),
 		ValidArgsFunction: a.first(a.machineFiles),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.fileLog(c.Context(), args[0], limit, asJSON)

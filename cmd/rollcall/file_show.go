@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
@@ -26,7 +27,7 @@ As JSON: {"ci", "path", "at", "kind", "mode", "owner", "group", "target",
 "content_base64" for what is not, both null where there is none to show.`,
 		Example: `  rollcall file show tjener:/etc/cups/cupsd.conf
   rollcall file show tjener:/etc/cups/cupsd.conf --at yesterday --raw > cupsd.conf`,
-		Args:              exactly("MACHINE:/etc/PATH"),
+		Args:              cmdline.Exactly("MACHINE:/etc/PATH"),
 		ValidArgsFunction: a.first(a.machineFiles),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.showFile(c.Context(), args[0], at, asJSON, raw)
@@ -54,7 +55,7 @@ func (a *app) showFile(ctx context.Context, arg, atText string, asJSON, raw bool
 	if err != nil {
 		return err
 	}
-	at, err := a.parseTime("at", atText, end)
+	at, err := a.parseTime("at", atText, cmdline.End)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (a *app) showContent(arg string, reply *rollcallv1.FileReply, raw bool) err
 	case err != nil:
 		return fmt.Errorf("show file %s: %w", arg, err)
 	case !there:
-		return hinted(fmt.Errorf("show file %s: it is gone since %s", arg, a.when(reply.GetSinceMs())), "'rollcall file log %s' tells its history", arg)
+		return cmdline.Hinted(fmt.Errorf("show file %s: it is gone since %s", arg, a.when(reply.GetSinceMs())), "'rollcall file log %s' tells its history", arg)
 	}
 	a.err.styled(faint, "%s: %s, like this since %s", arg, fileWords(f), a.whenAgo(reply.GetSinceMs()))
 	if !reply.GetHasContent() {
@@ -100,7 +101,7 @@ func (a *app) showContent(arg string, reply *rollcallv1.FileReply, raw bool) err
 	content := string(reply.GetContent())
 	switch {
 	case raw && a.out.tty && inert(content) != content:
-		return hinted(errors.New("show file: it holds control characters, which a terminal would obey"), "send it into a file: rollcall file show %s --raw > FILE", arg)
+		return cmdline.Hinted(errors.New("show file: it holds control characters, which a terminal would obey"), "send it into a file: rollcall file show %s --raw > FILE", arg)
 	case raw:
 		a.out.raw(reply.GetContent())
 	default:

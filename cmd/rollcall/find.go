@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"rollcall/cmd/internal/cmdline"
 )
 
 func (a *app) findCommand() *cobra.Command {
@@ -30,7 +32,7 @@ Quote it for the shell. docs/filter.md tells the whole language.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			l.filter = strings.TrimSpace(words(args))
 			if l.filter == "" {
-				return hinted(usagef("find: FILTER is missing"), "'rollcall ci list' lists all CIs")
+				return cmdline.Hinted(cmdline.Usagef("find: FILTER is missing"), "'rollcall ci list' lists all CIs")
 			}
 			return a.list(c.Context(), l)
 		},

@@ -1,97 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
+
+	"rollcall/cmd/internal/page"
 )
 
-// generated returns the man pages and completion scripts by their path below
-// packaging/.
-func generated(t *testing.T) map[string][]byte {
-	t.Helper()
-	files := map[string][]byte{}
-	var b bytes.Buffer
-	a := testApp(&b)
-	for shell, name := range map[string]string{"bash": "rollcall", "zsh": "_rollcall", "fish": "rollcall.fish"} {
-		b.Reset()
-		if err := a.completionScript(a.root(), shell); err != nil {
-			t.Fatal(err)
-		}
-		files[filepath.Join("completions", shell, name)] = bytes.Clone(b.Bytes())
-	}
-	dir := t.TempDir()
-	root := a.root()
-	root.DisableAutoGenTag = true
-	date := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC) // fixed: pages change with their text only
-	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &date, Source: "Rollcall", Manual: "Rollcall"}, dir); err != nil {
-		t.Fatal(err)
-	}
-	pages, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range pages {
-		content, err := os.ReadFile(filepath.Join(dir, p.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[filepath.Join("man", p.Name())] = content
-	}
-	return files
-}
-
-// ours tells whether a man page is one of this program and not of another one
-// whose name begins alike.
-func ours(name string) bool {
-	for _, other := range []string{"rollcall-agent", "rollcall-server", "rollcall-bench"} {
-		if strings.HasPrefix(name, other) {
-			return false
-		}
-	}
-	return name == "rollcall.1" || strings.HasPrefix(name, "rollcall-")
-}
-
 func TestGeneratedManPagesAndCompletionsAreCurrent(t *testing.T) {
-	const base = "../../packaging"
-	want := generated(t)
-	for name, content := range want {
-		file := filepath.Join(base, name)
-		if *update {
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, content, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, content) {
-			t.Errorf("packaging/%s is not current (%v); run: make generate", name, err)
-		}
-	}
-	pages, err := filepath.Glob(filepath.Join(base, "man", "rollcall*.1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range pages {
-		name := filepath.Base(p)
-		if _, ok := want[filepath.Join("man", name)]; ok || !ours(name) {
-			continue
-		}
-		if !*update {
-			t.Errorf("packaging/man/%s belongs to no command; run: make generate", name)
-		} else if err := os.Remove(p); err != nil {
-			t.Fatal(err)
-		}
-	}
+	page.Check(t, testApp(io.Discard).root(), "1", *update)
 }
 
 // each walks the command tree.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
@@ -32,7 +33,7 @@ a prompt, and never taken from the command line, which others can see.`,
 		Example: `  rollcall login
   rollcall login --token-file kari.token
   ssh server rollcall-server operator add kari | rollcall login --token-file -`,
-		Args: exactly(),
+		Args: cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error { return a.logIn(c.Context(), file) },
 	}
 	c.Flags().StringVar(&file, "token-file", "", "read the token from `FILE`; - is standard input")
@@ -47,9 +48,9 @@ func (a *app) logIn(ctx context.Context, file string) error {
 	t, err := identity.ParseToken(identity.LoginPrefix, text)
 	if err != nil {
 		if strings.HasPrefix(text, identity.EnrolPrefix) {
-			return hinted(usagef("log in: this is an enrolment token, for a machine"), "give it to 'rollcall-agent enrol' on the machine")
+			return cmdline.Hinted(cmdline.Usagef("log in: this is an enrolment token, for a machine"), "give it to 'rollcall-agent enrol' on the machine")
 		}
-		return usage(fmt.Errorf("log in: %w", err))
+		return cmdline.Usage(fmt.Errorf("log in: %w", err))
 	}
 	s, err := dial(t)
 	if err != nil {
@@ -94,7 +95,7 @@ func (a *app) readToken(ctx context.Context, file string) (string, error) {
 	}
 	text := strings.TrimSpace(string(b))
 	if text == "" {
-		return "", hinted(usage(errors.New("log in: there is no token to read")), "rollcall login --token-file FILE")
+		return "", cmdline.Hinted(cmdline.Usage(errors.New("log in: there is no token to read")), "rollcall login --token-file FILE")
 	}
 	return text, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/identity"
 )
 
@@ -25,7 +26,7 @@ func (a *app) loginPath() (string, error) {
 	if dir == "" || !filepath.IsAbs(dir) {
 		home := a.getenv("HOME")
 		if home == "" {
-			return "", errors.New("where is your login kept? neither HOME nor XDG_CONFIG_HOME is set" + hintMark + "name a file with --login")
+			return "", errors.New("where is your login kept? neither HOME nor XDG_CONFIG_HOME is set" + cmdline.HintMark + "name a file with --login")
 		}
 		dir = filepath.Join(home, ".config")
 	}
@@ -40,13 +41,13 @@ func (a *app) loadLogin() (identity.Token, error) {
 	}
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return identity.Token{}, hinted(errNotLoggedIn, "run 'rollcall login'; an admin makes a login with 'rollcall operator add NAME'")
+		return identity.Token{}, cmdline.Hinted(errNotLoggedIn, "run 'rollcall login'; an admin makes a login with 'rollcall operator add NAME'")
 	}
 	if err != nil {
 		return identity.Token{}, fmt.Errorf("read login: %w", err)
 	}
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return identity.Token{}, hinted(fmt.Errorf("login %s: mode %04o lets others read it", name, perm), "chmod 600 %s, or better ask an admin for a new login", name)
+		return identity.Token{}, cmdline.Hinted(fmt.Errorf("login %s: mode %04o lets others read it", name, perm), "chmod 600 %s, or better ask an admin for a new login", name)
 	}
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -54,7 +55,7 @@ func (a *app) loadLogin() (identity.Token, error) {
 	}
 	t, err := identity.ParseToken(identity.LoginPrefix, string(b))
 	if err != nil {
-		return t, hinted(fmt.Errorf("login %s: %w", name, err), "log in again: rollcall login")
+		return t, cmdline.Hinted(fmt.Errorf("login %s: %w", name, err), "log in again: rollcall login")
 	}
 	return t, nil
 }

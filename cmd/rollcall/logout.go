@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"rollcall/cmd/internal/cmdline"
 )
 
 func (a *app) logoutCommand() *cobra.Command {
@@ -16,7 +18,7 @@ func (a *app) logoutCommand() *cobra.Command {
 		Long: `Removes the login that 'rollcall login' kept. The token itself stays valid: an
 admin ends it with 'rollcall operator remove NAME'.`,
 		Example: `  rollcall logout`,
-		Args:    exactly(),
+		Args:    cmdline.Exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			name, err := a.loginPath()
 			if err != nil {

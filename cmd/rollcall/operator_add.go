@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -21,7 +22,7 @@ standard output or into a new file. One who exists is given the role and a new
 login; the old login ends.`,
 		Example: `  rollcall operator add kari --role operator --out kari.token
   rollcall operator add ola --role viewer`,
-		Args: exactly("NAME"),
+		Args: cmdline.Exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Name = args[0]
 			return a.addOperator(c.Context(), req, out)

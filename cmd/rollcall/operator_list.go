@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -28,7 +29,7 @@ func (a *app) operatorListCommand() *cobra.Command {
 
 As JSON: {"operators": [{"name", "role", "created", "last_used"}]}.`,
 		Example: `  rollcall operator list`,
-		Args:    exactly(),
+		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.ask(func(s *server) error {
 				reply, err := s.Operators(c.Context(), &rollcallv1.OperatorsRequest{})

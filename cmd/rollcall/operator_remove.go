@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -14,7 +15,7 @@ func (a *app) operatorRemoveCommand() *cobra.Command {
 		Short:   "End an operator's access",
 		Long:    `Ends an operator's access at once. Nobody removes herself.`,
 		Example: `  rollcall operator remove kari`,
-		Args:    exactly("NAME"),
+		Args:    cmdline.Exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(func(s *server) error {
 				if _, err := s.RemoveOperator(c.Context(), &rollcallv1.RemoveOperatorRequest{Name: args[0]}); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
@@ -32,7 +33,7 @@ As JSON: {"ci", "name", "at", "recorded", "revision", "report", "plain",
 "changed_conffiles", "withheld_paths", "commands"}.`,
 		Example: `  rollcall restore tjener
   rollcall restore tjener --at "2026-11-20 14:00"`,
-		Args:              exactly("NAME"),
+		Args:              cmdline.Exactly("NAME"),
 		ValidArgsFunction: a.first(a.cis),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.restore(c.Context(), args[0], at, asJSON)
@@ -63,7 +64,7 @@ type restoreJSON struct {
 }
 
 func (a *app) restore(ctx context.Context, name, atText string, asJSON bool) error {
-	at, err := a.parseTime("at", atText, end)
+	at, err := a.parseTime("at", atText, cmdline.End)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"rollcall/cmd/internal/cmdline"
 )
 
 // root builds the command tree: programs, man pages and completions are all made
@@ -22,7 +22,7 @@ Log in once with 'rollcall login'. Each reading command gives one JSON document
 with --json, and answers for an earlier time with --at. Exit status: 0 done,
 1 failed, 2 wrong usage.
 
-Times are written as ` + timeForms + `.
+Times are written as ` + cmdline.TimeForms + `.
 A day alone means its beginning for --since, its end for --at and --until.`,
 		Example: `  rollcall status
   rollcall find 'class = workstation and pkg(cups) < 2.4.2-3+deb12u8'
@@ -38,16 +38,15 @@ A day alone means its beginning for --since, its end for --at and --until.`,
 		&cobra.Group{ID: groupSelf, Title: "This program:"},
 	)
 	c.SetHelpCommandGroupID(groupSelf)
-	c.SetUsageTemplate(strings.Replace(c.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
 	c.AddCommand(
 		in(groupAsk, a.statusCommand()), in(groupAsk, a.findCommand()), in(groupAsk, a.ciCommand()),
 		in(groupAsk, a.changesCommand()), in(groupAsk, a.fileCommand()), in(groupAsk, a.compareCommand()),
 		in(groupAsk, a.restoreCommand()),
 		in(groupDecide, a.enrolCommand()), in(groupDecide, a.siteCommand()), in(groupDecide, a.operatorCommand()),
 		in(groupSelf, a.loginCommand()), in(groupSelf, a.logoutCommand()), in(groupSelf, a.versionCommand()),
-		in(groupSelf, a.completionCommand()),
+		in(groupSelf, completionCommand()),
 	)
-	strict(c)
+	cmdline.Strict(c)
 	return c
 }
 
@@ -63,74 +62,8 @@ func in(group string, c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// strict makes every mistake in a command line a usageError, and a group without
-// a command one too: nobody should take a list of commands for an answer.
-func strict(c *cobra.Command) {
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return hinted(usage(err), "see '%s --help'", c.CommandPath())
-	})
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			return hinted(usage(check(c, args)), "%s", c.UseLine())
-		}
-	}
-	for _, sub := range c.Commands() {
-		strict(sub)
-	}
-	if !c.HasSubCommands() {
-		return
-	}
-	c.Use += " COMMAND"
-	c.DisableFlagsInUseLine = true
-	c.Args = cobra.ArbitraryArgs
-	c.SuggestionsMinimumDistance = 2
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return hinted(usagef("%swhich command? %s", about(c), strings.Join(commandNames(c), ", ")), "see '%s --help'", c.CommandPath())
-		}
-		err := usagef("%sthere is no command %q", about(c), args[0])
-		if like := c.SuggestionsFor(args[0]); len(like) > 0 {
-			return hinted(err, "did you mean '%s %s'?", c.CommandPath(), like[0])
-		}
-		return hinted(err, "there are: %s", strings.Join(commandNames(c), ", "))
-	}
-}
-
-// about begins an error with the command that it is about: "ci show: ".
-func about(c *cobra.Command) string {
-	_, path, _ := strings.Cut(c.CommandPath(), " ")
-	if path != "" {
-		path += ": "
-	}
-	return path
-}
-
-func commandNames(c *cobra.Command) []string {
-	var names []string
-	for _, sub := range c.Commands() {
-		if sub.IsAvailableCommand() {
-			names = append(names, sub.Name())
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // words joins what was typed without quotes: rollcall find class = laptop.
 func words(args []string) string { return strings.Join(args, " ") }
-
-// exactly is cobra.ExactArgs with words of our own.
-func exactly(what ...string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		switch {
-		case len(args) < len(what):
-			return fmt.Errorf("%s%s is missing", about(c), what[len(args)])
-		case len(args) > len(what):
-			return fmt.Errorf("%swhat is %q for?", about(c), args[len(what)])
-		}
-		return nil
-	}
-}
 
 // atFlag and jsonFlag are the same everywhere.
 func atFlag(c *cobra.Command, at *string) {
@@ -145,7 +78,7 @@ func jsonFlag(c *cobra.Command, on *bool) {
 func exclusive(c *cobra.Command, one, other string) {
 	c.PreRunE = func(c *cobra.Command, _ []string) error {
 		if c.Flags().Changed(one) && c.Flags().Changed(other) {
-			return usagef("%s--%s and --%s do not go together", about(c), one, other)
+			return cmdline.Usagef("%s--%s and --%s do not go together", cmdline.About(c), one, other)
 		}
 		return nil
 	}

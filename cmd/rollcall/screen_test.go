@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"rollcall/cmd/internal/cmdline"
 )
 
 func TestTextIsMadeInert(t *testing.T) {
@@ -84,8 +86,8 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 func TestAnOutputThatBreaksIsAFailure(t *testing.T) {
 	a := testApp(&bytes.Buffer{})
 	a.out = newScreen(brokenPipe{})
-	if got := a.run(t.Context(), []string{"completion", "bash"}); got != exitFailed {
-		t.Errorf("exit status %d, want %d", got, exitFailed)
+	if got := a.run(t.Context(), []string{"completion", "bash"}); got != cmdline.Failed {
+		t.Errorf("exit status %d, want %d", got, cmdline.Failed)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -27,7 +28,7 @@ func (a *app) siteListCommand() *cobra.Command {
 
 As JSON: {"sites": [{"path", "title", "cis"}]}.`,
 		Example: `  rollcall site list`,
-		Args:    exactly(),
+		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.ask(func(s *server) error {
 				reply, err := s.Sites(c.Context(), &rollcallv1.SitesRequest{})

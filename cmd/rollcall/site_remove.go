@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -15,7 +16,7 @@ func (a *app) siteRemoveCommand() *cobra.Command {
 		Long: `Removes a site in which, and below which, there is no CI and no other site. Needs
 the role admin.`,
 		Example:           `  rollcall site remove elm/north/b1/room12`,
-		Args:              exactly("PATH"),
+		Args:              cmdline.Exactly("PATH"),
 		ValidArgsFunction: a.first(a.sites),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(func(s *server) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -41,7 +42,7 @@ As JSON: {"version", "started", "now", "server_pin", "cis", "presence", "pending
 "operator", "role"}; "presence" counts CIs by presence.`,
 		Example: `  rollcall status
   rollcall status --json`,
-		Args: exactly(),
+		Args: cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.ask(func(s *server) error {
 				st, err := s.Status(c.Context(), &rollcallv1.StatusRequest{})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/internal/cmdline"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -24,7 +25,7 @@ A server that cannot be reached is no failure here.
 
 As JSON: {"program", "go", "server"}; "server" is null where it is not known.`,
 		Example: `  rollcall version`,
-		Args:    exactly(),
+		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := versionJSON{Program: version, Go: runtime.Version()}
 			failure := a.ask(func(s *server) error {

@@ -159,7 +159,7 @@ func (s *source) floor(spec *ast.ImportSpec, dir string) {
 		s.at(spec.Pos(), "imports %s, which has no floor", dir)
 	case theirs >= mine:
 		s.at(spec.Pos(), "floor %d imports %s of floor %d; imports point down: move the shared part down or pass it in", mine, dir, theirs)
-	case dir == testSupport:
+	case slices.Contains(testSupport, dir):
 		s.at(spec.Pos(), "imports %s, which is for tests", dir)
 	}
 }

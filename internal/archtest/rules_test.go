@@ -16,6 +16,7 @@ var floors = map[string]int{
 	"agent/restore": 2, "server/store/*": 2, "server/cmdb": 2, "server/enrol": 2, "server/evidence": 2, "server/auth": 2,
 	"server/ticket": 3, "server/ingest": 3, "server/query": 3, "server/audit": 3, "server/mirror": 3,
 	"server/api": 4, "server/alert": 4, "server/mail": 4,
+	"cmd/internal/cmdline": 4, "cmd/internal/page": 5,
 	"agent": 5, "server": 5,
 	"cmd/*": 6, "internal/archtest": 6,
 }
@@ -34,7 +35,7 @@ var owners = []struct {
 	{"github.com/mdlayher/netlink", []string{"agent/collect"}},
 	{"github.com/godbus/dbus", []string{"agent/collect"}},
 	{"github.com/u-root/u-root", []string{"agent/collect"}},
-	{"github.com/spf13/cobra", []string{"cmd/*"}},
+	{"github.com/spf13/cobra", []string{"cmd/*", "cmd/internal/*"}},
 	{"google.golang.org/grpc", []string{"agent/uplink", "server/api", "server", "cmd/*", "proto/*/*"}},
 	{"github.com/prometheus/client_golang", []string{"server"}},                                                               // and files named metrics.go
 	{"os/exec", []string{"cmd/rollcall", "cmd/rollcall-bench"}},                                                               // agent and server execute nothing
@@ -59,8 +60,8 @@ var calls = []struct{ pkg, name, below, promise string }{
 	{"net", "ListenPacket", "agent", "listens on nothing"},
 }
 
-// testSupport is imported by tests alone, though it is no test file.
-const testSupport = "server/store/storetest"
+// testSupport are imported by tests alone, though they are no test files.
+var testSupport = []string{"server/store/storetest", "cmd/internal/page"}
 
 // stdlibMethods need no comment: the interface they satisfy is their contract.
 var stdlibMethods = []string{

@@ -1,0 +1,80 @@
+package cmdline
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Strict makes every mistake in a command line an error of usage with a hint,
+// and a group without a command one too: nobody should take a list of commands
+// for an answer. It is called once, when the tree is complete.
+func Strict(c *cobra.Command) {
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return Hinted(Usage(err), "see '%s --help'", c.CommandPath())
+	})
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			return Hinted(Usage(check(c, args)), "%s", c.UseLine())
+		}
+	}
+	for _, sub := range c.Commands() {
+		Strict(sub)
+	}
+	if !c.HasSubCommands() {
+		return
+	}
+	c.Use += " COMMAND"
+	c.DisableFlagsInUseLine = true
+	c.Args = cobra.ArbitraryArgs
+	c.SuggestionsMinimumDistance = 2
+	c.RunE = which
+	c.SetUsageTemplate(strings.Replace(c.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
+}
+
+// which answers a group that was called without one of its commands.
+func which(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return Hinted(Usagef("%swhich command? %s", About(c), strings.Join(names(c), ", ")), "see '%s --help'", c.CommandPath())
+	}
+	err := Usagef("%sthere is no command %q", About(c), args[0])
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		return Hinted(err, "did you mean '%s %s'?", c.CommandPath(), like[0])
+	}
+	return Hinted(err, "there are: %s", strings.Join(names(c), ", "))
+}
+
+// About begins an error with the command that it is about: "ci show: ".
+func About(c *cobra.Command) string {
+	_, path, _ := strings.Cut(c.CommandPath(), " ")
+	if path != "" {
+		path += ": "
+	}
+	return path
+}
+
+func names(c *cobra.Command) []string {
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Exactly takes one argument for each name, which an error calls it by.
+func Exactly(what ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(what):
+			return fmt.Errorf("%s%s is missing", About(c), what[len(args)])
+		case len(args) > len(what):
+			return fmt.Errorf("%swhat is %q for?", About(c), args[len(what)])
+		}
+		return nil
+	}
+}
