@@ -3,13 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"os"
-	"time"
-
-	"rollcall/server"
 
 	"github.com/spf13/cobra"
+
+	"rollcall/cmd/internal/cmdline"
+	"rollcall/server"
 )
 
 func checkCommand(o *options) *cobra.Command {
@@ -22,7 +20,7 @@ checksums and with what refers to them, and name what is damaged. Nothing is
 changed. Where the server runs, a copy is made and checked. With --data, a backup
 can be checked. Exit status 1 if anything is damaged.`,
 		Example: "  rollcall-server check\n  rollcall-server check --data /backup/rollcall-monday",
-		Args:    noArgs,
+		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.load(c)
 			if err != nil {
@@ -56,55 +54,4 @@ func show(c *cobra.Command, rep server.Report, asJSON bool) error {
 		return fmt.Errorf("the store is damaged in %d places: restore a backup, agents send again what is newer", len(rep.Faults))
 	}
 	return nil
-}
-
-func backupCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "backup FOLDER",
-		Short: "Copy store and key to a new folder, and check the copy",
-		Long: `Make FOLDER with a consistent copy of the store and the server's key, and check it.
-The server may run. FOLDER is a data folder: 'rollcall-server run --data FOLDER'
-runs from it. The git mirror is not in it: 'rebuild-mirror' makes it anew.
-
-FOLDER holds the server's key. Keep it where only you can read it.`,
-		Example: "  rollcall-server backup /backup/rollcall-monday",
-		Args:    oneArg,
-		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := o.load(c)
-			if err != nil {
-				return err
-			}
-			start := time.Now()
-			rep, err := server.Backup(c.Context(), cfg, args[0])
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.ErrOrStderr(), "backup made in %s and checked in %s\n", args[0], time.Since(start).Round(time.Millisecond))
-			return show(c, rep, false)
-		},
-	}
-}
-
-func rebuildCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "rebuild-mirror",
-		Short: "Make the git mirror anew from the store",
-		Long: `Render every revision of the store into new git repositories and put them in the
-place of the old ones. The commits get the ids that they had. The server must be
-stopped.`,
-		Example: "  systemctl stop rollcall-server && rollcall-server rebuild-mirror",
-		Args:    noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := o.load(c)
-			if err != nil {
-				return err
-			}
-			start := time.Now()
-			if err := server.RebuildMirror(c.Context(), cfg, slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.ErrOrStderr(), "mirror made anew in %s\n", time.Since(start).Round(time.Millisecond))
-			return nil
-		},
-	}
 }

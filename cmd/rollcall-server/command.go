@@ -5,35 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/spf13/cobra"
+
+	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/conf"
 	"rollcall/server"
-
-	"github.com/spf13/cobra"
 )
-
-// errUsage is wrapped by errors about the command line.
-var errUsage = errors.New("usage")
-
-func exitCode(err error) int {
-	if errors.Is(err, errUsage) {
-		return 2
-	}
-	return 1
-}
-
-// usage marks what is wrong with a command line.
-func usage(err error) error {
-	if err == nil {
-		return nil
-	}
-	return usageError{err}
-}
-
-type usageError struct{ error }
-
-func (e usageError) Is(target error) bool { return target == errUsage }
-
-func (e usageError) Unwrap() error { return e.error }
 
 // options are the flags that every command has.
 type options struct {
@@ -41,6 +18,8 @@ type options struct {
 	data   string
 }
 
+// command builds the command tree: program, man pages and completions are all
+// made from it.
 func command() *cobra.Command {
 	o := &options{}
 	c := &cobra.Command{
@@ -50,25 +29,24 @@ func command() *cobra.Command {
 item with its whole history, mirrors every machine's /etc into git, and answers
 operators. It can ask nothing of an agent.
 
-Everything is in one data folder. Exit status: 0 done, 1 failed, 2 wrong usage.`,
+Everything is in one data folder. 'init' makes it, 'run' serves from it; the other
+commands work on it, most of them while the server runs.
+
+Exit status: 0 done, 1 failed, 2 wrong usage.`,
+		Example: `  rollcall-server init --operator kari > kari.login
+  rollcall-server run
+  rollcall-server backup /backup/rollcall-monday`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args:              noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return usage(errors.Join(errors.New("which command?"), c.Usage()))
-		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	c.PersistentFlags().StringVar(&o.config, "config", server.DefaultConfig, "configuration file")
-	c.PersistentFlags().StringVar(&o.data, "data", "", "data folder, instead of the configuration's")
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	operator := &cobra.Command{
-		Use: "operator", Short: "Admit operators", Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return usage(errors.Join(errors.New("which command?"), c.Usage()))
-		},
-	}
-	operator.AddCommand(operatorAdd(o))
-	c.AddCommand(runCommand(o), initCommand(o), checkCommand(o), backupCommand(o), rebuildCommand(o), operator)
+	c.SetVersionTemplate("rollcall-server {{.Version}}\n")
+	c.PersistentFlags().StringVar(&o.config, "config", server.DefaultConfig, "configuration `FILE`")
+	c.PersistentFlags().StringVar(&o.data, "data", "", "data `FOLDER`, instead of the configuration's")
+	c.AddCommand(
+		runCommand(o), initCommand(o), checkCommand(o), backupCommand(o), rebuildCommand(o), operatorCommand(o),
+		versionCommand(), cmdline.Completion(c.Name(), "commands and flags"),
+	)
+	cmdline.Strict(c)
 	return c
 }
 
@@ -89,6 +67,11 @@ func (o *options) load(c *cobra.Command) (server.Config, error) {
 	return cfg, nil
 }
 
-func noArgs(c *cobra.Command, args []string) error { return usage(cobra.NoArgs(c, args)) }
-
-func oneArg(c *cobra.Command, args []string) error { return usage(cobra.ExactArgs(1)(c, args)) }
+// hint says what to do about an error, where that is known and the error does
+// not say it itself.
+func hint(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "run it as root or as the server's own user, or name a folder of your own with --data"
+	}
+	return ""
+}

@@ -2,12 +2,18 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"flag"
 	"io/fs"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
+	"rollcall/cmd/internal/cmdline"
+	"rollcall/cmd/internal/page"
 	"rollcall/internal/conf"
 	"rollcall/server"
 )
@@ -24,14 +30,14 @@ func TestTheSampleConfigurationIsValidAndShowsTheDefaults(t *testing.T) {
 }
 
 func TestWrongUsageHasItsOwnExitStatus(t *testing.T) {
-	for _, line := range []string{"", "bogus", "run extra", "check --bogus", "backup", "operator", "operator bogus", "operator add"} {
+	for _, line := range []string{"", "bogus", "run extra", "check --bogus", "backup", "operator", "operator bogus", "operator add", "completion", "completion csh", "version 2"} {
 		c := command()
 		var out bytes.Buffer
 		c.SetOut(&out)
 		c.SetErr(&out)
 		c.SetArgs(strings.Fields(line))
 		err := c.Execute()
-		if err == nil || exitCode(err) != 2 {
+		if cmdline.Exit(err) != cmdline.Misused {
 			t.Errorf("rollcall-server %s: error %v, want one with exit status 2", line, err)
 		}
 	}
@@ -53,5 +59,42 @@ func TestInitWithoutAnAddressMakesNothing(t *testing.T) {
 	c.SetArgs([]string{"init", "--data", dir, "--operator", ""})
 	if err := c.Execute(); err != nil || !strings.Contains(out.String(), "server made") {
 		t.Errorf("without an operator: %v, %s", err, out.String())
+	}
+}
+
+var update = flag.Bool("update", false, "write man pages and completions anew")
+
+func TestGeneratedManPagesAndCompletionsAreCurrent(t *testing.T) {
+	page.Check(t, command(), "8", *update)
+}
+
+func TestEveryCommandExplainsItselfWithAnExample(t *testing.T) {
+	var each func(c *cobra.Command)
+	each = func(c *cobra.Command) {
+		if c.Short == "" || c.Long == "" || !strings.Contains(c.Example, c.CommandPath()) {
+			t.Errorf("%s: short, long text or example is missing", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			each(sub)
+		}
+	}
+	each(command())
+}
+
+func TestVersionIsTextAndJSON(t *testing.T) {
+	var out bytes.Buffer
+	c := command()
+	c.SetOut(&out)
+	c.SetArgs([]string{"version", "--json"})
+	var got map[string]string
+	if err := errors.Join(c.Execute(), json.Unmarshal(out.Bytes(), &got)); err != nil || got["program"] != version || got["go"] == "" {
+		t.Errorf("%v, %q", err, out.String())
+	}
+	out.Reset()
+	c = command()
+	c.SetOut(&out)
+	c.SetArgs([]string{"version"})
+	if err := c.Execute(); err != nil || !strings.HasPrefix(out.String(), "rollcall-server "+version+" (go") {
+		t.Errorf("%v, %q", err, out.String())
 	}
 }

@@ -38,9 +38,16 @@ func TestAHostileMachineStaysInert(t *testing.T) {
 
 	name := strings.Fields(l.must("rollcall", "find", "--names", "site = elm/*"))[0]
 	for _, words := range [][]string{
-		{"ci", "list"}, {"ci", "show", name, "--all"}, {"ci", "history", name}, {"changes"}, {"find", "site = elm/*"},
-		{"file", "show", name + ":/etc/-rf"}, {"file", "log", name + ":/etc/line%0Abreak"}, {"file", "diff", name + ":/etc/line%0Abreak"},
-		{"enrol", "pending", "--all"}, {"status"},
+		{"ci", "list"},
+		{"ci", "show", name, "--all"},
+		{"ci", "history", name},
+		{"changes"},
+		{"find", "site = elm/*"},
+		{"file", "show", name + ":/etc/-rf"},
+		{"file", "log", name + ":/etc/line%0Abreak"},
+		{"file", "diff", name + ":/etc/line%0Abreak"},
+		{"enrol", "pending", "--all"},
+		{"status"},
 	} {
 		inert(t, strings.Join(words, " "), l.must("rollcall", words...))
 		if text := l.must("rollcall", append(words, "--json")...); !json.Valid([]byte(text)) {

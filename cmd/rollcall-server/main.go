@@ -4,10 +4,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"rollcall/cmd/internal/cmdline"
 )
 
 // version is stamped by the build.
@@ -18,7 +19,7 @@ func main() {
 	err := command().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "rollcall-server: %v\n", err)
-		os.Exit(exitCode(err))
+		cmdline.Complain(os.Stderr, "rollcall-server", err, hint(err))
 	}
+	os.Exit(cmdline.Exit(err))
 }
