@@ -29,7 +29,7 @@ decides about sites and operators.`,
 			return addOperator(c, cfg, args[0], auth.Role(role))
 		},
 	}
-	c.Flags().StringVar(&role, "role", string(auth.Worker), "`ROLE`: viewer, operator or admin")
+	c.Flags().StringVar(&role, "role", string(auth.Worker), "viewer, operator or admin")
 	return c
 }
 
