@@ -33,6 +33,7 @@ type Machine struct {
 	prev  []byte
 	sent  map[string]fact.Set
 	zip   *zstd.Encoder
+	known map[*fact.Fact]fact.Digest // digests of sets, by their first fact
 }
 
 // NewMachine makes the machine with a number, which decides its key, of the
@@ -46,6 +47,7 @@ func NewMachine(number uint64, server ed25519.PublicKey) (*Machine, error) {
 	return &Machine{
 		Key: ed25519.NewKeyFromSeed(seed[:]), Name: fmt.Sprintf("sim-%05d", number), Facts: map[string]fact.Set{},
 		realm: identity.RealmOf(server), sent: map[string]fact.Set{}, zip: zip,
+		known: map[*fact.Fact]fact.Digest{},
 	}, nil
 }
 
@@ -76,12 +78,15 @@ func (m *Machine) Upgrade(number, version int) {
 // everything if full or first.
 func (m *Machine) Report(full bool) ([]byte, error) {
 	full = full || len(m.sent) == 0
-	base := stateOf(m.sent)
+	base := m.stateOf(m.sent)
 	rep := &rollcallv1.Report{AgentVersion: "sim", Full: full, Reason: "interval"}
 	for _, section := range slices.Sorted(maps.Keys(m.Facts)) {
 		old := m.sent[section]
 		if full {
 			old = nil
+		}
+		if len(old) > 0 && &old[0] == &m.Facts[section][0] {
+			continue // the very set that was sent
 		}
 		if d := fact.Diff(old, m.Facts[section]); !d.Empty() {
 			rep.Deltas = append(rep.Deltas, d.Encode())
@@ -117,7 +122,7 @@ func (m *Machine) Tick() ([]byte, error) {
 
 func (m *Machine) body() *rollcallv1.Body {
 	m.seq++
-	state := stateOf(m.Facts).Digest()
+	state := m.stateOf(m.Facts).Digest()
 	return &rollcallv1.Body{Realm: m.realm, Seq: m.seq, Prev: m.prev, State: state[:], TimeClaimedMs: 1}
 }
 
@@ -129,12 +134,23 @@ func (m *Machine) seal(body *rollcallv1.Body) ([]byte, error) {
 	return identity.Seal(m.Key, b), nil
 }
 
-func stateOf(sets map[string]fact.Set) fact.State {
-	s := fact.State{}
+// stateOf hashes each set once: a simulated fleet must not cost more than the
+// server that it measures. Sets are replaced, never changed in place.
+func (m *Machine) stateOf(sets map[string]fact.Set) fact.State {
+	s, known := fact.State{}, map[*fact.Fact]fact.Digest{}
 	for section, set := range sets {
-		if len(set) > 0 {
-			s[section] = set.Digest()
+		if len(set) == 0 {
+			continue
 		}
+		d, ok := m.known[&set[0]]
+		if !ok {
+			d = set.Digest()
+			m.known[&set[0]] = d
+		}
+		known[&set[0]], s[section] = d, d
+	}
+	if len(m.known) > 64 {
+		m.known = known
 	}
 	return s
 }

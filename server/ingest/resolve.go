@@ -103,8 +103,13 @@ func (s *Service) apply(items cmdb.View, d fact.Delta) (name string, set fact.Se
 	if set, err = d.Onto(base); err != nil {
 		return "", nil, fmt.Errorf("section %s: %w: %w", name, ErrMalformed, err)
 	}
-	if err = set.Check(name); err != nil {
+	// The base was checked when it was stored, and keeps its order: only what is
+	// new in it can break a rule.
+	if err = fact.Set(d.Put).Check(name); err != nil {
 		return "", nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if len(base) > 0 && base[0].Section() != name || len(set) > fact.MaxFacts {
+		return "", nil, fmt.Errorf("section %s: %w: more than %d facts, or a base of another section", name, ErrMalformed, fact.MaxFacts)
 	}
 	return name, set, nil
 }
