@@ -1,0 +1,139 @@
+package server
+
+import (
+	"bytes"
+	"flag"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+var update = flag.Bool("update", false, "write the golden store of the present version anew; those of released versions stay")
+
+// TestAStoreOfVersion1StillOpens opens what the first version wrote: everything
+// in it is readable, and the mirror rendered from it has the same commit ids.
+func TestAStoreOfVersion1StillOpens(t *testing.T) {
+	if *update {
+		writeGolden(t)
+	}
+	cfg := folder(t)
+	if err := os.WriteFile(cfg.KeyFile(), golden(t, "store-v1.key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	z, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	db, err := z.DecodeAll(golden(t, "store-v1.db.zst"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg.database(), db, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := Check(t.Context(), cfg)
+	if err != nil || len(rep.Faults) > 0 || rep.Items != 1 || rep.Revisions != 4 {
+		t.Fatalf("check: %+v, %v; want 1 CI, 4 revisions, no fault", rep, err)
+	}
+	if err := RebuildMirror(t.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := mirrorHeads(t, cfg), strings.TrimSpace(string(golden(t, "store-v1.heads"))); got != want {
+		t.Errorf("the mirror ends at\n%s\nwant\n%s", got, want)
+	}
+	r := startOn(t, cfg)
+	file, err := r.kari.File(t.Context(), &rollcallv1.FileRequest{Ci: "golden", Path: "/etc/motd"})
+	if err != nil || string(file.GetContent()) != "second\n" {
+		t.Errorf("/etc/motd is %q, %v", file.GetContent(), err)
+	}
+	file, err = r.kari.File(t.Context(), &rollcallv1.FileRequest{Ci: "golden", Path: "/etc/motd", Diff: true})
+	if err != nil || string(file.GetOldContent()) != "first\n" {
+		t.Errorf("/etc/motd was %q, %v", file.GetOldContent(), err)
+	}
+	got, err := r.kari.Get(t.Context(), &rollcallv1.GetRequest{Ci: "golden", Sections: []string{"pkg"}})
+	if err != nil || len(got.GetSets()) != 1 || got.GetFields()["room"] != "12" {
+		t.Fatalf("get: %+v, %v", got.GetFields(), err)
+	}
+	if set, err := fact.DecodeSet(got.GetSets()[0]); err != nil || len(set) != 40 {
+		t.Errorf("%d packages, %v; want 40", len(set), err)
+	}
+}
+
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// writeGolden plays a short life of one machine and keeps what the server wrote.
+func writeGolden(t *testing.T) {
+	t.Helper()
+	r := start(t)
+	m := r.machine(1)
+	m.keep(t, map[string]string{"motd": "first\n", "hosts": "127.0.0.1 localhost\n"})
+	m.Upgrade(3, 9)
+	m.keep(t, map[string]string{"motd": "second\n", "hosts": "127.0.0.1 localhost\n"})
+	fields := map[string]string{"name": "golden", "room": "12"}
+	if _, err := r.kari.Set(t.Context(), &rollcallv1.SetRequest{Ci: m.ci, Fields: fields}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := RebuildMirror(t.Context(), r.cfg, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	db, err := os.ReadFile(r.cfg.database())
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll("testdata", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{
+		"store-v1.db.zst": z.EncodeAll(db, nil), "store-v1.heads": []byte(mirrorHeads(t, r.cfg) + "\n"),
+	} {
+		if err := os.WriteFile(filepath.Join("testdata", name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := identity.SaveKey("testdata/store-v1.key", r.srv.key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mirrorHeads lists the branches of all repositories, as git sees them.
+func mirrorHeads(t *testing.T, cfg Config) string {
+	t.Helper()
+	var b bytes.Buffer
+	dirs, err := filepath.Glob(filepath.Join(cfg.mirrorDir(), "*.git"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		c := exec.Command("git", "--git-dir", dir, "for-each-ref", "--format", "%(refname) %(objectname)")
+		out, err := c.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(filepath.Base(dir) + " " + string(out))
+	}
+	return strings.TrimSpace(b.String())
+}
