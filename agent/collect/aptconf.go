@@ -2,6 +2,7 @@ package collect
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 )
@@ -22,18 +23,35 @@ func readAptConf(h Host, s *Sink) (aptConf, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range append(names, "etc/apt/apt.conf") {
+	err = readEach(h, s, append(names, "etc/apt/apt.conf"), func(_ string, b []byte) error {
+		conf.parse(string(b))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return conf, nil
+}
+
+// readEach gives fn the content of each of apt's files, in order. One that is
+// not there is passed over, and so is one that may not be read, which is noted.
+func readEach(h Host, s *Sink, names []string, fn func(name string, b []byte) error) error {
+	for _, name := range names {
 		b, err := h.ReadFile(name, maxAptFile)
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			s.Denied(name)
-		case err == nil:
-			conf.parse(string(b))
-		case !Absent(err):
-			return nil, err
+			continue
+		case Absent(err):
+			continue
+		case err != nil:
+			return err
+		}
+		if err := fn(name, b); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
 		}
 	}
-	return conf, nil
+	return nil
 }
 
 // aptFiles lists the files of a configuration folder that apt reads: of the

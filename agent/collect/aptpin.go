@@ -2,9 +2,7 @@ package collect
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"strconv"
@@ -33,25 +31,16 @@ func readPins(h Host, s *Sink) ([]pin, error) {
 		return nil, err
 	}
 	var all []pin
-	for _, name := range append([]string{"etc/apt/preferences"}, names...) {
-		b, err := h.ReadFile(name, maxAptFile)
-		switch {
-		case errors.Is(err, fs.ErrPermission):
-			s.Denied(name)
-			continue
-		case Absent(err):
-			continue
-		case err != nil:
-			return nil, err
-		}
+	err = readEach(h, s, append([]string{"etc/apt/preferences"}, names...), func(name string, b []byte) error {
 		found, err := parsePins(b)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
-		}
 		for i := range found {
 			found[i].File, found[i].Number = path.Base(name), i+1
 		}
 		all = append(all, found...)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }

@@ -2,9 +2,6 @@ package collect
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/url"
 	"path"
 	"regexp"
@@ -42,22 +39,10 @@ func readAptSources(h Host, s *Sink) ([]aptSource, error) {
 		return nil, err
 	}
 	var all []aptSource
-	for _, name := range append([]string{"etc/apt/sources.list"}, names...) {
-		b, err := h.ReadFile(name, maxAptFile)
-		switch {
-		case errors.Is(err, fs.ErrPermission):
-			s.Denied(name)
-			continue
-		case Absent(err):
-			continue
-		case err != nil:
-			return nil, err
-		}
+	err = readEach(h, s, append([]string{"etc/apt/sources.list"}, names...), func(name string, b []byte) (err error) {
 		var found []aptSource
 		if path.Ext(name) == ".sources" {
-			if found, err = parseSourcesDeb822(b); err != nil {
-				return nil, fmt.Errorf("read %s: %w", name, err)
-			}
+			found, err = parseSourcesDeb822(b)
 		} else {
 			found = parseSourcesList(string(b))
 		}
@@ -65,6 +50,10 @@ func readAptSources(h Host, s *Sink) ([]aptSource, error) {
 			found[i].File, found[i].Number = path.Base(name), i+1
 		}
 		all = append(all, found...)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }
