@@ -132,7 +132,8 @@ func WriteFile(name string, content []byte) error {
 	return SyncDir(dir)
 }
 
-// SyncDir makes a folder's entries durable.
+// SyncDir makes a folder's entries durable (fsync(2): "calling fsync does not
+// necessarily ensure that the entry in the directory has also reached disk").
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

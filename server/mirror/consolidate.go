@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"rollcall/internal/identity"
 )
 
 const (
@@ -221,7 +223,7 @@ func (r *repo) expire(now time.Time) error {
 	if len(left) == len(old) {
 		return nil
 	}
-	if err := syncDir(r.packDir()); err != nil {
+	if err := identity.SyncDir(r.packDir()); err != nil {
 		return err
 	}
 	return r.writeSuperseded(left)

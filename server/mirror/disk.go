@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"rollcall/internal/identity"
 )
 
 // disk does the few operations on files whose order and durability the mirror
@@ -42,7 +44,7 @@ func (d disk) replace(path string, data []byte, mode fs.FileMode) error {
 	if err := d.at("renamed " + filepath.Base(path)); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return identity.SyncDir(filepath.Dir(path))
 }
 
 func (d disk) fill(f *os.File, data []byte, mode fs.FileMode) error {
@@ -84,25 +86,12 @@ func mkdirAll(base, rel string) error {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	for p := filepath.Dir(path); len(p) >= len(base); p = filepath.Dir(p) {
-		if err := syncDir(p); err != nil {
+		if err := identity.SyncDir(p); err != nil {
 			return err
 		}
 		if p == filepath.Dir(p) {
 			break
 		}
-	}
-	return nil
-}
-
-// syncDir makes renames in a folder durable (fsync(2): "calling fsync does not
-// necessarily ensure that the entry in the directory has also reached disk").
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("sync folder %s: %w", dir, err)
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/klauspost/compress/zlib"
+
+	"rollcall/internal/identity"
 )
 
 // Limits of a delta chain: git's own default depth, and no deltas of what is
@@ -146,7 +148,7 @@ func (p *packWriter) finish() (string, error) {
 	if err := p.place(name, sum); err != nil {
 		return "", err
 	}
-	return name, syncDir(p.dir)
+	return name, identity.SyncDir(p.dir)
 }
 
 func (p *packWriter) place(name string, sum Hash) error {
@@ -165,7 +167,7 @@ func (p *packWriter) place(name string, sum Hash) error {
 	if err := os.Rename(p.file.Name(), path+".pack"); err != nil {
 		return fmt.Errorf("name pack: %w", err)
 	}
-	if err := syncDir(p.dir); err != nil {
+	if err := identity.SyncDir(p.dir); err != nil {
 		return err
 	}
 	if err := p.disk.at("pack named"); err != nil {

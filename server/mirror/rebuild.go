@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"rollcall/internal/identity"
 )
 
 // rebuildPages is how many pages of the outbox a rebuild takes at once.
@@ -105,5 +107,5 @@ func swap(a, b string) error {
 	if err != nil {
 		return fmt.Errorf("put %s in the place of %s: %w", a, b, err)
 	}
-	return errors.Join(syncDir(filepath.Dir(a)), syncDir(filepath.Dir(b)))
+	return errors.Join(identity.SyncDir(filepath.Dir(a)), identity.SyncDir(filepath.Dir(b)))
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"rollcall/internal/identity"
 )
 
 const (
@@ -96,7 +98,7 @@ func createRepo(d disk, base, rel string) error {
 		}
 	}
 	for _, sub := range []string{"objects/pack", "objects/info", "objects", "refs/heads", "refs/tags", "refs", "."} {
-		if err := syncDir(filepath.Join(tmp, sub)); err != nil {
+		if err := identity.SyncDir(filepath.Join(tmp, sub)); err != nil {
 			return err
 		}
 	}
@@ -106,7 +108,7 @@ func createRepo(d disk, base, rel string) error {
 	if err := os.Rename(tmp, filepath.Join(base, rel)); err != nil {
 		return err
 	}
-	return syncDir(filepath.Join(base, parent))
+	return identity.SyncDir(filepath.Join(base, parent))
 }
 
 // load opens the packs and reads the ref.
