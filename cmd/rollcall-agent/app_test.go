@@ -83,6 +83,7 @@ func TestFailuresEndWithOneAndAHint(t *testing.T) {
 		{[]string{"status", "--config", conf}, `did you mean "interval"?`},
 		{[]string{"status", "--config", "/nowhere/agent.conf"}, "/nowhere/agent.conf"},
 		{[]string{"restore", "--mirror", root, "--root", root}, "folder of one machine"},
+		{[]string{"restore", "--from", "pc07", "--login", "/nowhere/login"}, "hint: run 'rollcall login'"},
 	} {
 		if code, _, stderr := run(t, "", tt.args...); code != 1 || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%q: exit %d, %q; want 1 and %q", tt.args, code, stderr, tt.want)

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -145,20 +144,12 @@ func (a *app) source(ctx context.Context, r restoring, at time.Time) (restore.So
 
 func loginToken(file string) (identity.Token, error) {
 	if file == "" {
-		dir, err := os.UserConfigDir()
-		if err != nil {
-			return identity.Token{}, fmt.Errorf("find the login: %w: name its file with --login", err)
+		var err error
+		if file, err = cmdline.LoginFile(os.Getenv); err != nil {
+			return identity.Token{}, err
 		}
-		file = filepath.Join(dir, "rollcall", "login")
 	}
-	text, err := conf.ReadSecret(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return identity.Token{}, fmt.Errorf("no login in %s: log in with rollcall login, or name a file with --login", file)
-	}
-	if err != nil {
-		return identity.Token{}, err
-	}
-	return identity.ParseToken(identity.LoginPrefix, string(text))
+	return cmdline.LoadLogin(file)
 }
 
 // plan makes the plan; where sealed files need an identity and a person sits at

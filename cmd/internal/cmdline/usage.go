@@ -1,7 +1,7 @@
 // Package cmdline holds what the programs have in common for those who type
-// their commands: how times are written, what a mistake is and how it is told,
-// the exit statuses, and the command that prints completion scripts. Which
-// commands there are, and what they do, is left to the programs.
+// their commands: how times are written, where a login is kept, what a mistake is
+// and how it is told, the exit statuses, and the command that prints completion
+// scripts. Which commands there are, and what they do, is left to the programs.
 package cmdline
 
 import (
