@@ -98,19 +98,7 @@ func Remove(tx store.Tx, tenant, name string) error {
 
 // List returns all operators by name.
 func List(r store.Reader, tenant string) ([]Operator, error) {
-	var all []Operator
-	from := operatorKey(tenant, "").K
-	for p, err := range r.Scan(store.Record, from, store.PrefixEnd(from), 0) {
-		if err != nil {
-			return nil, err
-		}
-		var o Operator
-		if err := store.DecodeJSON(store.Key{Space: store.Record, K: p.K}, p.V, &o); err != nil {
-			return nil, fmt.Errorf("read operator %q: %w", p.K, err)
-		}
-		all = append(all, o)
-	}
-	return all, nil
+	return store.ListJSON[Operator](r, store.Record, operatorKey(tenant, "").K)
 }
 
 // Check returns the operator whose name and secret are shown, or ErrWho. The

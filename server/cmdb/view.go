@@ -48,19 +48,7 @@ func (v View) All() iter.Seq2[CI, error] {
 
 // Sites returns all sites by path.
 func (v View) Sites() ([]Site, error) {
-	var sites []Site
-	from := siteKey(v.tenant, "").K
-	for p, err := range v.r.Scan(store.Record, from, store.PrefixEnd(from), 0) {
-		if err != nil {
-			return nil, err
-		}
-		var s Site
-		if err := store.DecodeJSON(store.Key{Space: store.Record, K: p.K}, p.V, &s); err != nil {
-			return nil, fmt.Errorf("read site %q: %w", p.K, err)
-		}
-		sites = append(sites, s)
-	}
-	return sites, nil
+	return store.ListJSON[Site](v.r, store.Record, siteKey(v.tenant, "").K)
 }
 
 // Revision returns the n-th revision of a CI, or ErrNotFound.

@@ -114,17 +114,5 @@ func (v View) Waiting() ([]Key, error) {
 
 // Keys returns all keys whose id begins with prefix.
 func (v View) Keys(prefix string) ([]Key, error) {
-	var keys []Key
-	from := keyKey(v.tenant, strings.ToLower(prefix)).K
-	for p, err := range v.r.Scan(store.Unique, from, store.PrefixEnd(from), 0) {
-		if err != nil {
-			return nil, err
-		}
-		var k Key
-		if err := store.DecodeJSON(store.Key{Space: store.Unique, K: p.K}, p.V, &k); err != nil {
-			return nil, fmt.Errorf("read key %q: %w", p.K, err)
-		}
-		keys = append(keys, k)
-	}
-	return keys, nil
+	return store.ListJSON[Key](v.r, store.Unique, keyKey(v.tenant, strings.ToLower(prefix)).K)
 }

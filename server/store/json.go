@@ -67,3 +67,20 @@ func GetJSON(g Getter, k Key, v any) (found bool, err error) {
 type Updater interface {
 	Update(ctx context.Context, fn func(Tx) error) error
 }
+
+// ListJSON reads all framed JSON of one space whose keys begin with prefix, in
+// the order of the keys. A CorruptError names the record that is damaged.
+func ListJSON[T any](r Reader, s Space, prefix []byte) ([]T, error) {
+	var all []T
+	for p, err := range r.Scan(s, prefix, PrefixEnd(prefix), 0) {
+		if err != nil {
+			return nil, err
+		}
+		var v T
+		if err := DecodeJSON(Key{Space: s, K: p.K}, p.V, &v); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
