@@ -16,6 +16,7 @@ import (
 
 	"rollcall/internal/identity"
 	"rollcall/server/auth"
+	"rollcall/server/mirror"
 )
 
 // Work on a data folder beside or without a running server. A running server has
@@ -192,10 +193,14 @@ func RebuildMirror(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	m := newMirror(cfg, o.engine, o.engine, o.sets, nil, log)
+	return errors.Join(rebuild(ctx, cfg, m), o.engine.Close())
+}
+
+func rebuild(ctx context.Context, cfg Config, m *mirror.Mirror) error {
 	next := cfg.mirrorDir() + ".new"
-	err = os.RemoveAll(next)
-	if err == nil {
-		err = newMirror(cfg, o.engine, o.engine, o.sets, nil, log).Rebuild(ctx, next)
+	if err := os.RemoveAll(next); err != nil { // of a rebuild that was interrupted
+		return fmt.Errorf("rebuild mirror: %w", err)
 	}
-	return errors.Join(err, o.engine.Close())
+	return m.Rebuild(ctx, next)
 }

@@ -158,7 +158,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(limited) })
-	g.Go(func() error { return s.mirror.Run(gctx) })
+	g.Go(func() error { return s.runMirror(gctx) })
 	g.Go(func() error { return s.feed.Run(gctx, func(err error) { s.log.Error("feed", "err", err) }) })
 	g.Go(func() error { return s.wakeMirror(gctx) })
 	g.Go(func() error { return s.savePresence(gctx) })
@@ -186,6 +186,26 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	stopLanes()
 	return errors.Join(err, <-lanesDone)
+}
+
+// runMirror follows the outbox. Where there is no mirror though there is history,
+// as after a restore from a backup, all of it is rendered first.
+func (s *Server) runMirror(ctx context.Context) error {
+	var revisions uint64
+	err := s.engine.View(ctx, func(r store.Reader) (err error) {
+		revisions, err = cmdb.At(r, s.cfg.Tenant, nil).Count()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look at the mirror: %w", err)
+	}
+	if _, err := os.Stat(s.cfg.mirrorDir()); errors.Is(err, fs.ErrNotExist) && revisions > 0 {
+		s.log.Warn("the git mirror is missing: it is rendered anew", "revisions", revisions)
+		if err := rebuild(ctx, s.cfg, s.mirror); err != nil && ctx.Err() == nil {
+			s.log.Error("the git mirror cannot be rendered", "err", err)
+		}
+	}
+	return s.mirror.Run(ctx)
 }
 
 // wakeMirror tells the mirror that something was committed.

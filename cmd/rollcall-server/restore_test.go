@@ -167,7 +167,7 @@ func TestAServerRestoredFromABackupGoesOn(t *testing.T) {
 	if out := l.must("rollcall", "find", "--names", "cloned = yes"); strings.TrimSpace(out) != "" {
 		t.Errorf("taken for a clone: %s", out)
 	}
-	if out := l.must("rollcall", "ci", "history", m.name); !strings.Contains(out, "backup") {
+	if out := l.must("rollcall", "ci", "history", m.name, "--json"); !strings.Contains(out, "backup") {
 		t.Errorf("the history does not tell of the gap:\n%s", out)
 	}
 	l.git("--git-dir", l.mirrored("elm/north"), "fsck", "--strict")
