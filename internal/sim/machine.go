@@ -88,7 +88,7 @@ func (m *Machine) Report(full bool) ([]byte, error) {
 		if len(old) > 0 && &old[0] == &m.Facts[section][0] {
 			continue // the very set that was sent
 		}
-		if d := fact.Diff(old, m.Facts[section]); !d.Empty() {
+		if d := m.diff(old, m.Facts[section]); !d.Empty() {
 			rep.Deltas = append(rep.Deltas, d.Encode())
 		}
 	}
@@ -111,6 +111,30 @@ func (m *Machine) Report(full bool) ([]byte, error) {
 	hash := sha256.Sum256(raw)
 	m.prev, m.sent = hash[:], maps.Clone(m.Facts)
 	return raw, nil
+}
+
+// diff is fact.Diff for the sets of Upgrade, which have the same paths; it hashes
+// nothing that is known.
+func (m *Machine) diff(old, now fact.Set) fact.Delta {
+	if len(old) != len(now) {
+		return fact.Diff(old, now)
+	}
+	d := fact.Delta{Base: m.digest(old), Result: m.digest(now)}
+	for i := range now {
+		if now[i] != old[i] {
+			d.Put = append(d.Put, now[i])
+		}
+	}
+	return d
+}
+
+func (m *Machine) digest(set fact.Set) fact.Digest {
+	d, ok := m.known[&set[0]]
+	if !ok {
+		d = set.Digest()
+		m.known[&set[0]] = d
+	}
+	return d
 }
 
 // Tick returns the envelope of an unchanged machine.
@@ -142,11 +166,7 @@ func (m *Machine) stateOf(sets map[string]fact.Set) fact.State {
 		if len(set) == 0 {
 			continue
 		}
-		d, ok := m.known[&set[0]]
-		if !ok {
-			d = set.Digest()
-			m.known[&set[0]] = d
-		}
+		d := m.digest(set)
 		known[&set[0]], s[section] = d, d
 	}
 	if len(m.known) > 64 {

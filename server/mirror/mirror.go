@@ -123,7 +123,9 @@ const maxPause = 5 * time.Minute
 func (m *Mirror) Run(ctx context.Context) error {
 	pause := m.cfg.Every
 	for ctx.Err() == nil {
+		began := time.Now()
 		done, err := m.Drain(ctx)
+		took := time.Since(began)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -134,6 +136,8 @@ func (m *Mirror) Run(ctx context.Context) error {
 			pause = m.cfg.Every
 			if done == 0 {
 				m.tidy(ctx)
+			} else {
+				m.wait(ctx, min(took, maxPause), false) // half a processor is for receipts
 			}
 		}
 		m.wait(ctx, pause, err == nil)
@@ -145,7 +149,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 
 // linger is how long Run waits for more after it was woken: one pack for the
 // revisions of a moment is much smaller than a pack for each.
-const linger = 300 * time.Millisecond
+const linger = time.Second
 
 // wait waits for the pause, or for something new unless there was an error.
 func (m *Mirror) wait(ctx context.Context, pause time.Duration, wake bool) {
