@@ -86,7 +86,7 @@ func TestSniffPassesOrdinaryConfiguration(t *testing.T) {
 		"", "\n", "-----BEGIN CERTIFICATE-----\nMIIB", "-----BEGIN PUBLIC KEY-----", "-----BEGIN PGP PUBLIC KEY BLOCK-----", "# password = hunter2", "; password = hunter2", "// password: x",
 		"passwd:         files systemd ldap\nshadow: files", "password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt", "password requisite pam_deny.so",
 		"PasswordAuthentication no", "PermitEmptyPasswords no", "PASS_MAX_DAYS 99999", "password =", "password = \"\"", "ask_password = yes", "password: none", "password = ${DB_PASSWORD}",
-		"Port 631\nServerName tjener.intern", "http://deb.debian.org/debian", "mailto:kari@skole.no", "deb [signed-by=/etc/apt/keyrings/x.asc] https://x", "ssh://git@host/repo",
+		"Port 631\nServerName tjener.intern", "http://deb.example.org/debian", "mailto:kari@skole.no", "deb [signed-by=/etc/apt/keyrings/x.asc] https://x", "ssh://git@host/repo",
 		"unix password sync = yes", "passwd program = /usr/bin/passwd %u", "passwd chat = *Enter\\snew\\spassword:* %n", "smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd",
 		"XKBMODEL=\"pc105\"", "key_mgmt=WPA-EAP", "ssl_key = </etc/dovecot/private/dovecot.key", "PATH=$1/$2", "if [ \"$PASSWORD\" == \"\" ]; then", "rocommunity public",
 		"HostKey /etc/ssh/ssh_host_rsa_key", "spf = pass:softfail", "token_file = x", "PROXY_PASSWORD=$FIRSTUSERPWD", "keyserver hkps://keys.openpgp.org", "host: a:b@c", "<password></password>", "<password><x/></password>", "password sufficient pam_ldap.so", "account required pam_login.so password",
