@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"rollcall/server/cmdb"
 	"rollcall/server/store"
@@ -32,6 +33,44 @@ func TestNamesAreUnique(t *testing.T) {
 		}
 		if got := b.found(9, "pc07-2", "").Name; got != "pc07-2" {
 			t.Errorf("a name that was given up is not given again: %q", got)
+		}
+	})
+}
+
+func TestAFormerNameIsKnownForItsTime(t *testing.T) {
+	onEngines(t, func(t *testing.T, b *base) {
+		first := b.found(1, "tjener", "").Created
+		if err := b.declare("tjener", "name", "old-tjener"); err != nil {
+			t.Fatal(err)
+		}
+		second := b.found(2, "tjener", "").Created
+		for _, test := range []struct {
+			name string
+			at   time.Time
+			want string // "" for ErrNotFound
+		}{
+			{"tjener", time.Time{}, id(2)},
+			{"tjener", second, id(2)},
+			{"Tjener", first, id(1)},
+			{"tjener", first.Add(-time.Nanosecond), ""},
+			{"old-tjener", first, id(1)},
+			{id(1), first, id(1)},
+			{"tjenar", first, ""},
+		} {
+			b.see(func(v cmdb.View) error {
+				ci, err := v.NamedAt(test.name, test.at)
+				if test.want == "" {
+					// What came later may be found; that it was not there yet is for AsOf to say.
+					if err == nil && !test.at.Before(ci.Created) || err != nil && !errors.Is(err, cmdb.ErrNotFound) {
+						t.Errorf("%s at %s is %s, %v, want none", test.name, test.at, ci.ID, err)
+					}
+					return nil
+				}
+				if err != nil || ci.ID != test.want {
+					t.Errorf("%s at %s is %s, %v, want %s", test.name, test.at, ci.ID, err, test.want)
+				}
+				return nil
+			})
 		}
 	})
 }
