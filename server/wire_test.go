@@ -286,6 +286,29 @@ func TestAListComesInPages(t *testing.T) {
 	}
 }
 
+func TestTheSerialNumberIsTheOneOnTheLabel(t *testing.T) {
+	r := start(t)
+	for i, tt := range []struct {
+		numbers []string // board, chassis, product
+		want    string
+	}{
+		{[]string{"/44/CN50/", "44-C", "44"}, "44"},
+		{[]string{"/44/CN50/", "44-C"}, "44-C"},
+		{[]string{"/44/CN50/"}, "/44/CN50/"},
+		{nil, ""},
+	} {
+		m := r.machine(uint64(i))
+		for n, v := range tt.numbers {
+			m.Facts["id"] = append(m.Facts["id"], fact.Fact{Path: "id/serial/" + []string{"board", "chassis", "product"}[n], Value: v})
+		}
+		m.report(t, true)
+		reply, err := r.kari.Get(t.Context(), &rollcallv1.GetRequest{Ci: m.ci})
+		if got := reply.GetItem().GetSerial(); err != nil || got != tt.want {
+			t.Errorf("serial number of %v: %q, %v, want %q", tt.numbers, got, err, tt.want)
+		}
+	}
+}
+
 func TestChangesAreTheNewestOfAll(t *testing.T) {
 	r := start(t)
 	var ms []*machine

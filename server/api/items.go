@@ -56,6 +56,9 @@ func (s *Service) List(ctx context.Context, req *rollcallv1.ListRequest) (*rollc
 	return reply, err
 }
 
+// serials are the serial numbers of a machine, the one on its label first.
+var serials = []string{"id/serial/product", "id/serial/chassis", "id/serial/*"}
+
 // summary is one row of a list.
 func (s *Service) summary(sub *subject) (*rollcallv1.ItemSummary, error) {
 	ci := sub.ci
@@ -65,11 +68,12 @@ func (s *Service) summary(sub *subject) (*rollcallv1.ItemSummary, error) {
 		ChangedMs: millis(ci.Changed), CreatedMs: millis(ci.Created), Revision: ci.Rev, Cloned: ci.Cloned,
 	}
 	for _, f := range []struct {
-		section, pattern string
-		to               *string
-	}{{"os", "os/debian", &sum.Os}, {"hw", "hw/system/product", &sum.Model}, {"id", "id/serial/*", &sum.Serial}} {
+		section  string
+		patterns []string
+		to       *string
+	}{{"os", []string{"os/debian"}, &sum.Os}, {"hw", []string{"hw/system/product"}, &sum.Model}, {"id", serials, &sum.Serial}} {
 		var err error
-		if *f.to, err = sub.first(f.section, f.pattern); err != nil {
+		if *f.to, err = sub.first(f.section, f.patterns...); err != nil {
 			return nil, err
 		}
 	}
@@ -200,7 +204,7 @@ func (s *Service) Manifest(ctx context.Context, req *rollcallv1.ManifestRequest)
 
 // subjectAt resolves a CI as it was at a time.
 func (s *Service) subjectAt(r store.Reader, items cmdb.View, idOrName string, at time.Time) (*subject, error) {
-	ci, err := items.CI(idOrName)
+	ci, err := items.NamedAt(idOrName, at)
 	if err != nil {
 		return nil, err
 	}

@@ -87,14 +87,16 @@ func timeField(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// first returns the first value of a fact, "" if there is none.
-func (u *subject) first(section, pattern string) (string, error) {
+// first returns the first value of the first pattern that has one, "" if none has.
+func (u *subject) first(section string, patterns ...string) (string, error) {
 	set, err := u.Facts(section)
 	if err != nil {
 		return "", err
 	}
-	if values := matching(set, pattern); len(values) > 0 {
-		return values[0], nil
+	for _, pattern := range patterns {
+		if values := matching(set, pattern); len(values) > 0 {
+			return values[0], nil
+		}
 	}
 	return "", nil
 }
