@@ -167,7 +167,7 @@ func assemble(outcomes []outcome, m Memory) Result {
 	}
 	slices.SortStableFunc(res.Events, func(a, b Event) int { return a.At.Compare(b.At) })
 	facts, volatile, memory := classify(facts, res.Status, m)
-	res.Facts = fact.NewSet(facts)
+	res.Facts = fact.NewSet(ordered(facts))
 	res.Measurements = fact.NewSet(append(measured, volatile...))
 	res.Memory = memory
 	return res
