@@ -235,12 +235,10 @@ const maxRounds = 3
 // round makes one report from what was gathered and sends it; again tells that
 // the server needs a full one.
 func (a *Agent) round(ctx context.Context, g gathered, reason string, sum *Summary) (again bool, err error) {
-	base, err := a.spool.Start(a.now())
+	base, changes, err := a.compare(&g)
 	if err != nil {
 		return false, err
 	}
-	carryForward(g.sets, base.Sets, g.incomplete)
-	changes := deltas(base, g.sets)
 	sum.Full, sum.Changed = base.Full, map[string]Delta{}
 	for _, d := range changes {
 		sum.Changed[sectionOf(d)] = Delta{len(d.Put), len(d.Drop)}

@@ -32,6 +32,7 @@ type memory struct {
 // gathered is what one look found.
 type gathered struct {
 	sets         map[string]fact.Set
+	state        fact.Digest // of the sets, see compare
 	measurements fact.Set
 	events       []collect.Event
 	status       []collect.Status

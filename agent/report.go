@@ -24,6 +24,26 @@ const maxPayload = 4 << 20
 // maxReported bounds the events of one report; the newest count.
 const maxReported = 1000
 
+// compare finds out what a report has to say: what changed since the expected
+// state, which is also where what the look missed comes from. Where the look
+// missed nothing and found what the server has acknowledged, that state need not
+// be unpacked to know it.
+func (a *Agent) compare(g *gathered) (base spool.Base, changes []fact.Delta, err error) {
+	if !slices.ContainsFunc(g.incomplete, func(s collect.Status) bool { return !s.State.Complete() }) {
+		g.state = stateOf(g.sets).Digest()
+		base, same, err := a.spool.StartUnchanged(g.state)
+		if err != nil || same {
+			return base, nil, err
+		}
+	}
+	if base, err = a.spool.Start(a.now()); err != nil {
+		return base, nil, err
+	}
+	carryForward(g.sets, base.Sets, g.incomplete)
+	g.state = stateOf(g.sets).Digest()
+	return base, deltas(base, g.sets), nil
+}
+
 // deltas returns what leads from the base to now, by section in order.
 func deltas(b spool.Base, now map[string]fact.Set) []fact.Delta {
 	old := b.Sets
@@ -59,14 +79,16 @@ func stateOf(sets map[string]fact.Set) fact.State {
 // envelope signs a report, or with no deltas and no need for a full one an
 // unchanged tick. size is that of the payload on the wire.
 func (a *Agent) envelope(b spool.Base, g gathered, changes []fact.Delta, reason string) (env []byte, size int, err error) {
-	state := stateOf(g.sets).Digest()
 	body := &rollcallv1.Body{
 		Realm: a.enrolment.Realm, BootId: a.bootID(), UptimeMs: uint64(a.uptime().Milliseconds()), Seq: b.Seq, Prev: b.Prev,
-		State: state[:], TimeClaimedMs: a.now().UnixMilli(), Measurements: boundedMeasurements(g.measurements),
+		State: g.state[:], TimeClaimedMs: a.now().UnixMilli(), Measurements: boundedMeasurements(g.measurements),
 	}
 	body.LastReceipt = a.spool.LastReceipt()
 	if !b.Full {
-		base := b.State().Digest()
+		base := g.state
+		if len(changes) > 0 {
+			base = b.State().Digest()
+		}
 		body.Base = base[:]
 	}
 	if len(changes) > 0 || b.Full {

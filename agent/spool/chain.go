@@ -40,6 +40,7 @@ type chain struct {
 	Prev    []byte `json:"prev,omitempty"`    // SHA-256 of it
 	Receipt []byte `json:"receipt,omitempty"` // the server's word for it
 	At      int64  `json:"at,omitempty"`      // server time of it, milliseconds
+	State   []byte `json:"state,omitempty"`   // digest of the acknowledged sets; missing where not known
 
 	// Full says that the first report after DropTo must be a full one, and why.
 	// Reports from DropFrom to DropTo are not part of the chain any more: the
@@ -146,7 +147,8 @@ func encodeState(sets map[string]fact.Set) ([]byte, error) {
 	return slices.Concat([]byte(stateMagic), sum[:], z), nil
 }
 
-func decodeState(b []byte) (map[string]fact.Set, error) {
+// packedState returns the compressed part of a state file that is whole.
+func packedState(b []byte) ([]byte, error) {
 	const head = len(stateMagic) + sha256.Size
 	if len(b) < head || string(b[:len(stateMagic)]) != stateMagic {
 		return nil, errors.New("read state: not a state file")
@@ -154,7 +156,15 @@ func decodeState(b []byte) (map[string]fact.Set, error) {
 	if sum := sha256.Sum256(b[head:]); string(sum[:]) != string(b[len(stateMagic):head]) {
 		return nil, errors.New("read state: checksum differs")
 	}
-	plain, err := inflate(b[head:], maxState)
+	return b[head:], nil
+}
+
+func decodeState(b []byte) (map[string]fact.Set, error) {
+	packed, err := packedState(b)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := inflate(packed, maxState)
 	if err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
 	}

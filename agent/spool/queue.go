@@ -250,7 +250,10 @@ func (s *Spool) Ack(r identity.Receipt, raw []byte) error {
 		return err
 	}
 	c := s.chain
-	c.Seq, c.Prev, c.Receipt, c.At = e.seq, e.hash[:], raw, r.At
+	c.Seq, c.Prev, c.Receipt, c.At, c.State = e.seq, e.hash[:], raw, r.At, nil
+	if known {
+		c.State = rep.state
+	}
 	switch {
 	case e.full && e.seq > c.DropTo:
 		c.Full, c.Reason, c.DropFrom, c.DropTo = false, "", 0, 0
