@@ -129,6 +129,9 @@ func (a *app) showItems(items []*rollcallv1.ItemSummary, at time.Time) {
 	t := table{header: []string{"NAME", "CLASS", "SITE", "STATUS", "PRESENCE", "LAST SEEN"}, elastic: 2}
 	for _, i := range items {
 		seen := a.ago(i.GetLastSeenMs())
+		if i.GetLastSeenMs() == 0 && i.GetPresence() != "never-seen" {
+			seen = "-" // it has been heard of after the time asked about
+		}
 		t.rows = append(t.rows, []cell{
 			{text: i.GetName()},
 			{text: orDash(i.GetClass())},

@@ -64,7 +64,7 @@ func (s *Service) summary(sub *subject) (*rollcallv1.ItemSummary, error) {
 	ci := sub.ci
 	sum := &rollcallv1.ItemSummary{
 		Id: ci.ID, Name: ci.Name, Class: ci.Class, Site: ci.Site, Status: string(ci.Status),
-		Presence: s.Presence.Of(ci.ID, s.Now()), LastSeenMs: millis(s.Presence.Last(ci.ID)),
+		Presence: sub.presence(), LastSeenMs: millis(sub.seen()),
 		ChangedMs: millis(ci.Changed), CreatedMs: millis(ci.Created), Revision: ci.Rev, Cloned: ci.Cloned,
 	}
 	for _, f := range []struct {

@@ -51,9 +51,9 @@ func (u *subject) field(name string) (value string, known bool) {
 	case "ci":
 		return u.ci.ID, true
 	case "presence":
-		return u.s.Presence.Of(u.ci.ID, u.s.Now()), true
+		return u.presence(), true
 	case "seen":
-		return timeField(u.s.Presence.Last(u.ci.ID)), true
+		return timeField(u.seen()), true
 	case "changed":
 		return timeField(u.ci.Changed), true
 	case "created":
@@ -66,6 +66,25 @@ func (u *subject) field(name string) (value string, known bool) {
 	}
 	v, ok := u.declared()[name]
 	return v, ok
+}
+
+// presence is how present the CI was at the time asked about. Only the newest sign
+// of life is kept: who has been heard of since counts as live.
+func (u *subject) presence() string {
+	if u.at.IsZero() {
+		return u.s.Presence.Of(u.ci.ID, u.s.Now())
+	}
+	return u.s.Presence.Of(u.ci.ID, u.at)
+}
+
+// seen is when the CI was last heard of, the zero time if that was after the time
+// asked about: what was before is not kept.
+func (u *subject) seen() time.Time {
+	last := u.s.Presence.Last(u.ci.ID)
+	if !u.at.IsZero() && last.After(u.at) {
+		return time.Time{}
+	}
+	return last
 }
 
 // declared gives what people had declared at the time asked about. An error is
