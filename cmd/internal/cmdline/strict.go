@@ -1,8 +1,10 @@
 package cmdline
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,7 +15,7 @@ import (
 // for an answer. It is called once, when the tree is complete.
 func Strict(c *cobra.Command) {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return Hinted(Usage(err), "see '%s --help'", c.CommandPath())
+		return Hinted(Usage(flagError(err)), "see '%s --help'", c.CommandPath())
 	})
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
@@ -32,6 +34,22 @@ func Strict(c *cobra.Command) {
 	c.SuggestionsMinimumDistance = 2
 	c.RunE = which
 	c.SetUsageTemplate(strings.Replace(c.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
+}
+
+// flagError says what a flag wants instead of which function did not like it.
+func flagError(err error) error {
+	bad, ok := errors.AsType[*strconv.NumError](err)
+	if !ok {
+		return err
+	}
+	what, _, _ := strings.Cut(err.Error(), ": strconv.")
+	switch {
+	case bad.Func == "ParseBool":
+		return fmt.Errorf("%s: want true or false", what)
+	case errors.Is(bad, strconv.ErrRange):
+		return fmt.Errorf("%s: too large a number", what)
+	}
+	return fmt.Errorf("%s: want a whole number", what)
 }
 
 // which answers a group that was called without one of its commands.

@@ -47,6 +47,25 @@ func TestAComplaintKeepsItsPrefixToItself(t *testing.T) {
 	}
 }
 
+func TestAFlagSaysWhatItWants(t *testing.T) {
+	for _, tt := range []struct{ arg, want string }{
+		{"--limit=-1", `invalid argument "-1" for "--limit" flag: want a whole number`},
+		{"--limit=x: strconv.y", `invalid argument "x`},
+		{"--limit=4294967296", `invalid argument "4294967296" for "--limit" flag: too large a number`},
+		{"--json=maybe", `invalid argument "maybe" for "--json" flag: want true or false`},
+		{"--nothing", "unknown flag: --nothing"},
+	} {
+		root := tree()
+		root.PersistentFlags().Uint32("limit", 0, "")
+		root.PersistentFlags().Bool("json", false, "")
+		root.SetArgs([]string{"status", tt.arg})
+		err := root.Execute()
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "strconv.Parse") || !IsUsage(err) {
+			t.Errorf("status %s: %v, want %s", tt.arg, err, tt.want)
+		}
+	}
+}
+
 // tree is a program with one command and one group.
 func tree() *cobra.Command {
 	ok := func(*cobra.Command, []string) error { return nil }
