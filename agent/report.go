@@ -137,7 +137,7 @@ func (a *Agent) payload(b spool.Base, g gathered, changes []fact.Delta, reason s
 // deflate compresses with a small window: the encoder's memory counts on a
 // machine that has little.
 func deflate(b []byte) ([]byte, error) {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(512<<10))
 	if err != nil {
 		return nil, fmt.Errorf("compress: %w", err)
 	}

@@ -1,6 +1,7 @@
 package etc
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -85,5 +86,8 @@ func (s *Scanner) readFile(rel string) ([]byte, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > MaxContent {
 		return nil, errIrregular
 	}
-	return io.ReadAll(io.LimitReader(f, MaxContent+1))
+	var b bytes.Buffer
+	b.Grow(int(st.Size) + bytes.MinRead) // at once, or the end of a large file would hold it twice
+	_, err = b.ReadFrom(io.LimitReader(f, MaxContent+1))
+	return b.Bytes(), err
 }

@@ -18,7 +18,7 @@ import (
 
 const (
 	maxMissing = 30_000   // contents that one reply may ask for
-	partSize   = 64 << 10 // bytes of one upload message
+	partSize   = 31 << 10 // bytes of one upload message: for more than 32 KiB gRPC takes a buffer of 1 MiB
 )
 
 // Hello is what a machine says of itself when it asks for admission.

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -311,6 +312,13 @@ func TestASilentServerEndsWithTheExchange(t *testing.T) {
 	c.Timeout = 50 * time.Millisecond
 	if _, err := connect(t, c).Submit(t.Context(), []byte("x")); !errors.Is(err, ErrAway) {
 		t.Errorf("Submit: %v, want ErrAway", err)
+	}
+}
+
+func TestAnUploadPartFitsTheBufferThatIsMeantForIt(t *testing.T) {
+	part := &rollcallv1.UploadRequest{Digest: make([]byte, 32), Size: 1 << 40, Data: make([]byte, partSize)}
+	if n := proto.Size(part); n > 32<<10 {
+		t.Errorf("a part has %d bytes: the buffer for more than 32 KiB has 1 MiB", n)
 	}
 }
 
