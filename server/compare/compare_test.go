@@ -347,11 +347,11 @@ func TestMachinesThatReportNothingOfASectionAreUnknown(t *testing.T) {
 func TestBadGroupsAreSaid(t *testing.T) {
 	r := newRoom(3, 3)
 	g := r.groups()
-	if _, err := compare.Compare(t.Context(), compare.Groups{Working: g.Working}); !errors.Is(err, compare.ErrEmpty) {
-		t.Errorf("no broken machines: %v, want ErrEmpty", err)
+	if _, err := compare.Compare(t.Context(), compare.Groups{Working: g.Working}); !errors.Is(err, compare.ErrEmpty) || !strings.Contains(err.Error(), "selects no machine") {
+		t.Errorf("no broken machines: %v, want ErrEmpty that says so", err)
 	}
-	if _, err := compare.Compare(t.Context(), compare.Groups{Broken: g.Broken, Working: g.Broken}); !errors.Is(err, compare.ErrEmpty) {
-		t.Errorf("same machines twice: %v, want ErrEmpty", err)
+	if _, err := compare.Compare(t.Context(), compare.Groups{Broken: g.Broken, Working: g.Broken}); !errors.Is(err, compare.ErrEmpty) || !strings.Contains(err.Error(), "in the other group too") {
+		t.Errorf("same machines twice: %v, want ErrEmpty that says so", err)
 	}
 	many := make([]compare.Machine, compare.MaxMachines)
 	for i := range many {

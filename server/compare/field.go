@@ -48,13 +48,22 @@ func (s stratum) count(m set) (broken, working int) {
 // may have the cause and, being different in other ways, not the symptom.
 const restWeight = 0.125
 
+// empty says why there is nothing to compare: nobody was named, or all are in both
+// groups.
+func empty(group string, named int) error {
+	if named == 0 {
+		return fmt.Errorf("%s %w: its filter selects no machine that has reported", group, ErrEmpty)
+	}
+	return fmt.Errorf("%s %w: all of its %d machines are in the other group too", group, ErrEmpty, named)
+}
+
 func newField(g Groups) (*field, []string, error) {
 	broken, working, notes := separate(g)
 	switch {
 	case len(broken) == 0:
-		return nil, nil, fmt.Errorf("broken %w", ErrEmpty)
+		return nil, nil, empty("broken", len(g.Broken))
 	case len(working) == 0:
-		return nil, nil, fmt.Errorf("working %w", ErrEmpty)
+		return nil, nil, empty("working", len(g.Working))
 	case len(broken)+len(working) > MaxMachines:
 		return nil, nil, fmt.Errorf("%w: %d, at most %d; narrow the groups to a site or a class", ErrTooBig, len(broken)+len(working), MaxMachines)
 	}
