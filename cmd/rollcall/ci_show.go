@@ -168,9 +168,6 @@ func (a *app) showHead(reply *rollcallv1.GetReply, at time.Time) {
 		a.out.line("  as of %s", a.moment(at))
 	}
 	presence := presenceWords(i)
-	if !at.IsZero() {
-		presence = "now " + presence
-	}
 	if i.GetLastSeenMs() != 0 {
 		presence += ", last seen " + a.whenAgo(i.GetLastSeenMs())
 	}
