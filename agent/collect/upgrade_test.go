@@ -328,7 +328,7 @@ func TestUpgradesAreRememberedUntilSomethingChanges(t *testing.T) {
 
 func TestListNamesAreAsAptMakesThem(t *testing.T) {
 	for uri, want := range map[string]string{
-		"http://deb.example.org/debian/":  "deb.example.org_debian_",
+		"http://deb.example.org/debian/": "deb.example.org_debian_",
 		"https://a.example:8080/x_y/~z":  "a.example:8080_x%5fy_%7ez",
 		"file:/srv/repo":                 "_srv_repo",
 		"file:///srv/repo":               "_srv_repo",

@@ -46,8 +46,8 @@ two are merged if their lines allow; else the default stays and the old version
 is laid beside it as NAME.dpkg-old. Files that belong to an installation and not
 to its configuration (fstab, machine-id, passwd and the like) are restored only if
 they are named or with --all. What is replaced goes to restore-backup in the state
-folder. After --apply everything is looked at again; what is not identical is
-listed, and is exit status 1.`,
+folder. After --apply everything is looked at again and what is not identical is
+listed; what is not as planned, or stayed sealed, is exit status 1.`,
 		Example: `  rollcall-agent restore --from pc07
   rollcall-agent restore --from pc07 --at 2026-11-20 --apply /etc/cups
   rollcall-agent restore --mirror ./elm-north/room12-pc07 --identity key.txt --apply
@@ -231,7 +231,10 @@ func (a *app) apply(ctx context.Context, r restoring, plan restore.Plan, root *o
 		err = a.printApplied(r, plan, out)
 	}
 	if bad := out.Counts[string(restore.Different)]; err == nil && (len(out.Failed) > 0 || bad > 0) {
-		err = fmt.Errorf("%d files could not be restored and %d are not identical", len(out.Failed), bad)
+		return fmt.Errorf("%d files could not be restored and %d are not identical", len(out.Failed), bad)
+	}
+	if n := plan.Count(restore.Sealed); err == nil && n > 0 {
+		return fmt.Errorf("%d files stay away, for they are sealed: give --identity to open them", n)
 	}
 	return err
 }

@@ -32,6 +32,11 @@ func TestARestoredServerIsIdentical(t *testing.T) {
 			findNowhere(t, l.path(dir), hash)
 		}
 	}
+	out, err := l.try("", "rollcall-agent", "restore", "--config", l.path("agent.conf"), "--root", emptyRoot(t, m), "--state", l.path("blind"),
+		"--from", "tjener", "--login", l.path("config/rollcall/login"), "--all", "--no-diff", "--apply", "/etc/shadow", "/etc/motd")
+	if err == nil || !strings.Contains(err.Error(), "--identity") {
+		t.Errorf("a restore without the identity of what is sealed: %v, want a failure that asks for it\n%s", err, out)
+	}
 	for _, from := range [][]string{
 		{"--from", "tjener", "--login", l.path("config/rollcall/login")},
 		{"--mirror", filepath.Join(clone, "tjener")},
