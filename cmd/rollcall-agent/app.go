@@ -61,7 +61,6 @@ Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
 	c.SetIn(a.in)
 	c.SetOut(a.out)
 	c.SetErr(a.err)
-	c.SetVersionTemplate("rollcall-agent {{.Version}}\n")
 	f := c.PersistentFlags()
 	f.StringVar(&a.config, "config", "", "configuration file (default "+defaultConfig+", which may be missing)")
 	f.StringVar(&a.state, "state", "", "state folder, instead of the configured one")

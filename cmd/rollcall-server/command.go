@@ -39,7 +39,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	c.SetVersionTemplate("rollcall-server {{.Version}}\n")
 	c.PersistentFlags().StringVar(&o.config, "config", server.DefaultConfig, "configuration `FILE`")
 	c.PersistentFlags().StringVar(&o.data, "data", "", "data `FOLDER`, instead of the configuration's")
 	c.AddCommand(

@@ -30,7 +30,6 @@ A day alone means its beginning for --since, its end for --at and --until.`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	c.SetVersionTemplate("rollcall {{.Version}}\n")
 	c.PersistentFlags().StringVar(&a.loginFile, "login", "", "`FILE` of the login, instead of your own (also: ROLLCALL_CONFIG)")
 	c.AddGroup(
 		&cobra.Group{ID: groupAsk, Title: "Ask:"},

@@ -1,8 +1,10 @@
 package cmdline
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +35,26 @@ func Strict(c *cobra.Command) {
 	c.Args = cobra.ArbitraryArgs
 	c.SuggestionsMinimumDistance = 2
 	c.RunE = which
-	c.SetUsageTemplate(strings.Replace(c.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
+	plainUsage(c)
+}
+
+// plainUsage leaves "PATH [command]" out of a group's usage, which its first line
+// says already. A usage template of our own would do it too, but bring
+// text/template, and 2.5 MB with it, into the agent.
+func plainUsage(c *cobra.Command) {
+	usage := c.UsageFunc()
+	c.SetUsageFunc(func(c *cobra.Command) error {
+		w := c.OutOrStderr()
+		var b bytes.Buffer
+		c.SetOut(&b)
+		err := usage(c)
+		c.SetOut(w)
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(w, strings.Replace(b.String(), "\n  "+c.CommandPath()+" [command]\n", "\n", 1))
+		return err
+	})
 }
 
 // flagError says what a flag wants instead of which function did not like it.
