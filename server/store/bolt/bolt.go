@@ -16,11 +16,13 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"rollcall/internal/identity"
 	"rollcall/server/store"
 
 	bolt "go.etcd.io/bbolt"
@@ -149,7 +151,7 @@ func (e *Engine) prepare(readOnly bool) error {
 	if err != nil {
 		return err
 	}
-	return syncParent(e.path)
+	return identity.SyncDir(filepath.Dir(e.path))
 }
 
 func bucket(s store.Space) []byte { return []byte(s.String()) }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"rollcall/internal/identity"
+
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -45,7 +47,7 @@ func (e *Engine) CopyTo(ctx context.Context, name string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("copy database to %s: %w", name, err), os.Remove(f.Name()))
 	}
-	return syncParent(name)
+	return identity.SyncDir(filepath.Dir(name))
 }
 
 // writer stops a long copy when its context ends.

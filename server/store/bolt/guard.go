@@ -1,10 +1,7 @@
 package bolt
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 
 	"rollcall/server/store"
@@ -41,15 +38,4 @@ func guard(foreign *bool, f func() error) (err error) {
 func isFault(v any) bool {
 	_, ok := v.(interface{ Addr() uintptr })
 	return ok
-}
-
-func syncParent(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync folder of %s: %w", path, err)
-	}
-	return nil
 }
