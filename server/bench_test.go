@@ -137,7 +137,7 @@ func benchMachine(b *testing.B, s *Server, addr string, number int) (*sim.Machin
 	token := enrol.Token{ID: fmt.Sprintf("%016x", number), Hash: identity.HashSecret(identity.NewSecret()), By: "bench", Expires: time.Now().Add(time.Hour)}
 	req := enrol.Request{TokenID: token.ID, Proof: identity.Proof(token.Hash, nil, identity.Public(m.Key)), Public: identity.Public(m.Key), Hostname: m.Name}
 	err = s.service.Writer.Update(b.Context(), func(tx store.Tx) error {
-		keys := enrol.In(tx, s.cfg.Tenant, cmdb.In(tx, s.cfg.Tenant))
+		keys := enrol.In(tx, s.cfg.Tenant, cmdb.In(tx, s.cfg.Tenant, cmdb.Everywhere))
 		if err := keys.AddToken(token); err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func Check(ctx context.Context, cfg Config) (Report, error) {
 	if _, err = o.engine.Check(ctx, fault); err == nil {
 		err = o.engine.View(ctx, func(r store.Reader) error {
 			c := checker{
-				View: cmdb.At(r, o.tenant, o.sets), r: r, rep: &rep, fault: fault, tenant: o.tenant, keys: enrol.At(r, o.tenant),
+				View: cmdb.At(r, o.tenant, o.sets, cmdb.Everywhere), r: r, rep: &rep, fault: fault, tenant: o.tenant, keys: enrol.At(r, o.tenant),
 				sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{},
 			}
 			c.frames()

@@ -193,7 +193,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 func (s *Server) runMirror(ctx context.Context) error {
 	var revisions uint64
 	err := s.engine.View(ctx, func(r store.Reader) (err error) {
-		revisions, err = cmdb.At(r, s.cfg.Tenant, nil).Count()
+		revisions, err = cmdb.At(r, s.cfg.Tenant, nil, cmdb.Everywhere).Count()
 		return err
 	})
 	if err != nil {

@@ -25,7 +25,7 @@ type mirrorSource struct {
 }
 
 func (m mirrorSource) view(ctx context.Context, fn func(cmdb.View) error) error {
-	return m.engine.View(ctx, func(r store.Reader) error { return fn(cmdb.At(r, m.tenant, m.sets)) })
+	return m.engine.View(ctx, func(r store.Reader) error { return fn(cmdb.At(r, m.tenant, m.sets, cmdb.Everywhere)) })
 }
 
 // Revision implements mirror.Source.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,6 +55,9 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 		if err != nil {
 			return err
 		}
+		if waiting, err = keysIn(items, waiting); err != nil {
+			return err
+		}
 		reply.Pending = uint64(len(waiting))
 		reply.Revisions, err = items.Count()
 		return err
@@ -64,8 +68,11 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 	n, stopped := s.Mirror.Backlog(ctx)
 	reply.MirrorBacklog = n
 	if stopped != nil {
-		reply.MirrorError = stopped.Error()
-		reply.Warnings = append(reply.Warnings, "the git mirror has stopped: "+stopped.Error())
+		reply.MirrorError = "an operator of all sites sees why" // it names machines
+		if callerOf(ctx).scope.All() {
+			reply.MirrorError = stopped.Error()
+		}
+		reply.Warnings = append(reply.Warnings, "the git mirror has stopped: "+reply.MirrorError)
 	}
 	if cloned > 0 {
 		reply.Warnings = append(reply.Warnings, fmt.Sprintf("keys that speak from two places: %d: rollcall find 'cloned = yes'", cloned))
@@ -92,7 +99,7 @@ func (s *Service) NewToken(ctx context.Context, req *rollcallv1.NewTokenRequest)
 		Name: fact.Value(req.GetName()), By: who.Name, Expires: s.Now().Add(time.Duration(hours) * time.Hour), Approve: req.GetNeedsApproval(),
 	}
 	err := s.Writer.Update(ctx, func(tx store.Tx) error {
-		items := cmdb.In(tx, s.Tenant)
+		items := s.items(ctx, tx)
 		if req.GetCi() != "" {
 			ci, err := items.Resolve(req.GetCi())
 			if err != nil {
@@ -135,6 +142,9 @@ func (s *Service) Pending(ctx context.Context, req *rollcallv1.PendingRequest) (
 			keys, err = v.Keys("")
 		}
 		if err != nil {
+			return err
+		}
+		if keys, err = keysIn(items, keys); err != nil {
 			return err
 		}
 		var known *likeness
@@ -181,7 +191,7 @@ func keyInfo(items cmdb.View, k enrol.Key, known *likeness) (*rollcallv1.KeyInfo
 // Approve admits a waiting machine.
 func (s *Service) Approve(ctx context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
 	return s.decide(ctx, req, enrol.Pending, func(tx store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
-		items := cmdb.In(tx, s.Tenant)
+		items := s.items(ctx, tx)
 		ci := req.GetCi()
 		if ci != "" {
 			head, err := items.Resolve(ci)
@@ -222,7 +232,7 @@ func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, sta
 	}
 	var key enrol.Key
 	err = s.Writer.Update(ctx, func(tx store.Tx) (err error) {
-		key, err = do(tx, enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant)), id, by)
+		key, err = do(tx, enrol.In(tx, s.Tenant, s.items(ctx, tx)), id, by)
 		return err
 	})
 	if err != nil {
@@ -237,6 +247,29 @@ func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, sta
 	return reply, err
 }
 
+// keysIn leaves the keys that the view's scope sees: those of CIs in it, and
+// those without a CI that ask for admission at one of its sites.
+func keysIn(items cmdb.View, keys []enrol.Key) ([]enrol.Key, error) {
+	if items.Scope().All() {
+		return keys, nil
+	}
+	var in []enrol.Key
+	for _, k := range keys {
+		sees := items.Scope().Sees(k.Site)
+		if id := cmp.Or(k.CI, k.WantCI); id != "" {
+			_, err := items.CI(id)
+			if err != nil && !errors.Is(err, cmdb.ErrNotFound) {
+				return nil, err
+			}
+			sees = err == nil
+		}
+		if sees {
+			in = append(in, k)
+		}
+	}
+	return in, nil
+}
+
 // findKey finds the one key that is meant by the beginning of an id, a host name
 // or a CI, and that is in the state that the decision is about.
 func findKey(v enrol.View, items cmdb.View, what string, state enrol.State) (string, error) {
@@ -245,6 +278,9 @@ func findKey(v enrol.View, items cmdb.View, what string, state enrol.State) (str
 	}
 	keys, err := v.Keys("")
 	if err != nil {
+		return "", err
+	}
+	if keys, err = keysIn(items, keys); err != nil {
 		return "", err
 	}
 	ci, err := items.CI(what)

@@ -46,7 +46,7 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 	}
 	var key enrol.Key
 	err = s.Writer.Update(ctx, func(tx store.Tx) (err error) {
-		key, err = enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant)).Admit(s.Now(), q)
+		key, err = enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere)).Admit(s.Now(), q)
 		return err
 	})
 	if errors.Is(err, enrol.ErrToken) {

@@ -59,8 +59,15 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterAdminServer(g, s)
 }
 
+// view shows a snapshot as the operator who calls may see it.
 func (s *Service) view(ctx context.Context, fn func(r store.Reader, items cmdb.View) error) error {
-	return s.Engine.View(ctx, func(r store.Reader) error { return fn(r, cmdb.At(r, s.Tenant, s.Sets)) })
+	scope := callerOf(ctx).scope
+	return s.Engine.View(ctx, func(r store.Reader) error { return fn(r, cmdb.At(r, s.Tenant, s.Sets, scope)) })
+}
+
+// items is what the operator who calls may change in a transaction.
+func (s *Service) items(ctx context.Context, tx store.Tx) cmdb.Writer {
+	return cmdb.In(tx, s.Tenant, callerOf(ctx).scope)
 }
 
 func when(ms int64) time.Time {

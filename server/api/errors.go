@@ -31,6 +31,7 @@ var classes = []struct {
 	{cmdb.ErrNoFile, codes.NotFound},
 	{cmdb.ErrInvalid, codes.InvalidArgument},
 	{cmdb.ErrTaken, codes.AlreadyExists},
+	{cmdb.ErrScope, codes.PermissionDenied},
 	{enrol.ErrUnknown, codes.PermissionDenied},
 	{enrol.ErrToken, codes.PermissionDenied},
 	{enrol.ErrState, codes.FailedPrecondition},

@@ -15,6 +15,7 @@ import (
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
+	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
 	"rollcall/server/store"
 
@@ -79,6 +80,7 @@ type caller struct {
 	exporter []byte
 	addr     string
 	operator auth.Operator // operators
+	scope    cmdb.Scope    // where the operator may call this method
 }
 
 func callerOf(ctx context.Context) caller {
@@ -202,7 +204,11 @@ func (s *Service) person(ctx context.Context, c caller, need auth.Role) (caller,
 	if err != nil {
 		return c, err
 	}
-	return c, c.operator.May(need)
+	if err := c.operator.May(need); err != nil {
+		return c, err
+	}
+	c.scope = cmdb.Within(c.operator.Sites(need)...)
+	return c, nil
 }
 
 // bearer reads the metadata "authorization: Bearer NAME:SECRET-HEX".

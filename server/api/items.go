@@ -140,7 +140,7 @@ func (s *Service) Set(ctx context.Context, req *rollcallv1.SetRequest) (*rollcal
 	var id string
 	var rev uint64
 	err := s.Writer.Update(ctx, func(tx store.Tx) error {
-		w := cmdb.In(tx, s.Tenant)
+		w := s.items(ctx, tx)
 		old, err := w.Resolve(req.GetCi())
 		if err != nil {
 			return err

@@ -109,8 +109,8 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 	defer stop()
 	counts := map[string]int{cmdb.Live: 0, cmdb.Silent: 0, cmdb.NeverSeen: 0}
-	err := c.s.view(ctx, func(_ store.Reader, items cmdb.View) error {
-		for ci, err := range items.All() {
+	err := c.s.Engine.View(ctx, func(r store.Reader) error {
+		for ci, err := range cmdb.At(r, c.s.Tenant, c.s.Sets, cmdb.Everywhere).All() {
 			if err != nil {
 				return err
 			}

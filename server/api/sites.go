@@ -45,7 +45,7 @@ func parentOf(site string) string {
 // SetSite adds a site or changes its title.
 func (s *Service) SetSite(ctx context.Context, req *rollcallv1.SetSiteRequest) (*rollcallv1.SetSiteReply, error) {
 	site := cmdb.Site{Path: req.GetSite().GetPath(), Title: req.GetSite().GetTitle()}
-	err := s.Writer.Update(ctx, func(tx store.Tx) error { return cmdb.In(tx, s.Tenant).SetSite(site) })
+	err := s.Writer.Update(ctx, func(tx store.Tx) error { return s.items(ctx, tx).SetSite(site) })
 	return &rollcallv1.SetSiteReply{Site: &rollcallv1.Site{Path: site.Path, Title: site.Title}}, err
 }
 
@@ -75,7 +75,7 @@ func (s *Service) RemoveSite(ctx context.Context, req *rollcallv1.RemoveSiteRequ
 	if err != nil {
 		return nil, err
 	}
-	err = s.Writer.Update(ctx, func(tx store.Tx) error { return cmdb.In(tx, s.Tenant).RemoveSite(path) })
+	err = s.Writer.Update(ctx, func(tx store.Tx) error { return s.items(ctx, tx).RemoveSite(path) })
 	return &rollcallv1.RemoveSiteReply{}, err
 }
 

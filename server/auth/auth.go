@@ -52,6 +52,15 @@ func (o Operator) May(need Role) error {
 	return nil
 }
 
+// Sites returns the site subtrees where the operator has the role; "" is
+// everywhere.
+func (o Operator) Sites(need Role) []string {
+	if o.May(need) != nil {
+		return nil
+	}
+	return []string{""}
+}
+
 // key of an operator. Changing it breaks every existing database.
 //
 //	Record  <t>/operator/<name>  Operator, framed JSON

@@ -6,8 +6,9 @@
 // them are stored once, however many CIs share them. Every change, observed or
 // declared, is one Revision. As-of any time is the last revision until then.
 //
-// In is the package as seen from one transaction, At as seen from one snapshot.
-// Who may change what, and where reports come from, is left to others.
+// In is the package as seen from one transaction, At as seen from one snapshot,
+// both by a caller who sees a Scope of sites. Who may do what there, and where
+// reports come from, is left to others.
 package cmdb
 
 import (
@@ -30,6 +31,7 @@ var (
 	ErrBase     = errors.New("the delta does not start from the CI's present state")
 	ErrInvalid  = errors.New("not allowed")
 	ErrTaken    = errors.New("already taken")
+	ErrScope    = errors.New("outside of your sites")
 )
 
 // Status is the status accounting of a CI: decided by people, never by agents.

@@ -86,7 +86,7 @@ func putGroup(ctx context.Context, u store.Updater, tenant string, now time.Time
 					return err
 				}
 			}
-			if err := In(tx, tenant).putMD5(now, p); err != nil {
+			if err := In(tx, tenant, Everywhere).putMD5(now, p); err != nil {
 				return err
 			}
 		}

@@ -257,7 +257,7 @@ func TestAnotherTenantSeesNothing(t *testing.T) {
 	onEngines(t, func(t *testing.T, b *base) {
 		b.found(1, "pc", "")
 		if err := b.engine.View(t.Context(), func(r store.Reader) error {
-			other := cmdb.At(r, "t2", b.sets)
+			other := cmdb.At(r, "t2", b.sets, cmdb.Everywhere)
 			if _, err := other.CI("pc"); !errors.Is(err, cmdb.ErrNotFound) {
 				t.Errorf("by name: %v", err)
 			}

@@ -57,7 +57,7 @@ func (b *base) forget() {
 }
 
 func (b *base) try(fn func(w cmdb.Writer) error) error {
-	return b.writer.Update(b.t.Context(), func(tx store.Tx) error { return fn(cmdb.In(tx, tenant)) })
+	return b.writer.Update(b.t.Context(), func(tx store.Tx) error { return fn(cmdb.In(tx, tenant, cmdb.Everywhere)) })
 }
 
 func (b *base) do(fn func(w cmdb.Writer) error) {
@@ -75,7 +75,7 @@ func (b *base) see(fn func(v cmdb.View) error) {
 }
 
 func (b *base) look(fn func(v cmdb.View) error) error {
-	return b.engine.View(b.t.Context(), func(r store.Reader) error { return fn(cmdb.At(r, tenant, b.sets)) })
+	return b.engine.View(b.t.Context(), func(r store.Reader) error { return fn(cmdb.At(r, tenant, b.sets, cmdb.Everywhere)) })
 }
 
 // id makes the id of the n-th CI.
@@ -144,7 +144,7 @@ func (b *base) observe(ci string, sets map[string]fact.Set) cmdb.Revision {
 				stored = append(stored, p)
 			}
 		}
-		w := cmdb.In(tx, tenant)
+		w := cmdb.In(tx, tenant, cmdb.Everywhere)
 		old, err := w.CI(head.ID)
 		if err != nil {
 			return err

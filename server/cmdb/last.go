@@ -52,9 +52,13 @@ func (w Writer) PutLast(ci string, l Last) error {
 	return fmt.Errorf("last report of CI %s: %w: more than %d bytes", ci, ErrInvalid, maxLast)
 }
 
-// Last returns what the newest report of a CI said.
+// Last returns what the newest report of a CI said, or ErrNotFound for one outside
+// of the scope.
 func (v View) Last(ci string) (Last, error) {
 	var l Last
+	if err := v.inScope(ci); err != nil {
+		return l, err
+	}
 	_, err := store.GetJSON(v.r, lastKey(v.tenant, ci), &l)
 	return l, err
 }

@@ -13,21 +13,30 @@ import (
 	"rollcall/server/store"
 )
 
-// View reads CIs from one snapshot.
+// View reads the CIs of a scope from one snapshot.
 type View struct {
 	r      store.Reader
 	tenant string
 	sets   *Sets
+	scope  Scope
 }
 
-// At returns the package as seen from a snapshot. sets caches decoded fact sets
-// across snapshots.
-func At(r store.Reader, tenant string, sets *Sets) View { return View{r, tenant, sets} }
+// At returns the package as a caller with that scope sees it in a snapshot. sets
+// caches decoded fact sets across snapshots.
+//
+// Sets and contents are read by digest. A digest is only got from the state of a
+// CI that the view shows, so these reads need no scope of their own.
+func At(r store.Reader, tenant string, sets *Sets, scope Scope) View {
+	return View{r, tenant, sets, scope}
+}
+
+// Scope returns the scope of the view.
+func (v View) Scope() Scope { return v.scope }
 
 // CI returns the head of a CI by id or name, or ErrNotFound.
-func (v View) CI(idOrName string) (CI, error) { return resolve(v.r, v.tenant, idOrName) }
+func (v View) CI(idOrName string) (CI, error) { return resolve(v.r, v.tenant, v.scope, idOrName) }
 
-// All yields every CI of the tenant in the order of their ids.
+// All yields every CI of the scope in the order of their ids.
 func (v View) All() iter.Seq2[CI, error] {
 	return func(yield func(CI, error) bool) {
 		from := []byte(v.tenant + "/")
@@ -38,6 +47,8 @@ func (v View) All() iter.Seq2[CI, error] {
 			}
 			if err != nil {
 				err = fmt.Errorf("read CI %.40q: %w", p.K, err)
+			} else if !v.scope.Sees(ci.Site) {
+				continue
 			}
 			if !yield(ci, err) || err != nil {
 				return
@@ -46,13 +57,30 @@ func (v View) All() iter.Seq2[CI, error] {
 	}
 }
 
-// Sites returns all sites by path.
+// Sites returns the sites of the scope by path.
 func (v View) Sites() ([]Site, error) {
-	return store.ListJSON[Site](v.r, store.Record, siteKey(v.tenant, "").K)
+	all, err := store.ListJSON[Site](v.r, store.Record, siteKey(v.tenant, "").K)
+	return slices.DeleteFunc(all, func(s Site) bool { return !v.scope.Sees(s.Path) }), err
+}
+
+// inScope returns ErrNotFound unless the CI with that id is in the scope.
+func (v View) inScope(id string) error {
+	if v.scope.All() {
+		return nil // also a CI whose head is damaged: its history can be looked at
+	}
+	_, err := getCI(v.r, v.tenant, v.scope, id)
+	return err
 }
 
 // Revision returns the n-th revision of a CI, or ErrNotFound.
 func (v View) Revision(ci string, n uint64) (Revision, error) {
+	if err := v.inScope(ci); err != nil {
+		return Revision{}, err
+	}
+	return v.revision(ci, n)
+}
+
+func (v View) revision(ci string, n uint64) (Revision, error) {
 	var r Revision
 	found, err := store.GetJSON(v.r, revisionKey(v.tenant, ci, n), &r)
 	if err == nil && !found {
@@ -64,8 +92,12 @@ func (v View) Revision(ci string, n uint64) (Revision, error) {
 // History yields the revisions of a CI, newest first.
 func (v View) History(ci CI) iter.Seq2[Revision, error] {
 	return func(yield func(Revision, error) bool) {
+		if err := v.inScope(ci.ID); err != nil {
+			yield(Revision{}, err)
+			return
+		}
 		for n := ci.Rev; n > 0; n-- {
-			r, err := v.Revision(ci.ID, n)
+			r, err := v.revision(ci.ID, n)
 			if !yield(r, err) || err != nil {
 				return
 			}
@@ -77,11 +109,14 @@ func (v View) History(ci CI) iter.Seq2[Revision, error] {
 // binary search: stamps rise with the numbers. It returns ErrNotFound if the CI
 // did not exist then.
 func (v View) AsOf(ci CI, t time.Time) (Revision, error) {
+	if err := v.inScope(ci.ID); err != nil {
+		return Revision{}, err
+	}
 	lo, hi := uint64(1), ci.Rev
 	var found Revision
 	for lo <= hi {
 		mid := lo + (hi-lo)/2
-		r, err := v.Revision(ci.ID, mid)
+		r, err := v.revision(ci.ID, mid)
 		if err != nil {
 			return Revision{}, err
 		}
@@ -256,8 +291,17 @@ func (v View) Guarded(ci CI) error {
 	return nil
 }
 
-// Count returns the number of revisions that the tenant has.
-func (v View) Count() (uint64, error) {
+// Count returns the number of revisions that the CIs of the scope have.
+func (v View) Count() (n uint64, err error) {
+	if !v.scope.All() {
+		for ci, err := range v.All() {
+			if err != nil {
+				return 0, err
+			}
+			n += ci.Rev
+		}
+		return n, nil
+	}
 	b, err := store.GetFramed(v.r, countKey(v.tenant))
 	return fromBE64(b), err
 }
@@ -295,8 +339,12 @@ type Place struct {
 	Stamp int64
 }
 
-// Places returns the places of all revisions, by CI and number.
+// Places returns the places of all revisions, by CI and number. It is for whoever
+// copies the whole store: ErrScope is returned unless the scope is Everywhere.
 func (v View) Places() ([]Place, error) {
+	if !v.scope.All() {
+		return nil, fmt.Errorf("read all revisions: %w", ErrScope)
+	}
 	var all []Place
 	from := []byte(v.tenant + "/")
 	for p, err := range v.r.Scan(store.Event, from, store.PrefixEnd(from), 0) {

@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -11,21 +12,24 @@ import (
 	"rollcall/server/store"
 )
 
-// Writer changes CIs within one transaction.
+// Writer changes the CIs of a scope within one transaction.
 type Writer struct {
 	tx     store.Tx
 	tenant string
+	scope  Scope
 }
 
-// In returns the package as seen from a transaction. Nothing it returns may be
-// used after the transaction.
-func In(tx store.Tx, tenant string) Writer { return Writer{tx, tenant} }
+// In returns the package as a caller with that scope sees it in a transaction.
+// Nothing it returns may be used after the transaction.
+func In(tx store.Tx, tenant string, scope Scope) Writer { return Writer{tx, tenant, scope} }
 
 // CI returns the head of a CI by id, or ErrNotFound.
-func (w Writer) CI(id string) (CI, error) { return getCI(w.tx, w.tenant, id) }
+func (w Writer) CI(id string) (CI, error) { return getCI(w.tx, w.tenant, w.scope, id) }
 
 // Resolve returns the head of a CI by id or name, or ErrNotFound.
-func (w Writer) Resolve(idOrName string) (CI, error) { return resolve(w.tx, w.tenant, idOrName) }
+func (w Writer) Resolve(idOrName string) (CI, error) {
+	return resolve(w.tx, w.tenant, w.scope, idOrName)
+}
 
 // New returns a CI that is not yet stored, with a free name made out of the one
 // wanted: "pc07", or "pc07-2" if that is taken. Record stores it.
@@ -44,11 +48,18 @@ func (w Writer) New(id, want, class, site string) (CI, error) {
 }
 
 // HasSite returns ErrInvalid unless path is empty or a site that exists, so that
-// a typing error is no new place.
+// a typing error is no new place, and ErrScope if it is not in the scope.
 func (w Writer) HasSite(site string) error {
-	if err := CheckSite(site); err != nil || site == "" {
+	if err := CheckSite(site); err != nil {
 		return err
 	}
+	if err := w.scope.Check(site); err != nil || site == "" {
+		return err
+	}
+	return w.exists(site)
+}
+
+func (w Writer) exists(site string) error {
 	b, err := w.tx.Get(siteKey(w.tenant, site))
 	if err == nil && b == nil {
 		err = fmt.Errorf("site %q: %w: there is no such site, add it with 'rollcall site add %s'", site, ErrInvalid, site)
@@ -88,9 +99,16 @@ func (w Writer) free(want string, key func(string) store.Key, ci string) (string
 // to it from old, which is the head as read in this transaction (or the zero CI
 // for a new one). r says who, why and from what; the rest is filled in. The
 // revision enters the mirror's outbox. ErrTaken is returned if another CI holds
-// the new name.
+// the new name, ErrScope if the CI leaves or enters the scope: a move needs rights
+// on both sides.
 func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, error) {
 	if err := CheckName(next.Name); err != nil {
+		return CI{}, r, err
+	}
+	if old.Rev > 0 && !w.scope.Sees(old.Site) {
+		return CI{}, r, fmt.Errorf("CI %s: %w", next.ID, ErrNotFound)
+	}
+	if err := w.scope.Check(next.Site); err != nil {
 		return CI{}, r, err
 	}
 	if err := w.guardName(old, next); err != nil {
@@ -129,15 +147,16 @@ func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, e
 }
 
 // CheckPlace returns an error unless ci is empty or exists, and site and class
-// are ones that a CI may have.
+// are ones that a CI may have. Where ci is given it stays at its own site, so site
+// may be empty.
 func (w Writer) CheckPlace(ci, site, class string) error {
-	if ci != "" {
-		if _, err := w.CI(ci); err != nil {
-			return err
-		}
-	}
 	if err := CheckClass(class); err != nil {
 		return err
+	}
+	if ci != "" {
+		if _, err := w.CI(ci); err != nil || site == "" {
+			return err
+		}
 	}
 	return w.HasSite(site)
 }
@@ -173,6 +192,11 @@ func (w Writer) guardName(old, next CI) error {
 		return err
 	}
 	if holder != nil && string(holder) != next.ID {
+		if _, err := w.CI(string(holder)); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		} else if err != nil { // that the name is taken can be told, not by whom
+			return fmt.Errorf("name %q: %w", next.Name, ErrTaken)
+		}
 		return fmt.Errorf("name %q: %w by CI %s", next.Name, ErrTaken, holder)
 	}
 	if old.Rev > 0 {
@@ -227,7 +251,7 @@ func (w Writer) count() error {
 	return store.PutFramed(w.tx, countKey(w.tenant), []byte(be64(fromBE64(n)+1)))
 }
 
-// SetSite stores a site. Its parent must exist, unless it has none.
+// SetSite stores a site of the scope. Its parent must exist, unless it has none.
 func (w Writer) SetSite(s Site) error {
 	if err := CheckSite(s.Path); err != nil {
 		return err
@@ -235,8 +259,11 @@ func (w Writer) SetSite(s Site) error {
 	if s.Path == "" {
 		return fmt.Errorf("site: %w: it needs a path such as elm/north", ErrInvalid)
 	}
+	if err := w.scope.Check(s.Path); err != nil {
+		return err
+	}
 	if i := strings.LastIndexByte(s.Path, '/'); i > 0 {
-		if err := w.HasSite(s.Path[:i]); err != nil {
+		if err := w.exists(s.Path[:i]); err != nil {
 			return err
 		}
 	}
@@ -292,25 +319,36 @@ func (c CI) declared() map[string]string {
 	return m
 }
 
-func getCI(g store.Getter, tenant, id string) (CI, error) {
+// getCI reads the head of a CI. One outside of the scope is answered exactly as
+// one that does not exist.
+func getCI(g store.Getter, tenant string, scope Scope, id string) (CI, error) {
 	var ci CI
 	found, err := store.GetJSON(g, ciKey(tenant, id), &ci)
-	if err == nil && !found {
-		err = fmt.Errorf("CI %.80q: %w", id, ErrNotFound)
+	if err != nil {
+		return CI{}, err
 	}
-	return ci, err
+	if !found || !scope.Sees(ci.Site) {
+		return CI{}, notFound(id)
+	}
+	return ci, nil
 }
 
-func resolve(g store.Getter, tenant, idOrName string) (CI, error) {
+func notFound(idOrName string) error { return fmt.Errorf("CI %.80q: %w", idOrName, ErrNotFound) }
+
+func resolve(g store.Getter, tenant string, scope Scope, idOrName string) (CI, error) {
 	if IsID(idOrName) {
-		return getCI(g, tenant, idOrName)
+		return getCI(g, tenant, scope, idOrName)
 	}
 	id, err := store.GetFramed(g, nameKey(tenant, strings.ToLower(idOrName)))
 	if err != nil {
 		return CI{}, err
 	}
 	if id == nil {
-		return CI{}, fmt.Errorf("CI %.80q: %w", idOrName, ErrNotFound)
+		return CI{}, notFound(idOrName)
 	}
-	return getCI(g, tenant, string(id))
+	ci, err := getCI(g, tenant, scope, string(id))
+	if errors.Is(err, ErrNotFound) {
+		err = notFound(idOrName) // the id would tell that the name is taken
+	}
+	return ci, err
 }

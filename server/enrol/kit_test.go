@@ -47,7 +47,7 @@ func onEngines(t *testing.T, test func(t *testing.T, b *base)) {
 }
 
 func (b *base) try(fn func(w enrol.Writer) error) error {
-	return b.writer.Update(b.t.Context(), func(tx store.Tx) error { return fn(enrol.In(tx, tenant, cmdb.In(tx, tenant))) })
+	return b.writer.Update(b.t.Context(), func(tx store.Tx) error { return fn(enrol.In(tx, tenant, cmdb.In(tx, tenant, cmdb.Everywhere))) })
 }
 
 func (b *base) do(fn func(w enrol.Writer) error) {
@@ -59,7 +59,7 @@ func (b *base) do(fn func(w enrol.Writer) error) {
 
 func (b *base) look(fn func(v enrol.View, items cmdb.View) error) error {
 	return b.engine.View(b.t.Context(), func(r store.Reader) error {
-		return fn(enrol.At(r, tenant), cmdb.At(r, tenant, b.sets))
+		return fn(enrol.At(r, tenant), cmdb.At(r, tenant, b.sets, cmdb.Everywhere))
 	})
 }
 

@@ -62,7 +62,7 @@ type Fork struct {
 // quarantine keeps an envelope that does not fit its chain apart and marks key
 // and CI. Neither branch wins by itself: an operator revokes the key.
 func (s *Service) quarantine(tx store.Tx, key enrol.Key, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
-	if err := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant)).MarkCloned(key.ID); err != nil {
+	if err := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere)).MarkCloned(key.ID); err != nil {
 		return Result{}, err
 	}
 	if err := s.putEnvelope(tx, hash, raw); err != nil {
@@ -80,7 +80,7 @@ func (s *Service) forked(ctx context.Context, key enrol.Key, body *rollcallv1.Bo
 	}
 	var res Result
 	_, err := s.Writer.Do(ctx, store.Op{Touch: []string{key.CI}, Fn: func(tx store.Tx) error {
-		keys := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant))
+		keys := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere))
 		present, chain, err := s.present(keys, key)
 		if err != nil {
 			return err
@@ -128,7 +128,7 @@ func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 	case tickForked:
 		var res Result
 		_, err := s.Writer.Do(ctx, store.Op{Touch: []string{key.CI}, Fn: func(tx store.Tx) error {
-			present, _, err := s.present(enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant)), key)
+			present, _, err := s.present(enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere)), key)
 			if err == nil {
 				res, err = s.quarantine(tx, present, body, hash, raw)
 			}
@@ -138,7 +138,7 @@ func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 	}
 	same := false
 	err := s.Engine.View(ctx, func(r store.Reader) error {
-		ci, err := cmdb.At(r, s.Tenant, s.Sets).CI(key.CI)
+		ci, err := cmdb.At(r, s.Tenant, s.Sets, cmdb.Everywhere).CI(key.CI)
 		d := ci.State.Digest()
 		same = bytes.Equal(body.GetState(), d[:]) && bytes.Equal(body.GetPrev(), chain.Head)
 		return err

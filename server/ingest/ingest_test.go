@@ -242,7 +242,7 @@ func (e *after) View(ctx context.Context, fn func(store.Reader) error) error {
 func (h *house) revoke(a *agent) {
 	h.t.Helper()
 	if err := h.Writer.Update(h.t.Context(), func(tx store.Tx) error {
-		_, err := enrol.In(tx, tenant, cmdb.In(tx, tenant)).Revoke(h.now(), a.id(), "operator kari", "")
+		_, err := enrol.In(tx, tenant, cmdb.In(tx, tenant, cmdb.Everywhere)).Revoke(h.now(), a.id(), "operator kari", "")
 		return err
 	}); err != nil {
 		h.t.Fatal(err)
@@ -383,7 +383,7 @@ func TestALargeReportIsRecorded(t *testing.T) {
 		a.report(state, true)
 		h.restart()
 		if err := h.Engine.View(t.Context(), func(r store.Reader) error {
-			v := cmdb.At(r, tenant, h.Sets)
+			v := cmdb.At(r, tenant, h.Sets, cmdb.Everywhere)
 			for name, want := range state {
 				got, err := v.Set(h.head(a).State, name)
 				if err != nil || got.Digest() != want.Digest() {

@@ -103,7 +103,7 @@ func (h *house) machine(name string) *agent {
 	a := &agent{house: h, key: testKey(name), sent: map[string]fact.Set{}}
 	secret, exporter, pub := identity.NewSecret(), make([]byte, 32), identity.Public(a.key)
 	err := h.Writer.Update(h.t.Context(), func(tx store.Tx) error {
-		w := enrol.In(tx, tenant, cmdb.In(tx, tenant))
+		w := enrol.In(tx, tenant, cmdb.In(tx, tenant, cmdb.Everywhere))
 		if err := w.AddToken(enrol.Token{ID: name, Hash: identity.HashSecret(secret), Expires: day.Add(1e6 * time.Second)}); err != nil {
 			return err
 		}
@@ -220,7 +220,7 @@ func (a *agent) tick() (Result, error) {
 func (h *house) head(a *agent) (ci cmdb.CI) {
 	h.t.Helper()
 	if err := h.Engine.View(h.t.Context(), func(r store.Reader) (err error) {
-		ci, err = cmdb.At(r, tenant, h.Sets).CI(a.ci)
+		ci, err = cmdb.At(r, tenant, h.Sets, cmdb.Everywhere).CI(a.ci)
 		return err
 	}); err != nil {
 		h.t.Fatal(err)

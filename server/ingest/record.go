@@ -83,7 +83,7 @@ func (s *Service) repeated(ctx context.Context, key enrol.Key, hash fact.Digest)
 // then sets, revision, chain and receipt together.
 // It also returns the sets that were new to the store.
 func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep report, ws resolved, hash fact.Digest, raw []byte) (Result, []cmdb.Prepared, error) {
-	items := cmdb.In(tx, s.Tenant)
+	items := cmdb.In(tx, s.Tenant, cmdb.Everywhere)
 	keys := enrol.In(tx, s.Tenant, items)
 	present, chain, err := s.present(keys, key)
 	if err != nil {

@@ -27,7 +27,7 @@ type resolved struct {
 // finds the contents that the store lacks. A base that is not the CI's present
 // state leaves next nil.
 func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep report) (resolved, error) {
-	items := cmdb.At(r, s.Tenant, s.Sets)
+	items := cmdb.At(r, s.Tenant, s.Sets, cmdb.Everywhere)
 	ci, err := items.CI(id)
 	if err != nil {
 		return resolved{}, err
