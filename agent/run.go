@@ -81,6 +81,9 @@ func (a *Agent) cycle(ctx context.Context, reason string) time.Duration {
 	}
 	a.notBefore = a.now().Add(min(sum.retry, uplink.MaxRetry))
 	a.log.Info("looked", "reason", reason, "outcome", string(sum.Outcome), "sections", len(sum.Changed), "bytes", sum.Envelope, "took", sum.Took)
+	if sum.Recipients == 1 {
+		a.log.Warn("ONE RECIPIENT ONLY: if its identity is lost, no secret can be restored")
+	}
 	if sum.Withheld > 0 {
 		a.log.Warn("SECRET FILES CANNOT BE RESTORED: no recipient is configured", "files", sum.Withheld)
 	}

@@ -99,6 +99,9 @@ func (a *app) printSummary(s agent.Summary) error {
 	default:
 		fmt.Fprintf(a.out, "%s: %s of %d bytes, %d contents kept for upload\n", s.Outcome, kind, s.Envelope, s.Contents)
 	}
+	if s.Recipients == 1 {
+		fmt.Fprintln(a.out, a.loud(oneRecipient))
+	}
 	if s.Withheld > 0 {
 		fmt.Fprintln(a.out, a.loud(fmt.Sprintf("%d SECRET FILES CANNOT BE RESTORED: no recipient is configured; only fingerprints of them are reported", s.Withheld)))
 	}

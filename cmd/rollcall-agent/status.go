@@ -63,7 +63,7 @@ func (a *app) printStatus(st agent.Status) {
 	if n := len(st.Recipients); n > 0 {
 		line("secrets", "sealed to %d recipients", n)
 		if n == 1 {
-			line("", "one recipient only: if its identity is lost, no secret can be restored")
+			line("", "%s", a.loud(oneRecipient))
 		}
 	} else {
 		line("secrets", "%s", a.loud("CANNOT BE RESTORED: no recipient is configured; set recipient = age1… in agent.conf"))
@@ -82,6 +82,9 @@ func (a *app) printStatus(st agent.Status) {
 		}
 	}
 }
+
+// oneRecipient is said wherever secrets are sealed to a single key.
+const oneRecipient = "ONE RECIPIENT ONLY: if its identity is lost, no secret can be restored; add a second recipient to agent.conf"
 
 func (a *app) printSpool(st agent.Status, line func(name, format string, args ...any)) {
 	if st.Spool.Recorded.IsZero() {

@@ -4,9 +4,10 @@
 // (age-encryption.org/v1) and opens them again, and makes keyed fingerprints
 // that show a change without giving the content away.
 //
-// What is sealed here opens with the plain age program, so that a restore does
-// not depend on Rollcall. age does not say who sealed: that is the business of
-// the signature on the report. The exact size of a sealed content shows.
+// What is sealed here opens with plain programs, "age -d | gunzip", so that a
+// restore does not depend on Rollcall. age does not say who sealed: that is the
+// business of the signature on the report. The size of a sealed content shows in
+// steps of 1 KiB, see pad.go.
 package seal
 
 import (
@@ -110,26 +111,34 @@ func (r Recipients) Len() int { return len(r.keys) }
 // Names returns the text forms of the recipients in sorted order.
 func (r Recipients) Names() []string { return slices.Clone(r.names) }
 
-// ID returns the hex SHA-256 of the sorted recipients. A sealed content is
-// reused while its content and this ID stay the same.
+// ID returns the hex SHA-256 of the sorted recipients and the way of sealing. A
+// sealed content is reused while its content and this ID stay the same.
 func (r Recipients) ID() string {
-	sum := sha256.Sum256([]byte(strings.Join(r.names, "\n")))
+	sum := sha256.Sum256([]byte(padStanza + " " + padV1 + "\n" + strings.Join(r.names, "\n")))
 	return hex.EncodeToString(sum[:])
 }
 
-// Seal encrypts plain to all recipients, as a binary age file. Sealing the same
-// content twice gives different results. It returns ErrNoRecipient if there are
-// no recipients.
+// Seal encrypts plain to all recipients, as a binary age file that holds a gzip
+// member, padded so that the size tells that of plain in steps of 1 KiB. Sealing
+// the same content twice gives different results. It returns ErrNoRecipient if
+// there are no recipients.
 func (r Recipients) Seal(plain []byte) ([]byte, error) {
 	if r.Len() == 0 {
 		return nil, ErrNoRecipient
 	}
+	padded, err := pad(plain)
+	if err != nil {
+		return nil, fmt.Errorf("seal %d bytes: %w", len(plain), err)
+	}
+	defer clear(padded)
 	var sealed bytes.Buffer
-	w, err := age.Encrypt(&sealed, r.keys...)
+	keys := slices.Clone(r.keys)
+	keys[0] = padMark{keys[0]}
+	w, err := age.Encrypt(&sealed, keys...)
 	if err != nil {
 		return nil, fmt.Errorf("seal to %d recipients: %w", r.Len(), err)
 	}
-	if _, err := w.Write(plain); err != nil {
+	if _, err := w.Write(padded); err != nil {
 		return nil, fmt.Errorf("seal %d bytes: %w", len(plain), err)
 	}
 	if err := w.Close(); err != nil {
@@ -174,31 +183,29 @@ func ParseIdentities(r io.Reader) (Identities, error) {
 	return Identities{keys: keys}, nil
 }
 
-// Open decrypts a binary age file and returns its content of at most limit
-// bytes. It returns ErrNoIdentity if none of ids fits, ErrTooLarge if there is
+// Open decrypts a binary age file, takes off the padding if [Recipients.Seal]
+// made it, and returns its content of at most limit bytes. It returns ErrNoIdentity if none of ids fits, ErrTooLarge if there is
 // more content, and another error if sealed was cut, changed, or never an age
 // file; no part of a content that fails authentication is returned.
 func Open(sealed []byte, ids Identities, limit int64) ([]byte, error) {
 	if ids.Len() == 0 {
 		return nil, ErrNoIdentity
 	}
-	r, err := age.Decrypt(bytes.NewReader(sealed), ids.keys...)
+	key := &padSeen{keys: ids.keys}
+	r, err := age.Decrypt(bytes.NewReader(sealed), key)
 	if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
 		return nil, ErrNoIdentity
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open sealed content: %w", err)
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, limit))
-	if err != nil {
-		return nil, fmt.Errorf("open sealed content: %w", err)
+	var plain []byte
+	if key.version == "" {
+		plain, err = bounded(r, limit)
+	} else {
+		plain, err = unpad(r, key.version, limit)
 	}
-	// The end must be seen even if the limit is reached exactly: only then is
-	// it known that nothing was cut off.
-	switch n, err := io.ReadFull(r, make([]byte, 1)); {
-	case n > 0:
-		return nil, fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
-	case err != io.EOF:
+	if err != nil {
 		return nil, fmt.Errorf("open sealed content: %w", err)
 	}
 	return plain, nil
