@@ -28,6 +28,7 @@ var owners = []struct {
 	in      []string
 }{
 	{"go.etcd.io/bbolt", []string{"server/store/bolt"}},
+	{"golang.org/x/mod", []string{"server/evidence"}},
 	{"github.com/jackc/pgx", []string{"server/store/pg"}},
 	{"github.com/go-git/", []string{"server/mirror"}},
 	{"filippo.io/age", []string{"internal/seal"}},

@@ -16,6 +16,7 @@ import (
 	"rollcall/server/auth"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/store"
 
 	"google.golang.org/grpc/codes"
@@ -98,16 +99,16 @@ func (s *Service) NewToken(ctx context.Context, req *rollcallv1.NewTokenRequest)
 		ID: hex.EncodeToString(identity.NewSecret()[:8]), Hash: identity.HashSecret(secret), Site: req.GetSite(), Class: req.GetClass(),
 		Name: fact.Value(req.GetName()), By: who.Name, Expires: s.Now().Add(time.Duration(hours) * time.Hour), Approve: req.GetNeedsApproval(),
 	}
-	err := s.Writer.Update(ctx, func(tx store.Tx) error {
+	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
 		items := s.items(ctx, tx)
 		if req.GetCi() != "" {
 			ci, err := items.Resolve(req.GetCi())
 			if err != nil {
-				return err
+				return evidence.Entry{}, err
 			}
 			t.CI = ci.ID
 		}
-		return enrol.In(tx, s.Tenant, items).AddToken(t)
+		return ofToken(t), enrol.In(tx, s.Tenant, items).AddToken(t)
 	})
 	if err != nil {
 		return nil, err
@@ -190,7 +191,7 @@ func keyInfo(items cmdb.View, k enrol.Key, known *likeness) (*rollcallv1.KeyInfo
 
 // Approve admits a waiting machine.
 func (s *Service) Approve(ctx context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
-	return s.decide(ctx, req, enrol.Pending, func(tx store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
+	return s.decide(ctx, req, evidence.Approve, enrol.Pending, func(tx store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
 		items := s.items(ctx, tx)
 		ci := req.GetCi()
 		if ci != "" {
@@ -206,21 +207,21 @@ func (s *Service) Approve(ctx context.Context, req *rollcallv1.DecideRequest) (*
 
 // Refuse turns a waiting machine away.
 func (s *Service) Refuse(ctx context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
-	return s.decide(ctx, req, enrol.Pending, func(_ store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
+	return s.decide(ctx, req, evidence.Refuse, enrol.Pending, func(_ store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
 		return w.Refuse(s.Now(), id, by, req.GetReason())
 	})
 }
 
 // Revoke ends an enrolled key.
 func (s *Service) Revoke(ctx context.Context, req *rollcallv1.DecideRequest) (*rollcallv1.DecideReply, error) {
-	return s.decide(ctx, req, enrol.Enrolled, func(_ store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
+	return s.decide(ctx, req, evidence.Revoke, enrol.Enrolled, func(_ store.Tx, w enrol.Writer, id, by string) (enrol.Key, error) {
 		return w.Revoke(s.Now(), id, by, req.GetReason())
 	})
 }
 
 type decision func(tx store.Tx, w enrol.Writer, id, by string) (enrol.Key, error)
 
-func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, state enrol.State, do decision) (*rollcallv1.DecideReply, error) {
+func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, kind evidence.Kind, state enrol.State, do decision) (*rollcallv1.DecideReply, error) {
 	by := "operator " + callerOf(ctx).operator.Name
 	var id string
 	err := s.view(ctx, func(r store.Reader, items cmdb.View) (err error) {
@@ -231,9 +232,9 @@ func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, sta
 		return nil, err
 	}
 	var key enrol.Key
-	err = s.Writer.Update(ctx, func(tx store.Tx) (err error) {
+	err = s.act(ctx, func(tx store.Tx) (_ evidence.Entry, err error) {
 		key, err = do(tx, enrol.In(tx, s.Tenant, s.items(ctx, tx)), id, by)
-		return err
+		return ofKey(kind, key), err
 	})
 	if err != nil {
 		return nil, err
@@ -325,8 +326,12 @@ func (s *Service) AddOperator(ctx context.Context, req *rollcallv1.AddOperatorRe
 // again.
 func (s *Service) Login(ctx context.Context, name string, role auth.Role, by string) (string, error) {
 	secret := identity.NewSecret()
-	err := s.Writer.Update(ctx, func(tx store.Tx) error {
-		return auth.Add(tx, s.Tenant, s.Now(), name, role, by, secret)
+	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
+		e := evidence.Entry{Kind: evidence.Operator, Detail: map[string]string{"do": "set", "operator": name, "role": string(role)}}
+		if callerOf(ctx).operator.Name == "" {
+			e.By = by // through the socket in the data folder
+		}
+		return e, auth.Add(tx, s.Tenant, s.Now(), name, role, by, secret)
 	})
 	if err != nil {
 		return "", err
@@ -340,6 +345,9 @@ func (s *Service) RemoveOperator(ctx context.Context, req *rollcallv1.RemoveOper
 	if req.GetName() == callerOf(ctx).operator.Name {
 		return nil, status.Error(codes.FailedPrecondition, "you cannot remove yourself: ask another admin")
 	}
-	err := s.Writer.Update(ctx, func(tx store.Tx) error { return auth.Remove(tx, s.Tenant, req.GetName()) })
+	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
+		e := evidence.Entry{Kind: evidence.Operator, Detail: map[string]string{"do": "remove", "operator": req.GetName()}}
+		return e, auth.Remove(tx, s.Tenant, req.GetName())
+	})
 	return &rollcallv1.RemoveOperatorReply{}, err
 }

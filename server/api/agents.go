@@ -12,6 +12,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/ingest"
 	"rollcall/server/store"
 
@@ -45,9 +46,15 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 		Hostname: req.GetHostname(), Facts: facts, Source: HostOf(c.addr), Version: req.GetAgentVersion(),
 	}
 	var key enrol.Key
-	err = s.Writer.Update(ctx, func(tx store.Tx) (err error) {
-		key, err = enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere)).Admit(s.Now(), q)
-		return err
+	err = s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
+		var isNew bool
+		key, isNew, err = s.admitMachine(tx, q)
+		if err != nil || !isNew {
+			return nothing, err
+		}
+		e := ofKey(evidence.Enrol, key)
+		e.By = "key " + key.ID
+		return e, nil
 	})
 	if errors.Is(err, enrol.ErrToken) {
 		s.Log.Warn("enrolment refused", "from", c.addr, "key", identity.IDOf(c.key).String(), "err", err)
@@ -68,6 +75,17 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 		reply.Outcome, reply.Note = rollcallv1.EnrolReply_REFUSED, "the key is "+string(key.State)
 	}
 	return reply, nil
+}
+
+// admitMachine also tells whether the key was not known before.
+func (s *Service) admitMachine(tx store.Tx, q enrol.Request) (key enrol.Key, isNew bool, err error) {
+	w := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere))
+	known, err := w.Known(identity.IDOf(q.Public))
+	if err != nil {
+		return enrol.Key{}, false, err
+	}
+	key, err = w.Admit(s.Now(), q)
+	return key, !known, err
 }
 
 func enrolFacts(b []byte) (fact.Set, error) {

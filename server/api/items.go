@@ -14,6 +14,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/query"
 	"rollcall/server/store"
 )
@@ -139,23 +140,26 @@ func (s *Service) Set(ctx context.Context, req *rollcallv1.SetRequest) (*rollcal
 	who := callerOf(ctx).operator
 	var id string
 	var rev uint64
-	err := s.Writer.Update(ctx, func(tx store.Tx) error {
+	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
 		w := s.items(ctx, tx)
 		old, err := w.Resolve(req.GetCi())
 		if err != nil {
-			return err
+			return evidence.Entry{}, err
 		}
 		next, err := w.Declare(old, req.GetFields())
 		if err != nil {
-			return err
+			return evidence.Entry{}, err
 		}
 		id, rev = old.ID, old.Rev
 		if next.Same(old) {
-			return nil
+			return nothing, nil
 		}
-		next, _, err = w.Record(s.Now(), old, next, cmdb.Revision{By: "operator " + who.Name, Reason: fact.Cut(req.GetReason(), maxReason)})
+		next, r, err := w.Record(s.Now(), old, next, cmdb.Revision{By: "operator " + who.Name, Reason: fact.Cut(req.GetReason(), maxReason)})
+		if err != nil {
+			return evidence.Entry{}, err
+		}
 		rev = next.Rev
-		return err
+		return declared(next, r)
 	})
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
+	"rollcall/server/evidence"
 	"rollcall/server/store"
 )
 
@@ -45,7 +46,10 @@ func parentOf(site string) string {
 // SetSite adds a site or changes its title.
 func (s *Service) SetSite(ctx context.Context, req *rollcallv1.SetSiteRequest) (*rollcallv1.SetSiteReply, error) {
 	site := cmdb.Site{Path: req.GetSite().GetPath(), Title: req.GetSite().GetTitle()}
-	err := s.Writer.Update(ctx, func(tx store.Tx) error { return s.items(ctx, tx).SetSite(site) })
+	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
+		e := evidence.Entry{Kind: evidence.Site, Detail: map[string]string{"do": "set", "site": site.Path, "title": site.Title}}
+		return e, s.items(ctx, tx).SetSite(site)
+	})
 	return &rollcallv1.SetSiteReply{Site: &rollcallv1.Site{Path: site.Path, Title: site.Title}}, err
 }
 
@@ -75,7 +79,10 @@ func (s *Service) RemoveSite(ctx context.Context, req *rollcallv1.RemoveSiteRequ
 	if err != nil {
 		return nil, err
 	}
-	err = s.Writer.Update(ctx, func(tx store.Tx) error { return s.items(ctx, tx).RemoveSite(path) })
+	err = s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
+		e := evidence.Entry{Kind: evidence.Site, Detail: map[string]string{"do": "remove", "site": path}}
+		return e, s.items(ctx, tx).RemoveSite(path)
+	})
 	return &rollcallv1.RemoveSiteReply{}, err
 }
 

@@ -75,7 +75,8 @@ type Key struct {
 	Decided  time.Time `json:"decided,omitzero"`
 	By       string    `json:"by,omitempty"` // who decided
 	Reason   string    `json:"reason,omitempty"`
-	Cloned   bool      `json:"cloned,omitempty"` // it speaks from two places
+	Cloned   bool      `json:"cloned,omitempty"`   // it speaks from two places
+	Replaced string    `json:"replaced,omitempty"` // id of the key that spoke for the CI before, ended by this one
 }
 
 // Chain is a key's place in its chain of recorded reports.
@@ -191,7 +192,8 @@ func (w Writer) enrol(now time.Time, k Key, by string) (Key, error) {
 	}
 	if k.WantCI != "" {
 		k.CI = k.WantCI
-		if err := w.revokeKeyOf(now, k.CI, by); err != nil {
+		var err error
+		if k.Replaced, err = w.revokeKeyOf(now, k.CI, by); err != nil {
 			return k, err
 		}
 		if err := w.items.SetCloned(k.CI, false); err != nil {
@@ -212,17 +214,18 @@ func (w Writer) enrol(now time.Time, k Key, by string) (Key, error) {
 	return k, w.putKey(k)
 }
 
-func (w Writer) revokeKeyOf(now time.Time, ci, by string) error {
+// revokeKeyOf ends the key that speaks for a CI, if there is one, and tells which.
+func (w Writer) revokeKeyOf(now time.Time, ci, by string) (ended string, err error) {
 	id, err := store.GetFramed(w.tx, ownerKey(w.tenant, ci))
 	if err != nil || id == nil {
-		return err
+		return "", err
 	}
 	old, found, err := w.key(string(id))
 	if err != nil || !found {
-		return err
+		return "", err
 	}
 	old.State, old.Decided, old.By, old.Reason = Revoked, now, by, "another key took over its CI"
-	return w.putKey(old)
+	return old.ID, w.putKey(old)
 }
 
 // Approve admits a pending key, into an existing CI if ci is not empty. site and
@@ -292,6 +295,12 @@ func (w Writer) MarkCloned(id string) error {
 
 // Key returns an enrolled key, or ErrUnknown.
 func (w Writer) Key(id identity.KeyID) (Key, error) { return keyByID(w.tx, w.tenant, id.String()) }
+
+// Known tells whether a key has asked for admission before, whatever became of it.
+func (w Writer) Known(id identity.KeyID) (bool, error) {
+	_, found, err := w.key(id.String())
+	return found, err
+}
 
 // Chain returns a key's place in its chain.
 func (w Writer) Chain(id string) (Chain, error) { return chainOf(w.tx, w.tenant, id) }

@@ -14,6 +14,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/store"
 )
 
@@ -67,6 +68,15 @@ func (s *Service) quarantine(tx store.Tx, key enrol.Key, body *rollcallv1.Body, 
 	}
 	if err := s.putEnvelope(tx, hash, raw); err != nil {
 		return Result{}, err
+	}
+	log := evidence.In(tx, s.Tenant)
+	if known, err := log.Has(hash); err != nil {
+		return Result{}, err
+	} else if !known { // the same one may come again and again
+		leaf := evidence.Entry{Kind: evidence.Fork, CI: key.CI, Seq: body.GetSeq(), Subject: hash[:]}
+		if _, err := log.Append(s.now(), leaf); err != nil {
+			return Result{}, err
+		}
 	}
 	f := Fork{At: s.now(), CI: key.CI, Seq: body.GetSeq(), Prev: body.GetPrev()}
 	return Result{Outcome: Quarantined}, store.PutJSON(tx, forkKey(s.Tenant, key.ID, hash), f)

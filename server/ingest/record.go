@@ -10,6 +10,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/store"
 )
 
@@ -80,7 +81,7 @@ func (s *Service) repeated(ctx context.Context, key enrol.Key, hash fact.Digest)
 }
 
 // record is the transaction of one report: key still enrolled, chain, base,
-// then sets, revision, chain and receipt together.
+// then sets, revision, the log's leaf, chain and receipt together.
 // It also returns the sets that were new to the store.
 func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep report, ws resolved, hash fact.Digest, raw []byte) (Result, []cmdb.Prepared, error) {
 	items := cmdb.In(tx, s.Tenant, cmdb.Everywhere)
@@ -118,6 +119,10 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 		return Result{}, nil, err
 	}
 	if err := s.revise(items, key, ci, body, rep, ws, hash); err != nil {
+		return Result{}, nil, err
+	}
+	leaf := evidence.Entry{Kind: evidence.Report, CI: ci.ID, Seq: body.GetSeq(), Subject: hash[:]}
+	if _, err := evidence.In(tx, s.Tenant).Append(s.now(), leaf); err != nil {
 		return Result{}, nil, err
 	}
 	receipt := identity.Receipt{Envelope: hash, Index: chain.Count + 1, At: s.now().UnixMilli()}.Sign(s.Key)

@@ -1,0 +1,243 @@
+package server
+
+import (
+	"testing"
+
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/auth"
+	"rollcall/server/evidence"
+	"rollcall/server/store"
+)
+
+// readOnly lists the methods that change nothing. Upload only brings contents
+// that a report named, whose leaf commits to their digests.
+var readOnly = map[string]bool{
+	"Items/List": true, "Items/Get": true, "Items/History": true, "Items/Changes": true, "Items/File": true, "Items/FileLog": true,
+	"Items/Compare": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true,
+	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
+	"Agents/Upload": true,
+}
+
+// deeds holds, for every method that changes something, one call that does. A
+// method that is neither here nor above fails the test.
+var deeds = map[string]struct {
+	kind evidence.Kind
+	// prepare does what must be before and returns the call.
+	prepare func(t *testing.T, r *running) func() error
+}{
+	"Agents/Enrol": {evidence.Enrol, func(_ *testing.T, r *running) func() error {
+		m, token := r.stranger(1), r.token(&rollcallv1.NewTokenRequest{})
+		return func() error { _, err := r.enrol(m, token); return err }
+	}},
+	"Agents/Submit": {evidence.Report, func(t *testing.T, r *running) func() error {
+		m := r.machine(1)
+		return func() error { m.report(t, true); return nil }
+	}},
+	"Items/Set": {evidence.Declare, func(t *testing.T, r *running) func() error {
+		m := r.machine(1)
+		return func() error {
+			_, err := r.kari.Set(t.Context(), &rollcallv1.SetRequest{Ci: m.ci, Fields: map[string]string{"room": "12"}})
+			return err
+		}
+	}},
+	"Admin/NewToken": {evidence.Token, func(_ *testing.T, r *running) func() error {
+		return func() error { r.token(&rollcallv1.NewTokenRequest{}); return nil }
+	}},
+	"Admin/Approve": {evidence.Approve, waiting(func(r *running, req *rollcallv1.DecideRequest) error {
+		_, err := r.kari.Approve(r.t.Context(), req)
+		return err
+	})},
+	"Admin/Refuse": {evidence.Refuse, waiting(func(r *running, req *rollcallv1.DecideRequest) error {
+		_, err := r.kari.Refuse(r.t.Context(), req)
+		return err
+	})},
+	"Admin/Revoke": {evidence.Revoke, func(t *testing.T, r *running) func() error {
+		m := r.machine(1)
+		return func() error {
+			_, err := r.kari.Revoke(t.Context(), &rollcallv1.DecideRequest{Key: m.ci})
+			return err
+		}
+	}},
+	"Admin/SetSite": {evidence.Site, func(t *testing.T, r *running) func() error {
+		return func() error {
+			_, err := r.kari.SetSite(t.Context(), &rollcallv1.SetSiteRequest{Site: &rollcallv1.Site{Path: "elm"}})
+			return err
+		}
+	}},
+	"Admin/RemoveSite": {evidence.Site, func(t *testing.T, r *running) func() error {
+		if _, err := r.kari.SetSite(t.Context(), &rollcallv1.SetSiteRequest{Site: &rollcallv1.Site{Path: "elm"}}); err != nil {
+			t.Fatal(err)
+		}
+		return func() error {
+			_, err := r.kari.RemoveSite(t.Context(), &rollcallv1.RemoveSiteRequest{Path: "elm"})
+			return err
+		}
+	}},
+	"Admin/AddOperator": {evidence.Operator, func(t *testing.T, r *running) func() error {
+		return func() error {
+			_, err := r.kari.AddOperator(t.Context(), &rollcallv1.AddOperatorRequest{Name: "vera", Role: string(auth.Viewer)})
+			return err
+		}
+	}},
+	"Admin/RemoveOperator": {evidence.Operator, func(t *testing.T, r *running) func() error {
+		r.operator("vera", auth.Viewer)
+		return func() error {
+			_, err := r.kari.RemoveOperator(t.Context(), &rollcallv1.RemoveOperatorRequest{Name: "vera"})
+			return err
+		}
+	}},
+}
+
+// waiting prepares a machine that waits for a decision.
+func waiting(decide func(r *running, req *rollcallv1.DecideRequest) error) func(*testing.T, *running) func() error {
+	return func(t *testing.T, r *running) func() error {
+		m := r.stranger(1)
+		if _, err := r.enrol(m, r.token(&rollcallv1.NewTokenRequest{NeedsApproval: true})); err != nil {
+			t.Fatal(err)
+		}
+		return func() error {
+			return decide(r, &rollcallv1.DecideRequest{Key: identity.IDOf(identity.Public(m.Key)).String()})
+		}
+	}
+}
+
+// leaves reads the log.
+func (r *running) leaves() (all []evidence.Leaf) {
+	r.t.Helper()
+	err := r.srv.engine.View(r.t.Context(), func(g store.Reader) error {
+		for l, err := range evidence.At(g, r.cfg.Tenant).Leaves(0, 0) {
+			if err != nil {
+				return err
+			}
+			leaf, err := evidence.ParseLeaf(l.Leaf)
+			if err != nil {
+				return err
+			}
+			all = append(all, leaf)
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all
+}
+
+func TestEveryMethodThatChangesSomethingLeavesExactlyOneLeaf(t *testing.T) {
+	for _, desc := range eachMethod(t) {
+		if readOnly[desc] {
+			continue
+		}
+		deed, ok := deeds[desc]
+		if !ok {
+			t.Errorf("%s is neither among those that change nothing nor among those that are tried: does it go through act (server/api/act.go)?", desc)
+			continue
+		}
+		t.Run(desc, func(t *testing.T) {
+			r := start(t)
+			do := deed.prepare(t, r)
+			before := len(r.leaves())
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			got := r.leaves()[before:]
+			if len(got) != 1 || got[0].Kind != deed.kind {
+				t.Errorf("it left %+v, want one leaf %s", got, deed.kind)
+			}
+		})
+	}
+}
+
+func TestMethodsThatChangeNothingLeaveNoLeaf(t *testing.T) {
+	r := start(t)
+	m := r.machine(1)
+	m.report(t, true)
+	before := len(r.leaves())
+	for _, desc := range eachMethod(t) {
+		if readOnly[desc] {
+			_ = call(t.Context(), r.kari.conn, "/rollcall.v1."+desc) // what it answers is not asked here
+		}
+	}
+	if after := len(r.leaves()); after != before {
+		t.Errorf("%d leaves were left by methods that change nothing", after-before)
+	}
+}
+
+// eachMethod lists all registered methods, without the package's name.
+func eachMethod(t *testing.T) (all []string) {
+	t.Helper()
+	r := start(t)
+	srv, err := r.srv.grpcServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Stop()
+	for service, info := range srv.GetServiceInfo() {
+		for _, m := range info.Methods {
+			all = append(all, service[len("rollcall.v1."):]+"/"+m.Name)
+		}
+	}
+	return all
+}
+
+func TestAChangeThatIsRefusedOrChangesNothingLeavesNoLeaf(t *testing.T) {
+	r := start(t)
+	m := r.machine(1)
+	set := &rollcallv1.SetRequest{Ci: m.ci, Fields: map[string]string{"room": "12"}}
+	if _, err := r.kari.Set(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	before := len(r.leaves())
+	if _, err := r.kari.Set(t.Context(), set); err != nil { // as it is already
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"a site without its parent": errOf(r.kari.SetSite(t.Context(), &rollcallv1.SetSiteRequest{Site: &rollcallv1.Site{Path: "elm/north"}})),
+		"a site that is not there":  errOf(r.kari.RemoveSite(t.Context(), &rollcallv1.RemoveSiteRequest{Path: "oak"})),
+		"a role that is none":       errOf(r.kari.AddOperator(t.Context(), &rollcallv1.AddOperatorRequest{Name: "x", Role: "king"})),
+	} {
+		if err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	if after := len(r.leaves()); after != before {
+		t.Errorf("%d leaves were left", after-before)
+	}
+}
+
+func errOf[T any](_ T, err error) error { return err }
+
+func TestAdoptionEndsTheKeyBeforeInOneLeaf(t *testing.T) {
+	r := start(t)
+	old := r.machine(1)
+	m := r.stranger(2)
+	reply, err := r.enrol(m, r.token(&rollcallv1.NewTokenRequest{Ci: old.ci}))
+	if err != nil || reply.GetCi() != old.ci {
+		t.Fatalf("enrol: %v, %v", reply, err)
+	}
+	oldKey, newKey := identity.IDOf(identity.Public(old.Key)).String(), identity.IDOf(identity.Public(m.Key)).String()
+	err = r.srv.engine.View(t.Context(), func(g store.Reader) error {
+		v := evidence.At(g, r.cfg.Tenant)
+		n, err := v.Size()
+		if err != nil {
+			return err
+		}
+		x, err := v.Explain(n - 1)
+		if err != nil {
+			return err
+		}
+		e, err := evidence.ParseEntry(x.Content)
+		if err != nil || e.Kind != evidence.Adopt || e.Key != newKey || e.Ends != oldKey || !e.Admits || e.CI != old.ci {
+			t.Errorf("the last leaf tells %+v, %v", e, err)
+		}
+		about, err := v.About(oldKey)
+		if len(about) != 2 || about[1] != n-1 {
+			t.Errorf("about the key before: leaves %v, want its admission and leaf %d", about, n-1)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
