@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/identity"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 )
@@ -40,14 +41,14 @@ func openOffline(cfg Config) (*offline, error) {
 
 // Report is what Check found.
 type Report struct {
-	Items, Revisions, Sets, Contents int
-	Faults                           []string
+	Items, Revisions, Sets, Contents, Leaves int
+	Faults                                   []string
 }
 
 // Check reads everything in the store of a data folder, or of a backup, and compares it with its checksums and
 // with what refers to it: structure of the file, frames of all records, digests
-// of sets and contents, each CI's chain of revisions and its present state. It
-// changes nothing.
+// of sets and contents, each CI's chain of revisions and its present state, the
+// log and what its leaves are about. It changes nothing.
 func Check(ctx context.Context, cfg Config) (Report, error) {
 	var rep Report
 	o, err := openOffline(cfg)
@@ -62,6 +63,9 @@ func Check(ctx context.Context, cfg Config) (Report, error) {
 				sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{},
 			}
 			c.frames()
+			if err := c.log(); err != nil {
+				return err
+			}
 			if err := c.items(ctx); err != nil {
 				return err
 			}
@@ -80,6 +84,9 @@ type checker struct {
 	sets, contents map[fact.Digest]bool // looked at already
 	heads          map[string]cmdb.CI
 	keys           enrol.View
+	leafOf         evidence.View
+	admitted       map[string]string // key → the CI that a leaf admits it to
+	logSince       int64             // stamp of the last revision before the log began
 	tenant         string
 }
 

@@ -90,6 +90,7 @@ func (c *checker) envelope(ci cmdb.CI, r cmdb.Revision) {
 	hash, err := fact.ParseDigest(r.Report)
 	if err == nil {
 		_, err = ingest.Envelope(c.r, c.tenant, hash)
+		c.inLog(ci, r, hash)
 	}
 	if err != nil {
 		c.fault(fmt.Errorf("revision %d of CI %s (%s), its report: %w", r.N, ci.ID, ci.Name, err))

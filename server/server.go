@@ -113,6 +113,9 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 			Engine: s.engine, Writer: s.writer, Tenant: s.cfg.Tenant, Key: s.key, Sets: sets, Presence: s.presence, Now: time.Now,
 		},
 	}
+	if err := s.beginLog(ctx); err != nil {
+		return err
+	}
 	s.service.RegisterStanding(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector())
 	return nil

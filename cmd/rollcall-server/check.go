@@ -47,8 +47,8 @@ func show(c *cobra.Command, rep server.Report, asJSON bool) error {
 		for _, f := range rep.Faults {
 			fmt.Fprintln(c.OutOrStdout(), f)
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%d CIs, %d revisions, %d fact sets, %d file contents read: %d faults\n",
-			rep.Items, rep.Revisions, rep.Sets, rep.Contents, len(rep.Faults))
+		fmt.Fprintf(c.OutOrStdout(), "%d CIs, %d revisions, %d fact sets, %d file contents, %d leaves of the log read: %d faults\n",
+			rep.Items, rep.Revisions, rep.Sets, rep.Contents, rep.Leaves, len(rep.Faults))
 	}
 	if len(rep.Faults) > 0 {
 		return fmt.Errorf("the store is damaged in %d places: restore a backup, agents send again what is newer", len(rep.Faults))

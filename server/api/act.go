@@ -47,9 +47,9 @@ func ofToken(t enrol.Token) evidence.Entry {
 	}}
 }
 
-// ofKey tells what became of a key. Who takes a CI over that had a key adopts it,
+// OfKey tells what became of a key. Who takes a CI over that had a key adopts it,
 // whatever way it went.
-func ofKey(kind evidence.Kind, k enrol.Key) evidence.Entry {
+func OfKey(kind evidence.Kind, k enrol.Key) evidence.Entry {
 	e := evidence.Entry{Kind: kind, CI: k.CI, Key: k.ID, Subject: k.Public, Detail: map[string]string{
 		"state": string(k.State), "hostname": k.Hostname, "token": k.Token, "source": k.Source, "decided": k.By, "reason": k.Reason,
 		"site": k.Site, "class": k.Class,
@@ -69,14 +69,14 @@ func ofKey(kind evidence.Kind, k enrol.Key) evidence.Entry {
 // declared tells about a revision by a person. The revision holds what was and
 // what is; the leaf commits to all of it.
 func declared(ci cmdb.CI, r cmdb.Revision) (evidence.Entry, error) {
-	sum, err := sumOf(r)
+	sum, err := SumOf(r)
 	return evidence.Entry{Kind: evidence.Declare, CI: ci.ID, Subject: sum, Detail: map[string]string{
 		"revision": strconv.FormatUint(r.N, 10), "fields": strings.Join(slices.Sorted(maps.Keys(r.Fields)), " "), "reason": r.Reason,
 	}}, err
 }
 
-// sumOf gives the SHA-256 of a record as it is stored.
-func sumOf(v any) ([]byte, error) {
+// SumOf gives the SHA-256 of a record as it is stored.
+func SumOf(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("sum of a record: %w", err)

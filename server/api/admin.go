@@ -234,7 +234,7 @@ func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, kin
 	var key enrol.Key
 	err = s.act(ctx, func(tx store.Tx) (_ evidence.Entry, err error) {
 		key, err = do(tx, enrol.In(tx, s.Tenant, s.items(ctx, tx)), id, by)
-		return ofKey(kind, key), err
+		return OfKey(kind, key), err
 	})
 	if err != nil {
 		return nil, err

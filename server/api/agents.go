@@ -52,7 +52,7 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 		if err != nil || !isNew {
 			return nothing, err
 		}
-		e := ofKey(evidence.Enrol, key)
+		e := OfKey(evidence.Enrol, key)
 		e.By = "key " + key.ID
 		return e, nil
 	})

@@ -359,3 +359,9 @@ func (v View) Places() ([]Place, error) {
 	}
 	return all, nil
 }
+
+// LastStamp returns the stamp of the newest revision; 0 if there is none.
+func (v View) LastStamp() (int64, error) {
+	b, err := store.GetFramed(v.r, stampKey(v.tenant))
+	return int64(fromBE64(b)), err
+}

@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"rollcall/internal/fact"
+	"rollcall/server/api"
+	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
+	"rollcall/server/evidence"
+	"rollcall/server/ingest"
+	"rollcall/server/store"
+)
+
+// log checks the evidence log by itself and against what its leaves are about.
+func (c *checker) log() error {
+	c.admitted, c.leafOf = map[string]string{}, evidence.At(c.r, c.tenant)
+	sum, err := c.leafOf.Check(c.fault, c.leaf)
+	c.rep.Leaves = int(sum.Leaves)
+	if err != nil || sum.Leaves == 0 { // a store of before the log, see beginLog
+		return err
+	}
+	keys, err := c.keys.Keys("")
+	if err != nil {
+		return c.damaged(err)
+	}
+	for _, k := range keys {
+		if k.State == enrol.Enrolled && c.admitted[k.ID] != k.CI {
+			c.fault(fmt.Errorf("key %s speaks for CI %s, and no leaf of the log admits it there", k.ID, k.CI))
+		}
+	}
+	return nil
+}
+
+// leaf checks one leaf against what it is about.
+func (c *checker) leaf(t evidence.Told) {
+	switch {
+	case t.Entry.Kind == evidence.StartLog:
+		n, err := strconv.ParseInt(t.Entry.Detail["stamp"], 10, 64)
+		if err != nil {
+			c.fault(fmt.Errorf("%s: %w", t, err))
+		}
+		c.logSince = n
+	case t.Leaf.Kind.Signed():
+		if _, err := ingest.Envelope(c.r, c.tenant, t.Sum); err != nil {
+			c.fault(fmt.Errorf("%s, its report: %w", t, err))
+		}
+	case t.Entry.Kind == evidence.Declare:
+		n, err := strconv.ParseUint(t.Entry.Detail["revision"], 10, 64)
+		if err == nil {
+			err = c.declared(t.Entry.CI, n, t.Entry.Subject)
+		}
+		if err != nil {
+			c.fault(fmt.Errorf("%s: %w", t, err))
+		}
+	}
+	if t.Entry.Admits {
+		c.admitted[t.Entry.Key] = t.Entry.CI
+	}
+}
+
+// declared compares a revision by a person with what its leaf commits to.
+func (c *checker) declared(ci string, n uint64, want []byte) error {
+	r, err := c.Revision(ci, n)
+	if err != nil {
+		return err
+	}
+	sum, err := api.SumOf(r)
+	if err == nil && string(sum) != string(want) {
+		err = fmt.Errorf("revision %d of CI %s was changed", n, ci)
+	}
+	return err
+}
+
+// inLog checks that a revision with a report has its leaf.
+func (c *checker) inLog(ci cmdb.CI, r cmdb.Revision, hash fact.Digest) {
+	if c.rep.Leaves == 0 || r.Stamp <= c.logSince {
+		return // it was recorded before the log began
+	}
+	if _, err := c.leafOf.IndexOf(hash); err != nil {
+		c.fault(fmt.Errorf("revision %d of CI %s (%s): %w: its leaf was erased or taken away", r.N, ci.ID, ci.Name, err))
+	}
+}
+
+// beginLog makes a store of before the log ready for it: the first leaf says when
+// it began, and every key that is enrolled by then gets its leaf. What was
+// recorded before has none.
+func (s *Server) beginLog(ctx context.Context) error {
+	var size uint64
+	var stamp int64
+	var missing []enrol.Key
+	err := s.engine.View(ctx, func(r store.Reader) (err error) {
+		log := evidence.At(r, s.cfg.Tenant)
+		if size, err = log.Size(); err != nil {
+			return err
+		}
+		if stamp, err = cmdb.At(r, s.cfg.Tenant, nil, cmdb.Everywhere).LastStamp(); err != nil {
+			return err
+		}
+		keys, err := enrol.At(r, s.cfg.Tenant).Keys("")
+		for _, k := range keys {
+			if k.State != enrol.Enrolled {
+				continue
+			}
+			leaves, err := log.About(k.ID)
+			if err != nil {
+				return err
+			}
+			if len(leaves) == 0 {
+				missing = append(missing, k)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("begin the log: %w", err)
+	}
+	if size == 0 && stamp > 0 {
+		first := evidence.Entry{Kind: evidence.StartLog, By: "server", Detail: map[string]string{"stamp": strconv.FormatInt(stamp, 10)}}
+		err = s.appendLeaf(ctx, first)
+	}
+	for _, k := range missing {
+		e := api.OfKey(evidence.Enrol, k)
+		e.Kind, e.By, e.Ends = evidence.Enrol, "server: it was enrolled before the log began", ""
+		err = errors.Join(err, s.appendLeaf(ctx, e))
+	}
+	if err != nil {
+		return fmt.Errorf("begin the log: %w", err)
+	}
+	return nil
+}
+
+// appendLeaf appends a leaf while the lanes do not run.
+func (s *Server) appendLeaf(ctx context.Context, e evidence.Entry) error {
+	return s.engine.Update(ctx, func(tx store.Tx) error {
+		_, err := evidence.In(tx, s.cfg.Tenant).Append(s.service.Now(), e)
+		return err
+	})
+}

@@ -1,0 +1,166 @@
+package evidence
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"rollcall/server/store"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Summary is what Check has read.
+type Summary struct {
+	Leaves, Erased uint64
+	Root           tlog.Hash // recomputed from the leaves; of no use if Broken
+	Broken         bool      // leaves are missing: there is no root
+}
+
+// Told is one leaf with what explains it.
+type Told struct {
+	Index uint64
+	Leaf  Leaf
+	Sum   [sumSize]byte // SHA-256 of the content
+	Entry Entry         // for a kind that is not signed
+}
+
+// String names the leaf as faults do.
+func (t Told) String() string { return name(t.Index, t.Leaf) }
+
+func name(n uint64, l Leaf) string {
+	if l.CI == "" {
+		return fmt.Sprintf("leaf %d (%s) of the log", n, l.Kind)
+	}
+	return fmt.Sprintf("leaf %d (%s of CI %s) of the log", n, l.Kind, l.CI)
+}
+
+// Check reads the whole log, recomputes every hash from the leaves, and compares
+// each leaf with what explains it and with what leads to it. Each fault names the
+// index and the CI. Every leaf that is sound and not erased is given to each.
+func (v View) Check(fault func(error), each func(Told)) (Summary, error) {
+	size, err := v.Size()
+	if err != nil {
+		return Summary{}, err
+	}
+	c := logCheck{View: v, fault: fault, each: each}
+	c.sum.Leaves = size
+	for l, err := range v.Leaves(0, 0) {
+		if err != nil {
+			c.sum.Broken = true
+			fault(err)
+			if !errors.Is(err, store.ErrCorrupt) {
+				return c.sum, nil
+			}
+			continue
+		}
+		c.leaf(l)
+	}
+	if !c.sum.Broken {
+		c.sum.Root, err = c.tree.root(size)
+	}
+	return c.sum, err
+}
+
+type logCheck struct {
+	View
+	fault func(error)
+	each  func(Told)
+	sum   Summary
+	tree  growing
+}
+
+func (c *logCheck) leaf(l Numbered) {
+	leaf, err := ParseLeaf(l.Leaf)
+	if err != nil {
+		c.fault(fmt.Errorf("leaf %d of the log: %w", l.Index, err))
+	}
+	if !c.sum.Broken {
+		want := c.tree.add(l.Index, l.Leaf)
+		if !slices.Equal(want, l.hashes) {
+			c.fault(fmt.Errorf("%s: the stored hashes are not those of the leaves up to it: one of them was changed", name(l.Index, leaf)))
+		}
+	}
+	if err != nil {
+		return
+	}
+	told, err := c.explained(l.Index, leaf)
+	switch {
+	case errors.Is(err, ErrErased):
+		c.sum.Erased++
+	case err != nil:
+		c.fault(err)
+	default:
+		c.each(told)
+	}
+}
+
+func (c *logCheck) explained(n uint64, leaf Leaf) (Told, error) {
+	t := Told{Index: n, Leaf: leaf}
+	x, err := c.Explain(n)
+	if err != nil {
+		return t, fmt.Errorf("%s: %w", t, err)
+	}
+	t.Sum = x.Sum
+	if Commit(x.Salt, x.Sum) != leaf.Commitment {
+		return t, fmt.Errorf("%s commits to something else than what stands beside it", t)
+	}
+	if leaf.Kind.Signed() {
+		at, err := c.IndexOf(x.Sum)
+		if err == nil && at != n {
+			err = fmt.Errorf("its report leads to leaf %d", at)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", t, err)
+		}
+		return t, err
+	}
+	if sha256.Sum256(x.Content) != x.Sum {
+		return t, fmt.Errorf("%s: its content was changed", t)
+	}
+	if t.Entry, err = ParseEntry(x.Content); err != nil {
+		return t, fmt.Errorf("%s: %w", t, err)
+	}
+	if t.Entry.Kind != leaf.Kind || t.Entry.CI != leaf.CI || t.Entry.Seq != leaf.Seq {
+		return t, fmt.Errorf("%s: its content tells about something else", t)
+	}
+	for _, k := range (note{Content: x.Content}).ways(c.tenant, n) {
+		if b, err := c.r.Get(k); err != nil || b == nil {
+			return t, errors.Join(fmt.Errorf("%s cannot be found by its key: record %s is missing", t, k), err)
+		}
+	}
+	return t, nil
+}
+
+// growing computes the hashes of a tree that leaves are added to, in little
+// memory: of each size of complete subtree only the last one is needed.
+type growing struct{ last []tlog.Hash }
+
+// add returns the hashes that leaf n completes, as tlog.StoredHashes does.
+func (g *growing) add(n uint64, leaf []byte) []tlog.Hash {
+	h := tlog.RecordHash(leaf)
+	done := []tlog.Hash{h}
+	for level := 0; n>>level&1 == 1; level++ {
+		h = tlog.NodeHash(g.last[level], h)
+		done = append(done, h)
+	}
+	level := len(done) - 1
+	if level == len(g.last) {
+		g.last = append(g.last, h)
+	}
+	g.last[level] = h
+	return done
+}
+
+// root gives the root of the n leaves that were added.
+func (g *growing) root(n uint64) (tlog.Hash, error) {
+	return tlog.TreeHash(int64(n), tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		hashes := make([]tlog.Hash, len(indexes))
+		for i, index := range indexes {
+			level, _ := tlog.SplitStoredHashIndex(index)
+			hashes[i] = g.last[level]
+		}
+		return hashes, nil
+	}))
+}
