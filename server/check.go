@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -41,8 +42,10 @@ func openOffline(cfg Config) (*offline, error) {
 
 // Report is what Check found.
 type Report struct {
-	Items, Revisions, Sets, Contents, Leaves int
-	Faults                                   []string
+	Items, Revisions, Sets, Contents, Records, Leaves int
+
+	Last   time.Time // of the newest revision
+	Faults []string
 }
 
 // Check reads everything in the store of a data folder, or of a backup, and compares it with its checksums and
@@ -99,6 +102,7 @@ func (c *checker) frames() {
 				c.fault(err)
 				return
 			}
+			c.rep.Records++
 			if _, _, err := store.Unframe(store.Key{Space: space, K: p.K}, p.V); err != nil {
 				c.fault(err)
 			}
@@ -133,6 +137,9 @@ func (c *checker) history(ci cmdb.CI) {
 			continue
 		}
 		c.rep.Revisions++
+		if at := r.At(); at.After(c.rep.Last) {
+			c.rep.Last = at
+		}
 		if n > 1 && last.N == n-1 && (r.Prev.Digest() != last.State.Digest() || r.Stamp <= last.Stamp) {
 			c.fault(fmt.Errorf("revision %d of CI %s (%s) does not follow the one before", n, ci.ID, ci.Name))
 		}

@@ -200,7 +200,7 @@ func TestCheckOfNoServerSaysSo(t *testing.T) {
 	if _, err := New(t.Context(), cfg, "", slog.New(slog.DiscardHandler)); !errors.Is(err, ErrNotInitialised) {
 		t.Errorf("New: %v, want ErrNotInitialised", err)
 	}
-	if _, err := Backup(t.Context(), cfg, cfg.Data+"/b"); !errors.Is(err, ErrNotInitialised) {
+	if _, err := BackupPlain(t.Context(), cfg, cfg.Data+"/b"); !errors.Is(err, ErrNotInitialised) {
 		t.Errorf("Backup: %v, want ErrNotInitialised", err)
 	}
 	if _, err := os.Stat(cfg.Data + "/b"); !errors.Is(err, fs.ErrNotExist) {
@@ -229,7 +229,7 @@ func TestABackupDuringWritesIsWhole(t *testing.T) {
 	}
 	for i := range 5 {
 		dir := filepath.Join(filepath.Dir(r.cfg.Data), fmt.Sprint("backup", i))
-		rep, err := Backup(t.Context(), r.cfg, dir)
+		rep, err := BackupPlain(t.Context(), r.cfg, dir)
 		if err != nil || len(rep.Faults) > 0 || rep.Items != 3 {
 			t.Errorf("backup %d: %+v, %v", i, rep, err)
 		}
@@ -246,7 +246,7 @@ func TestABackupDuringWritesIsWhole(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
-	if _, err := Backup(t.Context(), r.cfg, filepath.Join(filepath.Dir(r.cfg.Data), "backup0")); !errors.Is(err, fs.ErrExist) {
+	if _, err := BackupPlain(t.Context(), r.cfg, filepath.Join(filepath.Dir(r.cfg.Data), "backup0")); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a backup over another: %v, want ErrExist", err)
 	}
 	if err := r.stop(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/conf"
+	"rollcall/internal/seal"
 	"rollcall/server/store"
 )
 
@@ -23,6 +24,8 @@ type Config struct {
 	SilentAfter time.Duration `conf:"silent_after"`
 	Connections int           `conf:"connections"` // at once
 	PerHost     int           `conf:"connections_per_host"`
+
+	BackupRecipients []string `conf:"backup_recipient"` // age; their private halves are offline
 }
 
 // Defaults returns the configuration of a server that nobody has configured.
@@ -65,6 +68,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Connections < 10 || c.PerHost < 1 {
 		errs = append(errs, conf.Bad("connections", "want 10 or more, and 1 or more for each host"))
+	}
+	if _, err := seal.ParseRecipients(c.BackupRecipients); err != nil {
+		errs = append(errs, conf.Bad("backup_recipient", "%v", err))
 	}
 	return errors.Join(errs...)
 }

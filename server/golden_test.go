@@ -25,8 +25,14 @@ func TestAStoreOfVersion1StillOpens(t *testing.T) {
 	if *update {
 		writeGolden(t)
 	}
+	for _, name := range []string{"store-v1", "store-v1-2026-11"} {
+		t.Run(name, func(t *testing.T) { opensStill(t, name) })
+	}
+}
+
+func opensStill(t *testing.T, name string) {
 	cfg := folder(t)
-	if err := os.WriteFile(cfg.KeyFile(), golden(t, "store-v1.key"), 0o600); err != nil {
+	if err := os.WriteFile(cfg.KeyFile(), golden(t, name+".key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	z, err := zstd.NewReader(nil)
@@ -34,7 +40,7 @@ func TestAStoreOfVersion1StillOpens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer z.Close()
-	db, err := z.DecodeAll(golden(t, "store-v1.db.zst"), nil)
+	db, err := z.DecodeAll(golden(t, name+".db.zst"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +54,7 @@ func TestAStoreOfVersion1StillOpens(t *testing.T) {
 	if err := RebuildMirror(t.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := mirrorHeads(t, cfg), strings.TrimSpace(string(golden(t, "store-v1.heads"))); got != want {
+	if got, want := mirrorHeads(t, cfg), strings.TrimSpace(string(golden(t, name+".heads"))); got != want {
 		t.Errorf("the mirror ends at\n%s\nwant\n%s", got, want)
 	}
 	r := startOn(t, cfg)

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"rollcall/internal/identity"
 	"rollcall/server/auth"
 	"rollcall/server/mirror"
 )
@@ -111,79 +110,6 @@ func AddOperator(ctx context.Context, cfg Config, name string, role auth.Role) (
 	s.service.Writer = s.engine
 	token, err := s.service.Login(ctx, name, role, "rollcall-server operator add")
 	return token, errors.Join(err, s.engine.Close())
-}
-
-// Backup makes a folder that holds a consistent copy of the store and the
-// server's key: a data folder, from which a server can run. The server may run.
-// The copy is checked before Backup returns.
-func Backup(ctx context.Context, cfg Config, dir string) (Report, error) {
-	key, err := identity.LoadKey(cfg.KeyFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return Report{}, fmt.Errorf("open %s: %w", cfg.Data, ErrNotInitialised)
-	}
-	if err != nil {
-		return Report{}, err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return Report{}, fmt.Errorf("make backup: %w", err)
-	}
-	copied := cfg
-	copied.Data = dir
-	err = identity.SaveKey(copied.KeyFile(), key)
-	if err == nil {
-		err = copyStore(ctx, cfg, copied.database())
-	}
-	if err != nil { // half a backup with the key in it is worse than none
-		return Report{}, errors.Join(err, os.RemoveAll(dir))
-	}
-	return Check(ctx, copied)
-}
-
-func copyStore(ctx context.Context, cfg Config, to string) error {
-	body, running, err := ask(ctx, cfg, http.MethodGet, "/backup")
-	if err != nil {
-		return err
-	}
-	if !running {
-		o, err := openOffline(cfg)
-		if err != nil {
-			return err
-		}
-		return errors.Join(o.engine.CopyTo(ctx, to), o.engine.Close())
-	}
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return errors.Join(fmt.Errorf("make backup: %w", err), body.Close())
-	}
-	_, err = io.Copy(f, body)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close(), body.Close()); err != nil {
-		return fmt.Errorf("make backup: %w", err)
-	}
-	return identity.SyncDir(filepath.Dir(to))
-}
-
-// CheckData checks the store of a data folder. Where a server runs on it, a copy
-// is made and checked.
-func CheckData(ctx context.Context, cfg Config) (rep Report, err error) {
-	body, running, err := ask(ctx, cfg, http.MethodGet, "/")
-	if body != nil {
-		err = errors.Join(err, body.Close())
-	}
-	if !running {
-		if err != nil {
-			return rep, err
-		}
-		return Check(ctx, cfg)
-	}
-	tmp, err := os.MkdirTemp(cfg.Data, ".check-")
-	if err != nil {
-		return rep, fmt.Errorf("check a running server: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	return Backup(ctx, cfg, filepath.Join(tmp, "copy"))
 }
 
 // RebuildMirror renders the whole git mirror anew from the store. The server

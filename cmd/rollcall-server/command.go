@@ -35,14 +35,14 @@ commands work on it, most of them while the server runs.
 Exit status: 0 done, 1 failed, 2 wrong usage.`,
 		Example: `  rollcall-server init --operator kari > kari.login
   rollcall-server run
-  rollcall-server backup /backup/rollcall-monday`,
+  rollcall-server backup /backup/rollcall-monday.age`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	c.PersistentFlags().StringVar(&o.config, "config", server.DefaultConfig, "configuration `FILE`")
 	c.PersistentFlags().StringVar(&o.data, "data", "", "data `FOLDER`, instead of the configuration's")
 	c.AddCommand(
-		runCommand(o), initCommand(o), checkCommand(o), backupCommand(o), rebuildCommand(o), operatorCommand(o),
+		runCommand(o), initCommand(o), checkCommand(o), backupCommand(o), restoreCommand(o), rebuildCommand(o), operatorCommand(o),
 		versionCommand(), cmdline.Completion(c.Name(), "commands and flags"),
 	)
 	cmdline.Strict(c)

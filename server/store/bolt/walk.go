@@ -33,6 +33,8 @@ const (
 
 	noFreelist = ^uint64(0)
 	maxDepth   = 32
+
+	freePage = "free" // what walk.use says of one
 )
 
 // walk reads pages by their numbers and believes none of them.
@@ -248,6 +250,6 @@ func (w *walk) free(id uint64) {
 		return
 	}
 	for c := range slices.Chunk(ids[:8*n], 8) {
-		w.claim(binary.NativeEndian.Uint64(c), 1, "free")
+		w.claim(binary.NativeEndian.Uint64(c), 1, freePage)
 	}
 }
