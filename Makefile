@@ -18,10 +18,11 @@ NEEDED := git gcc libc6-dev protobuf-compiler libprotobuf-dev iproute2 zstd age 
 
 BENCH    ?= .
 FUZZTIME ?= 30s
+TORTURE  ?= ^Test.*
 
 .DEFAULT_GOAL := help
 # All of them: there are folders named like some of these.
-.PHONY: help build demo test check lint generated race generate bench puzzles fuzz clean
+.PHONY: help build demo test check lint generated race generate bench puzzles fuzz torture clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +117,14 @@ fuzz: ## run each fuzz target for FUZZTIME=30s
 	    echo "$$folder $$target"
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$folder" </dev/null
 	  done
+
+# The long forms of tests that say so in their text: killing, power cuts, hostile
+# peers. ROLLCALL_SEED repeats a run; each test prints the seed that it used.
+torture: export ROLLCALL_TORTURE = 1
+torture: ## run the long forms of the fault tests (an hour; TORTURE=REGEXP chooses)
+	@internal/tools/need $(NEEDED)
+	packages=$$({ grep -rl --include='*_test.go' ROLLCALL_TORTURE agent cmd internal proto server || true; } | xargs -r dirname | sort -u | sed 's|^|./|')
+	[[ -z $$packages ]] || $(GO) test $$packages -run '$(TORTURE)' -count=1 -v -p 1 -timeout 4h
 
 clean: ## remove what make made
 	rm -rf bin

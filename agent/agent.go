@@ -26,6 +26,7 @@ import (
 	"rollcall/agent/spool"
 	"rollcall/agent/uplink"
 	"rollcall/internal/fact"
+	"rollcall/internal/fence"
 	"rollcall/internal/identity"
 )
 
@@ -38,6 +39,7 @@ type Deps struct {
 	Collectors []collect.Collector // nil: collect.All
 	Dial       *uplink.Client      // template of the connection; nil: the network
 	DryRun     bool                // look and compare; write and send nothing
+	Fence      *fence.State        // of this process, which Open then shuts into the state folder; nil: it is left open
 }
 
 // Agent is one machine's agent. Its methods are for one goroutine.
@@ -48,6 +50,7 @@ type Agent struct {
 	rand       func(n int64) int64
 	version    string
 	dry        bool
+	fence      *fence.State
 	collectors []collect.Collector
 
 	root      *collect.Root
@@ -71,7 +74,7 @@ type Agent struct {
 // which a dry run does not need, and spool.ErrBusy if another agent uses the
 // state folder.
 func Open(c Config, d Deps) (*Agent, error) {
-	a := &Agent{cfg: c, log: d.Log, now: d.Now, rand: d.Rand, version: d.Version, dry: d.DryRun, collectors: d.Collectors}
+	a := &Agent{cfg: c, log: d.Log, now: d.Now, rand: d.Rand, version: d.Version, dry: d.DryRun, fence: d.Fence, collectors: d.Collectors}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -96,6 +99,7 @@ func (a *Agent) open(d Deps) (err error) {
 		return err
 	}
 	if a.dry {
+		a.enclose()
 		a.spool = spool.InMemory(spool.Options{})
 		a.sealed = &sealed{memory: map[fact.Digest][]byte{}}
 		return a.newScanner()
@@ -106,6 +110,7 @@ func (a *Agent) open(d Deps) (err error) {
 	if err := makeState(a.cfg.State); err != nil {
 		return err
 	}
+	a.enclose(a.cfg.State)
 	if a.key, err = identity.LoadKey(filepath.Join(a.cfg.State, keyFile)); err != nil {
 		return err
 	}
@@ -127,6 +132,19 @@ func (a *Agent) open(d Deps) (err error) {
 	}
 	a.loadMemory()
 	return a.newScanner()
+}
+
+// enclose lets the process write to nothing but folders from here on, before it
+// reads anything that it does not trust. Where that is not possible the summary
+// says so: an inventory is worth more than none.
+func (a *Agent) enclose(writable ...string) {
+	if a.fence == nil {
+		return
+	}
+	a.fence.Enclose(writable...)
+	for _, why := range a.fence.Missing {
+		a.log.Warn("the process is less protected than it could be", "why", why)
+	}
 }
 
 // Close frees the state folder.
@@ -176,6 +194,7 @@ type Summary struct {
 	Payload    int              `json:"payload_bytes"`
 	Contents   int              `json:"contents"` // kept for upload
 	Took       time.Duration    `json:"took_ns"`
+	Fence      *fence.State     `json:"fence,omitempty"` // what kept the process in
 
 	retry time.Duration // what the server asked for
 	early bool          // the server was not asked, because it was not time
@@ -218,7 +237,7 @@ func (a *Agent) Once(ctx context.Context, reason string) (Summary, error) {
 	if again {
 		sum.Outcome, sum.Problem = Spooled, "the server keeps asking for a full report; the next look sends one"
 	}
-	sum.At, sum.Reason, sum.Took = start, reason, a.now().Sub(start)
+	sum.At, sum.Reason, sum.Took, sum.Fence = start, reason, a.now().Sub(start), a.fence
 	sum.describe(g, a)
 	for _, p := range a.spool.Problems() {
 		a.log.Error("damaged file in the spool", "err", p)

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -89,5 +90,15 @@ func validTenant(t string) bool {
 func (c Config) database() string { return filepath.Join(c.Data, "rollcall.db") }
 
 // KeyFile is where the private key of the server lies.
-func (c Config) KeyFile() string   { return filepath.Join(c.Data, "server.key") }
+func (c Config) KeyFile() string { return filepath.Join(c.Data, "server.key") }
+
+// Writable names the folders that a running server writes into. The mirror's is
+// named by itself because it may be a link to another disk.
+func (c Config) Writable() []string {
+	if _, err := os.Stat(c.mirrorDir()); err != nil {
+		return []string{c.Data} // where it will be made
+	}
+	return []string{c.Data, c.mirrorDir()}
+}
+
 func (c Config) mirrorDir() string { return filepath.Join(c.Data, "mirror") }

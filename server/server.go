@@ -14,6 +14,7 @@ import (
 	"os"
 	"time"
 
+	"rollcall/internal/fence"
 	"rollcall/internal/identity"
 	"rollcall/server/api"
 	"rollcall/server/cmdb"
@@ -119,6 +120,16 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	s.service.RegisterStanding(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector())
 	return nil
+}
+
+// Protected tells the server how its process is shut in, for the log and for
+// 'rollcall status'.
+func (s *Server) Protected(f fence.State) {
+	for _, why := range f.Missing {
+		s.service.Warnings = append(s.service.Warnings, "the server's process is less protected than it could be: "+why)
+		s.log.Warn("the process is less protected than it could be", "why", why)
+	}
+	s.log.Info("shut in", "secrets", f.Secrets, "calls", f.Calls, "files", f.Files)
 }
 
 func (s *Server) size() int64 {

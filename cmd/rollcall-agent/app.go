@@ -18,6 +18,7 @@ import (
 	"rollcall/agent/uplink"
 	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/conf"
+	"rollcall/internal/fence"
 	"rollcall/internal/identity"
 )
 
@@ -28,7 +29,8 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 
-	config, state, root string // persistent flags
+	config, state, root string       // persistent flags
+	fence               *fence.State // of this process; nil in tests, which cannot be shut in
 }
 
 func newApp() *app { return &app{in: os.Stdin, out: os.Stdout, err: os.Stderr} }

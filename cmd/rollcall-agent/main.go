@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"rollcall/internal/fence"
 )
 
 // version is stamped by the build.
@@ -14,7 +16,9 @@ var version = "unknown"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := newApp().run(ctx, os.Args[1:])
+	a, state := newApp(), fence.Start(false)
+	a.fence = &state
+	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

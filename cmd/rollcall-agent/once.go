@@ -40,7 +40,7 @@ needed: the summary is that of a first, full report.`,
 			}
 			agent.Tune(cfg)
 			log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-			ag, err := agent.Open(cfg, agent.Deps{Log: log, Version: version, DryRun: dry})
+			ag, err := agent.Open(cfg, agent.Deps{Log: log, Fence: a.fence, Version: version, DryRun: dry})
 			if err != nil {
 				return err
 			}

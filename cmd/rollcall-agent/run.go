@@ -30,7 +30,7 @@ in the state folder. Ends with SIGTERM or SIGINT.`,
 				h = slog.NewJSONHandler(a.err, nil)
 			}
 			log := slog.New(h)
-			ag, err := agent.Open(cfg, agent.Deps{Log: log, Version: version})
+			ag, err := agent.Open(cfg, agent.Deps{Log: log, Fence: a.fence, Version: version})
 			if err != nil {
 				return err
 			}

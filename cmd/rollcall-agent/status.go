@@ -10,6 +10,7 @@ import (
 	"rollcall/agent"
 	"rollcall/agent/collect"
 	"rollcall/cmd/internal/cmdline"
+	"rollcall/internal/fence"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -72,6 +73,7 @@ func (a *app) printStatus(st agent.Status) {
 		line("last look", "none yet")
 		return
 	}
+	a.printFence(st.Last.Fence, line)
 	line("last look", "%s, %s (%s), took %s", stamp(st.Last.At), st.Last.Outcome, st.Last.Reason, short(st.Last.Took))
 	if st.Last.Problem != "" {
 		line("problem", "%s", a.loud(st.Last.Problem))
@@ -99,6 +101,19 @@ func (a *app) printSpool(st agent.Status, line func(name, format string, args ..
 	}
 	if st.Spool.Gap != "" {
 		line("next", "a full report: %s", st.Spool.Gap)
+	}
+}
+
+// printFence says how the process of the last look was shut in, see package fence.
+func (a *app) printFence(f *fence.State, line func(name, format string, args ...any)) {
+	switch {
+	case f == nil: // an older agent looked
+		return
+	case f.Calls && f.Files && f.Secrets:
+		line("process", "shut in: it can start no program and write nowhere but in its state folder")
+	}
+	for _, why := range f.Missing {
+		line("process", "%s", a.loud(why))
 	}
 }
 

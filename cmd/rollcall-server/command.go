@@ -9,6 +9,7 @@ import (
 
 	"rollcall/cmd/internal/cmdline"
 	"rollcall/internal/conf"
+	"rollcall/internal/fence"
 	"rollcall/server"
 )
 
@@ -16,12 +17,14 @@ import (
 type options struct {
 	config string
 	data   string
+	fence  *fence.State // of this process; nil in tests, which cannot be shut in
 }
 
 // command builds the command tree: program, man pages and completions are all
 // made from it.
-func command() *cobra.Command {
-	o := &options{}
+func command() *cobra.Command { return commandOf(&options{}) }
+
+func commandOf(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rollcall-server",
 		Short: "Keep the configuration items of a school network",

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"rollcall/cmd/internal/cmdline"
+	"rollcall/internal/fence"
 )
 
 // version is stamped by the build.
@@ -16,7 +17,8 @@ var version = "unknown"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command().ExecuteContext(ctx)
+	state := fence.Start(true)
+	err := commandOf(&options{fence: &state}).ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		cmdline.Complain(os.Stderr, "rollcall-server", err, hint(err))

@@ -27,6 +27,10 @@ finished first. Logs go to standard error, one JSON line each.`,
 			if err != nil {
 				return err
 			}
+			if o.fence != nil {
+				o.fence.Enclose(cfg.Writable()...)
+				s.Protected(*o.fence)
+			}
 			return s.Run(c.Context(), nil)
 		},
 	}

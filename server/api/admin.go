@@ -78,6 +78,7 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 	if cloned > 0 {
 		reply.Warnings = append(reply.Warnings, fmt.Sprintf("keys that speak from two places: %d: rollcall find 'cloned = yes'", cloned))
 	}
+	reply.Warnings = append(reply.Warnings, s.Warnings...)
 	return reply, nil
 }
 

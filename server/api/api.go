@@ -48,6 +48,7 @@ type Service struct {
 	Log       *slog.Logger
 	Size      func() int64 // bytes of the store on disk
 	Metrics   *Metrics
+	Warnings  []string // that hold as long as the server runs, worst first
 
 	limiter limiter
 }
