@@ -10,7 +10,7 @@ TOOL := $(GO) tool -modfile=internal/tools/go.mod
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
 # grpcnotrace leaves golang.org/x/net/trace and html/template out: 3 MB of 15.
-PROGRAMS := rollcall rollcall-agent rollcall-server $(notdir $(wildcard cmd/rollcall-bench))
+PROGRAMS := rollcall rollcall-agent rollcall-server rollcall-recovery $(notdir $(wildcard cmd/rollcall-bench))
 
 # Debian packages: what the checks and tests use beside Go. gcc is for the race
 # detector; the programs themselves are built without C.

@@ -24,7 +24,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, p := range []string{"rollcall", "rollcall-agent", "rollcall-server"} {
+	for _, p := range []string{"rollcall", "rollcall-agent", "rollcall-server", "rollcall-recovery"} {
 		c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(dir, p), "./cmd/"+p)
 		c.Dir, c.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {

@@ -147,8 +147,12 @@ func SyncDir(dir string) error {
 
 // Words spells the first 64 bits of the SHA-256 of a public key as eight words,
 // for two people to compare by voice.
-func Words(pub ed25519.PublicKey) string {
-	sum := sha256.Sum256(pub)
+func Words(pub ed25519.PublicKey) string { return WordsOf(pub) }
+
+// WordsOf is Words for a public key of another kind, such as the text of an age
+// recipient.
+func WordsOf(public []byte) string {
+	sum := sha256.Sum256(public)
 	words := make([]string, 8)
 	for i := range words {
 		words[i] = wordlist[sum[i]]

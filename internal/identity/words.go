@@ -1,5 +1,17 @@
 package identity
 
+import "slices"
+
+// Word spells one byte.
+func Word(b byte) string { return wordlist[b] }
+
+// ByteOf returns the byte that a word spells; ok is false for a word that is not
+// in the list.
+func ByteOf(word string) (b byte, ok bool) {
+	i := slices.Index(wordlist[:], word)
+	return byte(max(i, 0)), i >= 0
+}
+
 // wordlist spells one byte as one word. The order is a promise: two people
 // compare words that two versions of the program printed.
 var wordlist = [256]string{

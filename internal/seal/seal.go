@@ -183,6 +183,21 @@ func ParseIdentities(r io.Reader) (Identities, error) {
 	return Identities{keys: keys}, nil
 }
 
+// Recipients returns the text forms of their public halves, in the order in which
+// the identities were read.
+func (ids Identities) Recipients() []string {
+	var out []string
+	for _, key := range ids.keys {
+		switch key := key.(type) {
+		case *age.X25519Identity:
+			out = append(out, key.Recipient().String())
+		case *age.HybridIdentity:
+			out = append(out, key.Recipient().String())
+		}
+	}
+	return out
+}
+
 // Open decrypts a binary age file, takes off the padding if [Recipients.Seal]
 // made it, and returns its content of at most limit bytes. It returns ErrNoIdentity if none of ids fits, ErrTooLarge if there is
 // more content, and another error if sealed was cut, changed, or never an age
@@ -216,6 +231,16 @@ func Open(sealed []byte, ids Identities, limit int64) ([]byte, error) {
 // randomness.
 func GenerateIdentity() (private, public string) {
 	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		panic("seal: " + err.Error())
+	}
+	return id.String(), id.Recipient().String()
+}
+
+// GenerateHybridIdentity is GenerateIdentity for the post-quantum form:
+// AGE-SECRET-KEY-PQ-1… and age1pq1….
+func GenerateHybridIdentity() (private, public string) {
+	id, err := age.GenerateHybridIdentity()
 	if err != nil {
 		panic("seal: " + err.Error())
 	}
