@@ -179,7 +179,7 @@ func copyStore(ctx context.Context, cfg Config, to string) error {
 	return identity.SyncDir(filepath.Dir(to))
 }
 
-// CheckData checks the store of a data folder. Where a server runs on it, a copy
+// CheckData checks the store of a data folder, and the mirror in it. Where a server runs on it, a copy
 // is made and checked.
 func CheckData(ctx context.Context, cfg Config) (rep Report, err error) {
 	body, running, err := ask(ctx, cfg, http.MethodGet, "/")
@@ -190,7 +190,7 @@ func CheckData(ctx context.Context, cfg Config) (rep Report, err error) {
 		if err != nil {
 			return rep, err
 		}
-		return Check(ctx, cfg)
+		return CheckAll(ctx, cfg, Known{})
 	}
 	work, err := newWork(cfg, "check")
 	if err != nil {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -19,9 +20,10 @@ import (
 
 // offline is a store that is open without a server.
 type offline struct {
-	engine *bolt.Engine
-	sets   *cmdb.Sets
-	tenant string
+	engine  *bolt.Engine
+	sets    *cmdb.Sets
+	tenant  string
+	keyFile string
 }
 
 // openOffline opens the store for reading; a server that runs has it locked.
@@ -37,7 +39,7 @@ func openOffline(cfg Config) (*offline, error) {
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	return &offline{engine, sets, cfg.Tenant}, nil
+	return &offline{engine, sets, cfg.Tenant, cfg.KeyFile()}, nil
 }
 
 // Report is what Check found.
@@ -45,7 +47,7 @@ type Report struct {
 	Items, Revisions, Sets, Contents, Records, Leaves int
 
 	Last   time.Time // of the newest revision
-	Faults []string
+	Faults []Fault
 }
 
 // Check reads everything in the store of a data folder, or of a backup, and compares it with its checksums and
@@ -58,24 +60,32 @@ func Check(ctx context.Context, cfg Config) (Report, error) {
 	if err != nil {
 		return rep, err
 	}
-	fault := func(err error) { rep.Faults = append(rep.Faults, err.Error()) }
-	if _, err = o.engine.Check(ctx, fault); err == nil {
-		err = o.engine.View(ctx, func(r store.Reader) error {
-			c := checker{
-				View: cmdb.At(r, o.tenant, o.sets, cmdb.Everywhere), r: r, rep: &rep, fault: fault, tenant: o.tenant, keys: enrol.At(r, o.tenant),
-				sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{},
-			}
-			c.frames()
-			if err := c.log(); err != nil {
-				return err
-			}
-			if err := c.items(ctx); err != nil {
-				return err
-			}
-			return c.references()
-		})
+	return rep, errors.Join(o.check(ctx, &rep), o.engine.Close())
+}
+
+// check does what Check does on an open store.
+func (o *offline) check(ctx context.Context, rep *Report) error {
+	key, err := identity.LoadKey(o.keyFile)
+	if err != nil {
+		return err
 	}
-	return rep, errors.Join(err, o.engine.Close())
+	c := checker{
+		rep: rep, tenant: o.tenant, server: identity.Public(key), rule: RuleBytes,
+		sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{},
+	}
+	if _, err := o.engine.Check(ctx, c.fault); err != nil {
+		return err
+	}
+	return o.engine.View(ctx, func(r store.Reader) error {
+		c.View, c.r, c.keys = cmdb.At(r, o.tenant, o.sets, cmdb.Everywhere), r, enrol.At(r, o.tenant)
+		c.frames()
+		for _, part := range []func(context.Context) error{c.log, c.items, c.references, c.admission} {
+			if err := part(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // checker walks one snapshot.
@@ -83,7 +93,8 @@ type checker struct {
 	cmdb.View
 	r              store.Reader
 	rep            *Report
-	fault          func(error)
+	rule           Rule // that what is found now breaks
+	server         ed25519.PublicKey
 	sets, contents map[fact.Digest]bool // looked at already
 	heads          map[string]cmdb.CI
 	keys           enrol.View
@@ -91,6 +102,18 @@ type checker struct {
 	admitted       map[string]string // key → the CI that a leaf admits it to
 	logSince       int64             // stamp of the last revision before the log began
 	tenant         string
+}
+
+// fault notes an error under the rule that is being checked.
+func (c *checker) fault(err error) {
+	c.rep.Faults = append(c.rep.Faults, Fault{c.rule, err.Error()})
+}
+
+// under does a part of the check whose faults break another rule.
+func (c *checker) under(rule Rule, part func()) {
+	defer func(old Rule) { c.rule = old }(c.rule)
+	c.rule = rule
+	part()
 }
 
 // frames checks every record's checksum. Feed entries and blobs have frames of
@@ -111,6 +134,7 @@ func (c *checker) frames() {
 }
 
 func (c *checker) items(ctx context.Context) error {
+	c.rule = RuleState
 	for ci, err := range c.All() {
 		if err != nil {
 			c.fault(err)
@@ -161,7 +185,9 @@ func (c *checker) state(ci cmdb.CI, r cmdb.Revision) {
 		c.rep.Sets++
 		set, err := c.LoadSet(d)
 		if err != nil {
-			c.fault(fmt.Errorf("revision %d of CI %s (%s), section %s: %w", r.N, ci.ID, ci.Name, section, err))
+			c.under(RuleBlobs, func() {
+				c.fault(fmt.Errorf("revision %d of CI %s (%s), section %s: %w", r.N, ci.ID, ci.Name, section, err))
+			})
 			continue
 		}
 		if section == "etc" {
@@ -187,7 +213,9 @@ func (c *checker) files(ci cmdb.CI, r cmdb.Revision, set fact.Set) {
 			err = store.ErrCorrupt
 		}
 		if err != nil {
-			c.fault(fmt.Errorf("revision %d of CI %s (%s), /%s: %w", r.N, ci.ID, ci.Name, f.Path, err))
+			c.under(RuleBlobs, func() {
+				c.fault(fmt.Errorf("revision %d of CI %s (%s), /%s: %w", r.N, ci.ID, ci.Name, f.Path, err))
+			})
 		}
 	}
 }

@@ -16,7 +16,8 @@ import (
 )
 
 // log checks the evidence log by itself and against what its leaves are about.
-func (c *checker) log() error {
+func (c *checker) log(context.Context) error {
+	c.rule = RuleLog
 	c.admitted, c.leafOf = map[string]string{}, evidence.At(c.r, c.tenant)
 	sum, err := c.leafOf.Check(c.fault, c.leaf)
 	c.rep.Leaves = int(sum.Leaves)
@@ -27,6 +28,7 @@ func (c *checker) log() error {
 	if err != nil {
 		return c.damaged(err)
 	}
+	c.rule = RuleTokens
 	for _, k := range keys {
 		if k.State == enrol.Enrolled && c.admitted[k.ID] != k.CI {
 			c.fault(fmt.Errorf("key %s speaks for CI %s, and no leaf of the log admits it there", k.ID, k.CI))
@@ -46,7 +48,7 @@ func (c *checker) leaf(t evidence.Told) {
 		c.logSince = n
 	case t.Leaf.Kind.Signed():
 		if _, err := ingest.Envelope(c.r, c.tenant, t.Sum); err != nil {
-			c.fault(fmt.Errorf("%s, its report: %w", t, err))
+			c.under(RuleBlobs, func() { c.fault(fmt.Errorf("%s, its report: %w", t, err)) })
 		}
 	case t.Entry.Kind == evidence.Declare:
 		n, err := strconv.ParseUint(t.Entry.Detail["revision"], 10, 64)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 
 	"rollcall/internal/fact"
@@ -13,7 +14,8 @@ import (
 // from where it is referred to.
 
 // references checks what leads to CIs and from them.
-func (c *checker) references() error {
+func (c *checker) references(context.Context) error {
+	c.rule = RuleIndex
 	places, err := c.Places()
 	if err != nil {
 		return c.damaged(err)
@@ -87,12 +89,18 @@ func (c *checker) envelope(ci cmdb.CI, r cmdb.Revision) {
 	if r.Report == "" {
 		return
 	}
+	var link ingest.Link
 	hash, err := fact.ParseDigest(r.Report)
 	if err == nil {
-		_, err = ingest.Envelope(c.r, c.tenant, hash)
-		c.inLog(ci, r, hash)
+		link, err = ingest.LinkOf(c.r, c.tenant, hash)
+		c.under(RuleLog, func() { c.inLog(ci, r, hash) })
 	}
-	if err != nil {
-		c.fault(fmt.Errorf("revision %d of CI %s (%s), its report: %w", r.N, ci.ID, ci.Name, err))
+	switch {
+	case err != nil:
+		c.under(RuleBlobs, func() {
+			c.fault(fmt.Errorf("revision %d of CI %s (%s), its report: %w", r.N, ci.ID, ci.Name, err))
+		})
+	case link.State != r.State.Digest():
+		c.fault(fmt.Errorf("revision %d of CI %s (%s): its report leads to another state", r.N, ci.ID, ci.Name))
 	}
 }

@@ -229,8 +229,9 @@ func (h *handshake) exporter(t *testing.T) []byte {
 type machine struct {
 	*sim.Machine
 	rollcallv1.AgentsClient
-	conn *grpc.ClientConn
-	ci   string
+	conn  *grpc.ClientConn
+	ci    string
+	acked []Acknowledged
 }
 
 // machine enrols a machine over the wire, with a token from kari.
@@ -254,7 +255,7 @@ func (r *running) stranger(number uint64) *machine {
 	}
 	m.Install(40, 5)
 	conn := r.dial(m.Key)
-	return &machine{m, rollcallv1.NewAgentsClient(conn), conn, ""}
+	return &machine{Machine: m, AgentsClient: rollcallv1.NewAgentsClient(conn), conn: conn}
 }
 
 func (r *running) token(req *rollcallv1.NewTokenRequest) identity.Token {
@@ -302,7 +303,21 @@ func (m *machine) report(t *testing.T, full bool) *rollcallv1.SubmitReply {
 	if err != nil || reply.GetOutcome() != rollcallv1.SubmitReply_RECORDED {
 		t.Fatalf("report: %v, %v", reply.GetOutcome(), err)
 	}
+	m.acked = append(m.acked, Acknowledged{env, reply.GetReceipt()})
 	return reply
+}
+
+// wantWhole ends a test that broke something: the data folder of a server that
+// has stopped must pass CheckAll, with all that was acknowledged.
+func wantWhole(t *testing.T, cfg Config, known Known) {
+	t.Helper()
+	rep, err := CheckAll(t.Context(), cfg, known)
+	if err != nil {
+		t.Errorf("CheckAll: %v", err)
+	}
+	for _, f := range rep.Faults {
+		t.Errorf("CheckAll: %s", f)
+	}
 }
 
 func wantCode(t *testing.T, what string, err error, want codes.Code) {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/failpoint"
 )
 
 // Names in the spool's folder. Changing one breaks every installed agent.
@@ -88,6 +89,9 @@ func (s *Spool) saveChain(c chain) error {
 		if err := s.files.write(name, b); err != nil {
 			return err
 		}
+		if name == chainFile {
+			failpoint.Hit(failpoint.SpoolChain)
+		}
 	}
 	s.chain = c
 	return nil
@@ -101,6 +105,7 @@ func (s *Spool) takeSeq() (uint64, error) {
 			return 0, fmt.Errorf("reserve sequence numbers: %w", err)
 		}
 		s.reserved += seqBlock
+		failpoint.Hit(failpoint.SeqReserve)
 	}
 	s.nextSeq++
 	return s.nextSeq, nil

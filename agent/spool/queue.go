@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 )
 
@@ -188,10 +189,12 @@ func (s *Spool) Append(envelope []byte) error {
 	if err := s.Flush(); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.SpoolContent)
 	e := entryOf(r, envelope)
 	if err := s.files.write(e.name(), envelope); err != nil {
 		return fmt.Errorf("append report %d: %w", r.seq, err)
 	}
+	failpoint.Hit(failpoint.SpoolAppend)
 	s.waiting = append(s.waiting, e)
 	s.started = Base{}
 	return s.tidyContents()
@@ -249,6 +252,7 @@ func (s *Spool) Ack(r identity.Receipt, raw []byte) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.SpoolState)
 	c := s.chain
 	c.Seq, c.Prev, c.Receipt, c.At, c.State = e.seq, e.hash[:], raw, r.At, nil
 	if known {
@@ -263,6 +267,7 @@ func (s *Spool) Ack(r identity.Receipt, raw []byte) error {
 	if err := s.saveChain(c); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.SpoolRemove)
 	s.waiting = s.waiting[1:]
 	for _, name := range []string{e.name(), oldState} {
 		if err := s.files.remove(name); err != nil {

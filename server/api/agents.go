@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
@@ -125,6 +126,7 @@ func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 	switch res.Outcome {
 	case ingest.Recorded:
 		reply.Outcome = rollcallv1.SubmitReply_RECORDED
+		failpoint.Soon(failpoint.AfterAck)
 	case ingest.Seen:
 		reply.Outcome = rollcallv1.SubmitReply_SEEN
 	case ingest.NeedFull:

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 	"rollcall/server/store"
 )
@@ -180,7 +181,11 @@ func (w Writer) useToken(now time.Time, q Request, keyID string) (Token, error) 
 		return t, nil
 	}
 	t.UsedBy, t.UsedAt = keyID, now
-	return t, store.PutJSON(w.tx, tokenKey(w.tenant, t.ID), t)
+	if err := store.PutJSON(w.tx, tokenKey(w.tenant, t.ID), t); err != nil {
+		return t, err
+	}
+	failpoint.Hit(failpoint.TokenUse)
+	return t, nil
 }
 
 // enrol binds a key to its CI: the one it takes over, or a new one. A key that

@@ -116,3 +116,8 @@ func (v View) Waiting() ([]Key, error) {
 func (v View) Keys(prefix string) ([]Key, error) {
 	return store.ListJSON[Key](v.r, store.Unique, keyKey(v.tenant, strings.ToLower(prefix)).K)
 }
+
+// Tokens returns all tokens by their ids.
+func (v View) Tokens() ([]Token, error) {
+	return store.ListJSON[Token](v.r, store.Record, tokenKey(v.tenant, "").K)
+}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
@@ -77,6 +78,7 @@ type Service struct {
 // Accept handles one envelope that came over a connection whose TLS key is peer.
 // The same bytes give the same receipt, however often they come.
 func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, raw []byte) (Result, error) {
+	failpoint.Hit(failpoint.AfterRecv)
 	env, err := identity.OpenEnvelope(raw)
 	if err != nil {
 		return Result{}, err
@@ -104,6 +106,7 @@ func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, raw []byte
 	if err := env.Verify(key.Public); err != nil {
 		return Result{}, err
 	}
+	failpoint.Hit(failpoint.AfterVerify)
 	body, err := s.decodeBody(env.Body)
 	if err != nil {
 		return Result{}, err

@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
@@ -47,6 +48,7 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	if err := s.putLargeEnvelope(ctx, hash, raw); err != nil {
 		return Result{}, err
 	}
+	failpoint.Hit(failpoint.BeforeApply)
 	var res Result
 	var stored []cmdb.Prepared
 	_, err = s.Writer.Do(ctx, store.Op{
@@ -59,6 +61,7 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	if err != nil {
 		return Result{}, err
 	}
+	failpoint.Hit(failpoint.AfterCommit)
 	for _, p := range stored {
 		s.Sets.Keep(p)
 	}
@@ -130,7 +133,11 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 	if err := keys.PutChain(key.ID, chain); err != nil {
 		return Result{}, nil, err
 	}
-	return Result{Outcome: Recorded, Receipt: receipt}, stored, store.PutFramed(tx, receiptKey(s.Tenant, key.ID, hash), receipt)
+	if err := store.PutFramed(tx, receiptKey(s.Tenant, key.ID, hash), receipt); err != nil {
+		return Result{}, nil, err
+	}
+	failpoint.Hit(failpoint.AfterApply)
+	return Result{Outcome: Recorded, Receipt: receipt}, stored, nil
 }
 
 // follows tells whether an envelope is the next one of its key's chain.

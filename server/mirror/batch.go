@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"rollcall/internal/failpoint"
 )
 
 // batch collects commits of one repository in one pack. Nothing of it can be
@@ -48,6 +50,7 @@ func (b *batch) putHashed(typ plumbing.ObjectType, h Hash, content []byte, old b
 		return nil
 	}
 	if b.pack == nil {
+		failpoint.Hit(failpoint.MirrorBlob)
 		p, err := newPackWriter(b.repo.disk, b.repo.packDir())
 		if err != nil {
 			return err
@@ -136,9 +139,11 @@ func (b *batch) finish() error {
 			return err
 		}
 	}
+	failpoint.Hit(failpoint.MirrorPack)
 	if err := b.repo.setRef(b.tip); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.MirrorRef)
 	b.repo.stale += b.commits
 	return nil
 }

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -53,6 +54,46 @@ func (m *Mirror) Verify(ctx context.Context) (Report, error) {
 		return v.report, fmt.Errorf("%d problems, the first: %s: %w; rebuild the mirror", len(v.report.Problems), v.report.Problems[0], ErrDiffers)
 	}
 	return v.report, nil
+}
+
+// Objects calls fn with every object of every repository, and where it is. Those
+// that are damaged are left out: Verify names them.
+func (m *Mirror) Objects(ctx context.Context, fn func(where string, raw []byte)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := verifier{m: m, want: map[string][]place{}}
+	if err := v.expect(ctx); err != nil {
+		return err
+	}
+	for _, path := range slices.Sorted(maps.Keys(v.want)) {
+		if _, err := os.Stat(filepath.Join(m.Path(path), "HEAD")); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		r, err := m.open(path)
+		if err != nil {
+			return err
+		}
+		for _, p := range r.packs {
+			all, err := p.hashes()
+			if err != nil {
+				return err
+			}
+			for _, h := range all {
+				_, raw, err := p.read(h)
+				if errors.Is(err, errPack) {
+					continue
+				}
+				if err := cmp.Or(err, ctx.Err()); err != nil {
+					return err
+				}
+				fn("repository "+path+", object "+h.String(), raw)
+			}
+		}
+		if err := m.forget(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // place is one commit that a repository should have.

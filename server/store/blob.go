@@ -163,3 +163,30 @@ func restOf(g Getter, tenant, kind string, name fact.Digest, n int, body []byte)
 	}
 	return all, nil
 }
+
+// Blobs calls fn with every content of a tenant, as GetBlob returns it. It stops
+// at the first error, its own or fn's.
+func Blobs(r Reader, tenant string, fn func(kind string, name fact.Digest, content []byte) error) error {
+	prefix := []byte(tenant + "/")
+	for p, err := range r.Scan(Blob, prefix, PrefixEnd(prefix), 0) {
+		if err != nil {
+			return err
+		}
+		kind, rest, ok := strings.Cut(string(p.K[len(prefix):]), "/")
+		if !ok || len(rest) != len(fact.Digest{})+3 {
+			return &CorruptError{Key: Key{Blob, p.K}, Reason: "not a chunk of a content"}
+		}
+		if rest[len(rest)-2:] != "\x00\x00" {
+			continue // a later chunk
+		}
+		name := fact.Digest([]byte(rest[:len(fact.Digest{})]))
+		content, err := GetBlob(r, tenant, kind, name)
+		if err == nil {
+			err = fn(kind, name, content)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 	"rollcall/server/store"
 
@@ -107,7 +108,7 @@ func (e *Engine) open(o Options, mapped int) error {
 		e.db, err = bolt.Open(e.path, 0o600, &bolt.Options{
 			Timeout:  lockTimeout,
 			ReadOnly: o.ReadOnly,
-			NoSync:   o.noSync,
+			NoSync:   o.noSync || failpoint.NoSync(),
 			MaxSize:  o.maxSize,
 			OpenFile: func(name string, flag int, mode fs.FileMode) (f *os.File, err error) {
 				f, err = openFile(name, flag, mode)
@@ -275,6 +276,7 @@ func (u *update) run(tx *bolt.Tx) error {
 		return err
 	}
 	u.committing = true
+	failpoint.Hit(failpoint.BeforeCommit)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 
 	bolt "go.etcd.io/bbolt"
@@ -60,5 +61,7 @@ func (w *writer) Write(b []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return w.w.Write(b)
+	n, err := w.w.Write(b)
+	failpoint.Hit(failpoint.SnapshotWrite)
+	return n, err
 }

@@ -1,0 +1,158 @@
+package ingest
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+
+	"rollcall/internal/fact"
+	"rollcall/internal/identity"
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/store"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Link is one recorded envelope as a part of its key's chain.
+type Link struct {
+	Hash  fact.Digest // of the envelope
+	Index uint64      // from its receipt: 1 for the first recorded report of the key
+	Seq   uint64
+	Prev  []byte      // hash of the envelope before it
+	State fact.Digest // that it leads to
+}
+
+// LinkOf reads a stored envelope. Errors are those of Envelope, or ErrMalformed.
+func LinkOf(g store.Getter, tenant string, hash fact.Digest) (Link, error) {
+	_, body, err := opened(g, tenant, hash)
+	return linkOf(hash, body), err
+}
+
+func linkOf(hash fact.Digest, body *rollcallv1.Body) Link {
+	l := Link{Hash: hash, Seq: body.GetSeq(), Prev: body.GetPrev()}
+	copy(l.State[:], body.GetState())
+	return l
+}
+
+func opened(g store.Getter, tenant string, hash fact.Digest) (identity.Envelope, *rollcallv1.Body, error) {
+	raw, err := Envelope(g, tenant, hash)
+	if err != nil {
+		return identity.Envelope{}, nil, err
+	}
+	env, err := identity.OpenEnvelope(raw)
+	if err != nil {
+		return env, nil, fmt.Errorf("envelope %s: %w", hash, err)
+	}
+	var body rollcallv1.Body
+	if err := proto.Unmarshal(env.Body, &body); err != nil {
+		return env, nil, fmt.Errorf("envelope %s: %w: %w", hash, ErrMalformed, err)
+	}
+	return env, &body, nil
+}
+
+// ReceiptFor returns the receipt that an envelope of a key got; nil if none is
+// stored.
+func ReceiptFor(g store.Getter, tenant, key string, hash fact.Digest) ([]byte, error) {
+	b, err := store.GetFramed(g, receiptKey(tenant, key, hash))
+	return bytes.Clone(b), err
+}
+
+// Readable returns a blob of the store as whoever looks for words would read it:
+// of an envelope the inflated payload after the rest, any other as it is.
+func Readable(kind string, content []byte) []byte {
+	if kind != envelopeKind {
+		return content
+	}
+	env, err := identity.OpenEnvelope(content)
+	if err != nil {
+		return content
+	}
+	var body rollcallv1.Body
+	if proto.Unmarshal(env.Body, &body) != nil {
+		return content
+	}
+	plain, err := inflate(body.GetPayload())
+	if err != nil {
+		return content
+	}
+	return slices.Concat(content, plain)
+}
+
+// Walk follows the recorded reports of a key from the first to the last, which
+// it returns; the zero Link if there is none. It returns an error unless every
+// receipt is signed by the server's key for an envelope that is stored and
+// signed by the agent's, their numbers are 1, 2, 3 …, their sequences rise, and
+// each names the one before. A gap is allowed where an envelope shows a receipt
+// of this server for one that is gone, as after a restore from a backup.
+func Walk(r store.Reader, tenant, key string, public, server ed25519.PublicKey) (Link, error) {
+	receipts, err := receiptsOf(r, tenant, key, server)
+	if err != nil {
+		return Link{}, err
+	}
+	var last Link
+	for _, rec := range receipts {
+		env, body, err := opened(r, tenant, rec.Envelope)
+		if err == nil {
+			err = env.Verify(public)
+		}
+		if err != nil {
+			return last, fmt.Errorf("report %d: %w", rec.Index, err)
+		}
+		next := linkOf(rec.Envelope, body)
+		next.Index = rec.Index
+		if err := follow(last, next, body, server); err != nil {
+			return last, fmt.Errorf("report %d: %w", rec.Index, err)
+		}
+		last = next
+	}
+	return last, nil
+}
+
+func follow(last, next Link, body *rollcallv1.Body, server ed25519.PublicKey) error {
+	var prev []byte
+	if last.Index > 0 {
+		prev = last.Hash[:]
+	}
+	switch {
+	case next.Index != last.Index+1:
+		return fmt.Errorf("the one before it is report %d: some are missing", last.Index)
+	case next.Seq <= last.Seq:
+		return fmt.Errorf("its sequence %d does not follow %d", next.Seq, last.Seq)
+	case bytes.Equal(next.Prev, prev):
+		return nil
+	}
+	shown, err := identity.OpenReceipt(server, body.GetLastReceipt())
+	if err != nil || !bytes.Equal(shown.Envelope[:], next.Prev) {
+		return errors.New("it does not name the one before it")
+	}
+	return nil
+}
+
+// receiptsOf returns the receipts of a key by their numbers.
+func receiptsOf(r store.Reader, tenant, key string, server ed25519.PublicKey) ([]identity.Receipt, error) {
+	prefix := store.At(store.Record, tenant, "/receipt/", key, "/").K
+	var all []identity.Receipt
+	for p, err := range r.Scan(store.Record, prefix, store.PrefixEnd(prefix), 0) {
+		if err != nil {
+			return nil, err
+		}
+		k := store.Key{Space: store.Record, K: p.K}
+		raw, err := store.OpenFramed(k, p.V)
+		if err != nil {
+			return nil, err
+		}
+		rec, err := identity.OpenReceipt(server, raw)
+		if err == nil && string(rec.Envelope[:]) != string(p.K[len(prefix):]) {
+			err = errors.New("it is for another envelope")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("receipt %s: %w", k, err)
+		}
+		all = append(all, rec)
+	}
+	slices.SortFunc(all, func(a, b identity.Receipt) int { return cmp.Compare(a.Index, b.Index) })
+	return all, nil
+}
