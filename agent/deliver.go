@@ -98,7 +98,7 @@ func (a *Agent) deliver(ctx context.Context, sum *Summary) (again bool, err erro
 // settle turns what the server said into the summary. Only what concerns this
 // machine's own disk is an error.
 func (a *Agent) settle(again bool, err error, l *link, sum *Summary) (bool, error) {
-	sum.retry, sum.Problem, sum.early = l.retry, "", errors.Is(err, errNotYet)
+	sum.retry, sum.Problem, sum.early = max(l.retry, uplink.RetryAfter(err)), "", errors.Is(err, errNotYet)
 	if err == nil {
 		a.backoff.Reset()
 		return again, nil

@@ -113,6 +113,9 @@ func BackupPlain(ctx context.Context, cfg Config, dir string) (Report, error) {
 
 // snapshot copies keys and store into dir and checks them there.
 func snapshot(ctx context.Context, cfg Config, dir string) (rep Report, took time.Duration, err error) {
+	if err := roomForCopy(cfg, dir); err != nil {
+		return rep, 0, err
+	}
 	if err := copyKeys(cfg.Data, dir); err != nil {
 		return rep, 0, err
 	}

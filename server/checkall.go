@@ -107,7 +107,7 @@ func (o *offline) mirrored(ctx context.Context, cfg Config, fault func(Rule, err
 	if _, err := os.Stat(cfg.mirrorDir()); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	m := newMirror(cfg, o.engine, o.engine, o.sets, nil, slog.New(slog.DiscardHandler))
+	m := newMirror(cfg, o.engine, o.engine, o.sets, mirrorHooks{}, slog.New(slog.DiscardHandler))
 	found, err := m.Verify(ctx)
 	for _, p := range found.Problems {
 		fault(RuleMirror, errors.New(p))
@@ -148,6 +148,6 @@ func (o *offline) secrets(ctx context.Context, cfg Config, words [][]byte, fault
 	if err != nil {
 		return fmt.Errorf("look for secrets: %w", err)
 	}
-	m := newMirror(cfg, o.engine, o.engine, o.sets, nil, slog.New(slog.DiscardHandler))
+	m := newMirror(cfg, o.engine, o.engine, o.sets, mirrorHooks{}, slog.New(slog.DiscardHandler))
 	return m.Objects(ctx, seen)
 }

@@ -25,6 +25,7 @@ type Config struct {
 	SilentAfter time.Duration `conf:"silent_after"`
 	Connections int           `conf:"connections"` // at once
 	PerHost     int           `conf:"connections_per_host"`
+	Reserve     conf.Size     `conf:"reserve"` // read-only when less is free on the disk; 0: the larger of 2 % and 512 MiB
 
 	BackupRecipients []string `conf:"backup_recipient"` // age; their private halves are offline
 }
@@ -73,8 +74,15 @@ func (c *Config) Validate() error {
 	if _, err := seal.ParseRecipients(c.BackupRecipients); err != nil {
 		errs = append(errs, conf.Bad("backup_recipient", "%v", err))
 	}
+	if c.Reserve != 0 && c.Reserve < leastConfigured {
+		errs = append(errs, conf.Bad("reserve", "want %s or more, or 0 for the larger of 2 %% and 512MiB", conf.Size(leastConfigured)))
+	}
 	return errors.Join(errs...)
 }
+
+// leastConfigured is the smallest reserve: what may come in between two looks at
+// the disk must fit into it.
+const leastConfigured = 8 << 20
 
 // maxSocket is the length of a socket's path, see unix(7).
 const maxSocket = 107

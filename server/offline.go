@@ -39,6 +39,9 @@ func (s *Server) listenControl() (net.Listener, error) {
 
 // control serves the socket until ctx ends.
 func (s *Server) control(ctx context.Context, lis net.Listener) error {
+	if lis == nil {
+		return nil
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
 		if err := s.engine.Backup(r.Context(), w); err != nil {
@@ -119,7 +122,7 @@ func RebuildMirror(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	m := newMirror(cfg, o.engine, o.engine, o.sets, nil, log)
+	m := newMirror(cfg, o.engine, o.engine, o.sets, mirrorHooks{}, log)
 	return errors.Join(rebuild(ctx, cfg, m), o.engine.Close())
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -46,6 +47,7 @@ type Server struct {
 	mirror   *mirror.Mirror
 	registry *prometheus.Registry
 	key      identity.Key
+	room     *room
 	wake     chan struct{}
 }
 
@@ -82,7 +84,7 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Se
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, engine: engine, key: key, registry: prometheus.NewRegistry(), wake: make(chan struct{}, 1)}
+	s := &Server{cfg: cfg, log: log, engine: engine, key: key, registry: prometheus.NewRegistry(), wake: make(chan struct{}, 1), room: newRoom(cfg, log)}
 	if err := s.assemble(ctx, version); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
@@ -104,12 +106,17 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	s.feed = store.NewFeed(store.FeedConfig{Engine: s.engine})
 	hooks := metrics.Hooks()
 	hooks.Panicked = func(v any, stack []byte) { s.log.Error("operation panicked", "value", v, "stack", string(stack)) }
-	s.writer = store.NewWriter(store.Config{Engine: s.engine, Feed: s.feed, Hooks: hooks})
-	s.mirror = newMirror(s.cfg, s.engine, s.writer, sets, s.wake, s.log)
+	failed := hooks.Failed
+	hooks.Failed = func(ops int, err error) {
+		failed(ops, err)
+		s.room.Failed(err)
+	}
+	s.writer = store.NewWriter(store.Config{Engine: s.engine, Feed: s.feed, Hooks: hooks, Guard: s.room.Err})
+	s.mirror = newMirror(s.cfg, s.engine, s.writer, sets, mirrorHooks{wake: s.wake, hold: s.room.Err}, s.log)
 	s.service = &api.Service{
 		Engine: s.engine, Writer: s.writer, Sets: sets, Presence: s.presence, Mirror: backlog{s.mirror}, Tenant: s.cfg.Tenant,
 		Key: s.key, Addresses: s.cfg.Addresses, Version: version, Started: time.Now(), Now: time.Now, Log: s.log,
-		Size: s.size, Metrics: metrics,
+		Size: s.size, Metrics: metrics, Condition: s.room.Condition,
 		Ingest: &ingest.Service{
 			Engine: s.engine, Writer: s.writer, Tenant: s.cfg.Tenant, Key: s.key, Sets: sets, Presence: s.presence, Now: time.Now,
 		},
@@ -161,7 +168,9 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 		return errors.Join(err, lis.Close())
 	}
 	control, err := s.listenControl()
-	if err != nil {
+	if errors.Is(err, unix.ENOSPC) { // it answers questions all the same
+		s.log.Error("no backup, check and operator add until there is room and a restart", "err", err)
+	} else if err != nil {
 		return errors.Join(err, lis.Close())
 	}
 	// The lanes outlive the calls that wait for them.
@@ -176,6 +185,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { return s.feed.Run(gctx, func(err error) { s.log.Error("feed", "err", err) }) })
 	g.Go(func() error { return s.wakeMirror(gctx) })
 	g.Go(func() error { return s.savePresence(gctx) })
+	g.Go(func() error { s.room.watch(gctx); return nil })
 	g.Go(func() error { return s.serveMetrics(gctx) })
 	g.Go(func() error { return s.control(gctx, control) })
 	g.Go(func() error {
@@ -245,7 +255,11 @@ func (s *Server) savePresence(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			if err := s.presence.Save(ctx, s.writer, s.cfg.Tenant); err != nil && ctx.Err() == nil {
+			err := s.presence.Save(ctx, s.writer, s.cfg.Tenant)
+			if errors.Is(err, store.ErrReadOnly) {
+				continue // said already; it is kept in memory
+			}
+			if err != nil && ctx.Err() == nil {
 				s.log.Error("presence", "err", err)
 			}
 		}

@@ -102,10 +102,16 @@ func mirrorRev(r cmdb.Revision) mirror.Rev {
 	return out
 }
 
-func newMirror(cfg Config, e store.Engine, writes store.Updater, sets *cmdb.Sets, wake <-chan struct{}, log *slog.Logger) *mirror.Mirror {
+// mirrorHooks are what a running server tells its mirror.
+type mirrorHooks struct {
+	wake <-chan struct{}
+	hold func() error
+}
+
+func newMirror(cfg Config, e store.Engine, writes store.Updater, sets *cmdb.Sets, hooks mirrorHooks, log *slog.Logger) *mirror.Mirror {
 	return mirror.New(mirror.Config{
 		Store: e, Writes: writes, Source: mirrorSource{e, cfg.Tenant, sets}, Tenant: cfg.Tenant,
-		Dir: cfg.mirrorDir(), Now: time.Now, Log: log, Wake: wake,
+		Dir: cfg.mirrorDir(), Now: time.Now, Log: log, Wake: hooks.wake, Hold: hooks.hold,
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -239,5 +240,29 @@ func classify(what string, err error) error {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.AlreadyExists, codes.NotFound, codes.OutOfRange:
 		class = ErrRejected
 	}
-	return fmt.Errorf("%s: %w: %s", what, class, text)
+	err = fmt.Errorf("%s: %w: %s", what, class, text)
+	for _, detail := range st.Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			return &delayed{err, min(max(info.GetRetryDelay().AsDuration(), 0), MaxRetry)}
+		}
+	}
+	return err
+}
+
+// delayed is an error that came with the time when to try again.
+type delayed struct {
+	error
+	after time.Duration
+}
+
+func (d *delayed) Unwrap() error { return d.error }
+
+// RetryAfter tells how long the server asked to wait with the refusal that err is,
+// MaxRetry at most; 0: it did not say.
+func RetryAfter(err error) time.Duration {
+	var d *delayed
+	if errors.As(err, &d) {
+		return d.after
+	}
+	return 0
 }

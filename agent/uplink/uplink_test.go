@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -25,6 +26,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -459,5 +461,27 @@ func TestRandomRepliesDoNoHarm(t *testing.T) {
 		if a.Outcome == rollcallv1.SubmitReply_RECORDED || a.Retry > MaxRetry || err != nil && !errors.Is(err, ErrReply) {
 			t.Fatalf("Submit = %+v, %v", a, err)
 		}
+	}
+}
+
+// A refusal may say when to try again; a hostile one cannot silence an agent.
+func TestARefusalTellsWhenToTryAgain(t *testing.T) {
+	f := &fake{}
+	c := serve(t, f)
+	for told, want := range map[time.Duration]time.Duration{0: 0, 90 * time.Second: 90 * time.Second, -time.Hour: 0, 400 * 24 * time.Hour: MaxRetry} {
+		f.submit = func([]byte) (*rollcallv1.SubmitReply, error) {
+			st, err := status.New(codes.ResourceExhausted, "busy").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(told)})
+			if err != nil {
+				return nil, err
+			}
+			return nil, st.Err()
+		}
+		_, err := connect(t, c).Submit(t.Context(), []byte("x"))
+		if !errors.Is(err, ErrBusy) || RetryAfter(err) != want {
+			t.Errorf("told %v: %v with %v, want ErrBusy with %v", told, err, RetryAfter(err), want)
+		}
+	}
+	if RetryAfter(ErrBusy) != 0 {
+		t.Error("an error without a time has one")
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,9 @@ import (
 )
 
 type statusJSON struct {
+	State         string            `json:"state"` // serving or read-only
+	StateWhy      string            `json:"state_why,omitempty"`
+	StateSince    msTime            `json:"state_since"`
 	Version       string            `json:"version"`
 	Started       msTime            `json:"started"`
 	Now           msTime            `json:"now"`
@@ -24,6 +28,8 @@ type statusJSON struct {
 	MirrorBacklog uint64            `json:"mirror_backlog"`
 	MirrorError   string            `json:"mirror_error,omitempty"`
 	StoreBytes    uint64            `json:"store_bytes"`
+	FreeBytes     uint64            `json:"free_bytes"`
+	ReserveBytes  uint64            `json:"reserve_bytes"`
 	Warnings      []string          `json:"warnings"`
 	Operator      string            `json:"operator"`
 	Role          string            `json:"role"`
@@ -37,9 +43,12 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Shows how many CIs there are and how many are silent, which machines wait for
 approval, what the server warns about, and who you are.
 
-As JSON: {"version", "started", "now", "server_pin", "cis", "presence", "pending",
-"revisions", "mirror_backlog", "mirror_error", "store_bytes", "warnings",
-"operator", "role"}; "presence" counts CIs by presence.`,
+As JSON: {"state", "state_why", "state_since", "version", "started", "now",
+"server_pin", "cis", "presence", "pending", "revisions", "mirror_backlog",
+"mirror_error", "store_bytes", "free_bytes", "reserve_bytes", "warnings",
+"operator", "role"}; "presence" counts CIs by presence.
+"state" is "serving", or "read-only" while the server's disk has too little room:
+questions are answered then, reports wait on the machines, nothing is lost.`,
 		Example: `  rollcall status
   rollcall status --json`,
 		Args: cmdline.Exactly(),
@@ -67,6 +76,8 @@ func statusOf(st *rollcallv1.StatusReply) statusJSON {
 		presence = map[string]uint64{}
 	}
 	return statusJSON{
+		State: st.GetState(), StateWhy: st.GetStateWhy(), StateSince: msTime(st.GetStateSinceMs()),
+		FreeBytes: st.GetFreeBytes(), ReserveBytes: st.GetReserveBytes(),
 		Version: st.GetVersion(), Started: msTime(st.GetStartedMs()), Now: msTime(st.GetNowMs()), ServerPin: st.GetServerPin(),
 		CIs: st.GetItems(), Presence: presence, Pending: st.GetPending(), Revisions: st.GetRevisions(),
 		MirrorBacklog: st.GetMirrorBacklog(), MirrorError: st.GetMirrorError(), StoreBytes: st.GetStoreBytes(),
@@ -96,14 +107,27 @@ func (a *app) showStatus(st *rollcallv1.StatusReply, where string) {
 	} else if n := st.GetMirrorBacklog(); n > 0 {
 		mirror = plural(n, "revision") + " behind"
 	}
+	state := cmp.Or(st.GetState(), "serving") // a server of an earlier release tells none
+	if why := st.GetStateWhy(); why != "" {
+		state += " since " + a.whenAgo(st.GetStateSinceMs()) + ": " + why
+	}
 	a.fields("", [][2]string{
+		{"state", state},
 		{"CIs", cis},
 		{"waiting", waiting},
 		{"revisions", fmt.Sprint(st.GetRevisions())},
 		{"git mirror", mirror},
-		{"store", sizeWords(st.GetStoreBytes())},
+		{"store", storeWords(st)},
 		{"server", fmt.Sprintf("%s, version %s", where, st.GetVersion())},
 		{"up since", a.whenAgo(st.GetStartedMs())},
 		{"you", fmt.Sprintf("%s (%s)", st.GetOperator(), st.GetRole())},
 	})
+}
+
+func storeWords(st *rollcallv1.StatusReply) string {
+	words := sizeWords(st.GetStoreBytes())
+	if st.GetReserveBytes() > 0 {
+		words += fmt.Sprintf(", %s free on its disk, read-only below %s", sizeWords(st.GetFreeBytes()), sizeWords(st.GetReserveBytes()))
+	}
+	return words
 }

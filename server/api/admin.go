@@ -73,8 +73,11 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 		if callerOf(ctx).scope.All() {
 			reply.MirrorError = stopped.Error()
 		}
+	}
+	if stopped != nil && !errors.Is(stopped, store.ErrReadOnly) { // which is said below
 		reply.Warnings = append(reply.Warnings, "the git mirror has stopped: "+reply.MirrorError)
 	}
+	s.tellCondition(reply)
 	if cloned > 0 {
 		reply.Warnings = append(reply.Warnings, fmt.Sprintf("keys that speak from two places: %d: rollcall find 'cloned = yes'", cloned))
 	}

@@ -146,6 +146,9 @@ func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, rollcallv1.UploadReply]) error {
 	ctx := st.Context()
 	key := identity.IDOf(callerOf(ctx).key)
+	if err := s.Ingest.Writer.Ready(); err != nil {
+		return err // before a content is read
+	}
 	leave, ok := s.limits().upload(key.String())
 	if !ok {
 		return status.Error(codes.ResourceExhausted, "too many uploads at once: try again later")

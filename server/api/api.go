@@ -27,7 +27,7 @@ type Backlog interface {
 	Backlog(ctx context.Context) (n uint64, stopped error)
 }
 
-// Service answers agents and operators. All fields must be set.
+// Service answers agents and operators. All fields but Condition must be set.
 type Service struct {
 	rollcallv1.UnimplementedAgentsServer
 	rollcallv1.UnimplementedItemsServer
@@ -48,7 +48,8 @@ type Service struct {
 	Log       *slog.Logger
 	Size      func() int64 // bytes of the store on disk
 	Metrics   *Metrics
-	Warnings  []string // that hold as long as the server runs, worst first
+	Warnings  []string         // that hold as long as the server runs, worst first
+	Condition func() Condition // whether anything is taken in; nil: it is
 
 	limiter limiter
 }

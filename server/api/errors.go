@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -13,16 +14,15 @@ import (
 	"rollcall/server/query"
 	"rollcall/server/store"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // classes maps the errors that domain packages define to wire codes. What is not
 // listed is a fault of the server: its text goes to the log, not to the caller.
-var classes = []struct {
-	err  error
-	code codes.Code
-}{
+var classes = []class{
 	{auth.ErrDenied, codes.PermissionDenied},
 	{auth.ErrWho, codes.Unauthenticated},
 	{auth.ErrInvalid, codes.InvalidArgument},
@@ -46,9 +46,52 @@ var classes = []struct {
 	{fact.ErrEncoding, codes.InvalidArgument},
 	{store.ErrBusy, codes.Unavailable},
 	{store.ErrClosed, codes.Unavailable},
+	{store.ErrReadOnly, codes.ResourceExhausted},
 	{store.ErrCorrupt, codes.DataLoss},
 	{context.Canceled, codes.Canceled},
 	{context.DeadlineExceeded, codes.DeadlineExceeded},
+}
+
+type class struct {
+	err  error
+	code codes.Code
+}
+
+// patience is when to try again after errors that pass by themselves. An error may
+// know better: see retryAfter.
+var patience = []struct {
+	err   error
+	after time.Duration
+}{
+	{store.ErrReadOnly, time.Minute},
+	{store.ErrBusy, 10 * time.Second},
+	{store.ErrClosed, 10 * time.Second},
+}
+
+// retryAfter tells when the same call may succeed; 0: it is not known, or never.
+func retryAfter(err error) time.Duration {
+	var own interface{ RetryAfter() time.Duration }
+	if errors.As(err, &own) {
+		return own.RetryAfter()
+	}
+	for _, p := range patience {
+		if errors.Is(err, p.err) {
+			return p.after
+		}
+	}
+	return 0
+}
+
+// withRetry makes the status of an error that passes. The time stands in it as
+// google.rpc.RetryInfo, the usual form, so that no client needs a rule of its own.
+func withRetry(code codes.Code, text string, after time.Duration) error {
+	st := status.New(code, text)
+	if after > 0 {
+		if told, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(after)}); err == nil {
+			st = told
+		}
+	}
+	return st.Err()
 }
 
 // toStatus turns an error into what the caller is told, and tells whether it is
@@ -66,7 +109,7 @@ func toStatus(err error) (told error, fault bool) {
 	}
 	for _, c := range classes {
 		if errors.Is(err, c.err) {
-			return status.Error(c.code, err.Error()), c.code == codes.DataLoss
+			return withRetry(c.code, err.Error(), retryAfter(err)), c.code == codes.DataLoss
 		}
 	}
 	return status.Error(codes.Internal, "the server failed; its log says why"), true

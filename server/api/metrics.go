@@ -82,6 +82,9 @@ type standing struct {
 	bytes    *prometheus.Desc
 	spoolLag *prometheus.Desc
 	failed   *prometheus.Desc
+	readOnly *prometheus.Desc
+	free     *prometheus.Desc
+	inodes   *prometheus.Desc
 }
 
 // RegisterStanding registers the figures that are read off the store when they
@@ -94,12 +97,15 @@ func (s *Service) RegisterStanding(reg prometheus.Registerer) {
 		bytes:    prometheus.NewDesc("rollcall_store_bytes", "Size of the store on disk.", nil, nil),
 		spoolLag: prometheus.NewDesc("rollcall_spool_lag_seconds", "Largest time between claiming and recording among the reports since the last question.", nil, nil),
 		failed:   prometheus.NewDesc("rollcall_scrape_failures", "1 if the store could not be read for these figures.", nil, nil),
+		readOnly: prometheus.NewDesc("rollcall_read_only", "1 while nothing is taken in, because the disk has too little room.", nil, nil),
+		free:     prometheus.NewDesc("rollcall_disk_free_bytes", "Room on the disk of the store.", nil, nil),
+		inodes:   prometheus.NewDesc("rollcall_disk_free_inodes", "Files that can still be made on the disk of the store.", nil, nil),
 	})
 }
 
 // Describe is part of prometheus.Collector.
 func (c standing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.presence, c.backlog, c.bytes, c.spoolLag, c.failed} {
+	for _, d := range []*prometheus.Desc{c.presence, c.backlog, c.bytes, c.spoolLag, c.failed, c.readOnly, c.free, c.inodes} {
 		ch <- d
 	}
 }
@@ -128,9 +134,16 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.backlog, float64(n))
 	gauge(c.bytes, float64(c.s.Size()))
 	gauge(c.spoolLag, c.s.Ingest.TakeLag().Seconds())
-	if err != nil || stopped != nil {
-		gauge(c.failed, 1)
-	} else {
-		gauge(c.failed, 0)
+	gauge(c.failed, oneIf(err != nil || stopped != nil))
+	disk := c.s.condition()
+	gauge(c.readOnly, oneIf(disk.ReadOnly))
+	gauge(c.free, float64(disk.Free))
+	gauge(c.inodes, float64(disk.FreeInodes))
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
 	}
+	return 0
 }

@@ -222,6 +222,16 @@ type quota struct {
 	bytes  int
 }
 
+// giveBack undoes what take counted for an envelope that the server had no room for.
+func (q *quotas) giveBack(id identity.KeyID, size int, tokens float64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if k := q.keys[id]; k != nil {
+		k.tokens += tokens
+		k.bytes = max(0, k.bytes-size)
+	}
+}
+
 // take counts envelopes and size bytes, or returns ErrQuota.
 func (q *quotas) take(id identity.KeyID, size int, tokens, burst float64, perDay int, now time.Time) error {
 	q.mu.Lock()

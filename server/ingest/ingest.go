@@ -86,13 +86,21 @@ func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, raw []byte
 	if env.KeyID != identity.IDOf(peer) {
 		return Result{}, fmt.Errorf("envelope of key %s over a connection of key %s: %w", env.KeyID, identity.IDOf(peer), ErrKey)
 	}
-	now := s.now()
 	if err := s.takeQuota(env.KeyID, len(raw), 1); err != nil {
 		return Result{}, err
 	}
+	res, err := s.accept(ctx, env, raw)
+	if errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrClosed) {
+		s.quota.giveBack(env.KeyID, len(raw), 1) // it comes again, through no fault of the machine
+	}
+	return res, err
+}
+
+func (s *Service) accept(ctx context.Context, env identity.Envelope, raw []byte) (Result, error) {
+	now := s.now()
 	var key enrol.Key
 	var chain enrol.Chain
-	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
+	err := s.Engine.View(ctx, func(r store.Reader) (err error) {
 		v := enrol.At(r, s.Tenant)
 		if key, err = v.Key(env.KeyID); err != nil {
 			return err

@@ -20,6 +20,9 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	if res, found, err := s.repeated(ctx, key, hash); err != nil || found {
 		return res, err
 	}
+	if err := s.Writer.Ready(); err != nil {
+		return Result{}, err // before the payload is unpacked
+	}
 	if fits, err := s.fits(ctx, key, chain, body); err != nil {
 		return Result{}, err
 	} else if !fits {

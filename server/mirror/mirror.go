@@ -25,6 +25,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"rollcall/internal/fact"
@@ -46,6 +47,7 @@ type Config struct {
 	Log    *slog.Logger
 	Wake   <-chan struct{} // told when there may be something new; may be nil
 	Every  time.Duration   // how often to look without being told; 0 means 2 s
+	Hold   func() error    // why nothing may be written now, if so; may be nil
 }
 
 // Bounds of what is kept in memory.
@@ -113,8 +115,12 @@ func (m *Mirror) Trouble() error {
 	return nil
 }
 
-// maxPause bounds the pause between attempts after an error.
-const maxPause = 5 * time.Minute
+// maxPause bounds the pause between attempts after an error, fullPause that after
+// a full disk, which harms nothing and ends from outside.
+const (
+	maxPause  = 5 * time.Minute
+	fullPause = 5 * time.Second
+)
 
 // Run follows the outbox until ctx is done, then closes the repositories and
 // returns nil. Where a repository cannot be written or something is missing in
@@ -123,6 +129,10 @@ const maxPause = 5 * time.Minute
 func (m *Mirror) Run(ctx context.Context) error {
 	pause := m.cfg.Every
 	for ctx.Err() == nil {
+		if m.held() {
+			m.wait(ctx, m.cfg.Every, false)
+			continue
+		}
 		began := time.Now()
 		done, err := m.Drain(ctx)
 		took := time.Since(began)
@@ -132,6 +142,9 @@ func (m *Mirror) Run(ctx context.Context) error {
 			m.failures.Add(1)
 			m.cfg.Log.Error("mirror is behind", "err", err, "again", pause)
 			pause = min(2*pause, maxPause)
+			if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, store.ErrReadOnly) {
+				pause = fullPause
+			}
 		default:
 			pause = m.cfg.Every
 			if done == 0 {
@@ -145,6 +158,21 @@ func (m *Mirror) Run(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.closeRepos()
+}
+
+// held tells whether nothing may be written now. The reason is not logged: who
+// holds the mirror has said it.
+func (m *Mirror) held() bool {
+	if m.cfg.Hold == nil {
+		return false
+	}
+	err := m.cfg.Hold()
+	if err == nil {
+		return false
+	}
+	err = fmt.Errorf("the git mirror waits: %w", err)
+	m.trouble.Store(&err)
+	return true
 }
 
 // linger is how long Run waits for more after it was woken: one pack for the

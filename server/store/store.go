@@ -65,6 +65,9 @@ var (
 	// and what is on disk may differ. It takes no more writes and must be opened
 	// again, which after a failed fsync needs a new process.
 	ErrBroken = errors.New("store has failed and must be opened again")
+	// ErrReadOnly means that there is too little room to write. Nothing was
+	// written, reading works, and writing does again once there is room.
+	ErrReadOnly = errors.New("nothing is taken in: there is too little room on the disk")
 )
 
 // Key names one value. Every K begins with its tenant and a slash.

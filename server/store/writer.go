@@ -89,6 +89,9 @@ type Config struct {
 	Queue    int              // 1024 operations waiting in each lane
 	Now      func() time.Time // time.Now
 	Hooks    Hooks
+	// Guard is asked before an operation is queued; its error is what Do returns.
+	// It must be cheap and may be called from many goroutines. Nil: all may go on.
+	Guard func() error
 }
 
 // Writer commits the operations of many callers in few transactions: group
@@ -101,6 +104,7 @@ type Config struct {
 // was lost.
 type Writer struct {
 	lanes   []*lane
+	guard   func() error
 	stopped atomic.Bool
 	end     chan struct{}
 }
@@ -122,7 +126,7 @@ func NewWriter(c Config) *Writer {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	w := &Writer{end: make(chan struct{})}
+	w := &Writer{end: make(chan struct{}), guard: c.Guard}
 	for range c.Lanes {
 		w.lanes = append(w.lanes, newLane(c, rand.Text()))
 	}
@@ -147,7 +151,8 @@ func (w *Writer) Run(ctx context.Context) error {
 // Do commits one operation, together with others, and returns after the commit
 // is durable and the followers in this process have been told.
 //
-// It returns Fn's error as it is, ErrBusy if the queue is full, ErrClosed after
+// It returns Fn's error as it is, what the guard says, ErrBusy if the queue is
+// full, ErrReadOnly if the disk turned out to be full, ErrClosed after
 // Run has ended, ErrLimit if the operation is too large, ErrUnknown if the
 // store broke and the outcome could not be found out, or another error of the
 // engine. If ctx ends while the operation waits, it is withdrawn and ctx's error
@@ -157,6 +162,9 @@ func (w *Writer) Do(ctx context.Context, op Op) (Token, error) {
 		return Token{}, err
 	}
 	if err := ctx.Err(); err != nil {
+		return Token{}, err
+	}
+	if err := w.Ready(); err != nil {
 		return Token{}, err
 	}
 	r := &request{op: op, gone: ctx.Done(), done: make(chan outcome, 1)}
@@ -191,6 +199,15 @@ func (w *Writer) Do(ctx context.Context, op Op) (Token, error) {
 func (w *Writer) Update(ctx context.Context, fn func(Tx) error) error {
 	_, err := w.Do(ctx, Op{Fn: fn})
 	return err
+}
+
+// Ready tells, before any work is done for it, why an operation would be refused
+// now: what the guard says. An operation may be refused although Ready was nil.
+func (w *Writer) Ready() error {
+	if w.guard == nil {
+		return nil
+	}
+	return w.guard()
 }
 
 func (op Op) check() error {

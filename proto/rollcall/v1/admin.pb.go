@@ -75,6 +75,12 @@ type StatusReply struct {
 	Warnings      []string               `protobuf:"bytes,12,rep,name=warnings,proto3" json:"warnings,omitempty"` // in words, worst first
 	Operator      string                 `protobuf:"bytes,13,opt,name=operator,proto3" json:"operator,omitempty"`
 	Role          string                 `protobuf:"bytes,14,opt,name=role,proto3" json:"role,omitempty"`
+	State         string                 `protobuf:"bytes,20,opt,name=state,proto3" json:"state,omitempty"`                       // serving, or read-only: the disk has too little room
+	StateWhy      string                 `protobuf:"bytes,21,opt,name=state_why,json=stateWhy,proto3" json:"state_why,omitempty"` // in words, if it is not serving
+	StateSinceMs  int64                  `protobuf:"varint,22,opt,name=state_since_ms,json=stateSinceMs,proto3" json:"state_since_ms,omitempty"`
+	FreeBytes     uint64                 `protobuf:"varint,23,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`          // on the disk of the store
+	ReserveBytes  uint64                 `protobuf:"varint,24,opt,name=reserve_bytes,json=reserveBytes,proto3" json:"reserve_bytes,omitempty"` // read-only when less is free
+	FreeInodes    uint64                 `protobuf:"varint,25,opt,name=free_inodes,json=freeInodes,proto3" json:"free_inodes,omitempty"`       // 0: made as needed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +211,48 @@ func (x *StatusReply) GetRole() string {
 		return x.Role
 	}
 	return ""
+}
+
+func (x *StatusReply) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *StatusReply) GetStateWhy() string {
+	if x != nil {
+		return x.StateWhy
+	}
+	return ""
+}
+
+func (x *StatusReply) GetStateSinceMs() int64 {
+	if x != nil {
+		return x.StateSinceMs
+	}
+	return 0
+}
+
+func (x *StatusReply) GetFreeBytes() uint64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetReserveBytes() uint64 {
+	if x != nil {
+		return x.ReserveBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetFreeInodes() uint64 {
+	if x != nil {
+		return x.FreeInodes
+	}
+	return 0
 }
 
 type NewTokenRequest struct {
@@ -1360,7 +1408,7 @@ var File_rollcall_v1_admin_proto protoreflect.FileDescriptor
 const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x17rollcall/v1/admin.proto\x12\vrollcall.v1\"\x0f\n" +
-	"\rStatusRequest\"\x82\x04\n" +
+	"\rStatusRequest\"\xc0\x05\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
@@ -1379,7 +1427,15 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\trevisions\x18\v \x01(\x04R\trevisions\x12\x1a\n" +
 	"\bwarnings\x18\f \x03(\tR\bwarnings\x12\x1a\n" +
 	"\boperator\x18\r \x01(\tR\boperator\x12\x12\n" +
-	"\x04role\x18\x0e \x01(\tR\x04role\x1a;\n" +
+	"\x04role\x18\x0e \x01(\tR\x04role\x12\x14\n" +
+	"\x05state\x18\x14 \x01(\tR\x05state\x12\x1b\n" +
+	"\tstate_why\x18\x15 \x01(\tR\bstateWhy\x12$\n" +
+	"\x0estate_since_ms\x18\x16 \x01(\x03R\fstateSinceMs\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\x17 \x01(\x04R\tfreeBytes\x12#\n" +
+	"\rreserve_bytes\x18\x18 \x01(\x04R\freserveBytes\x12\x1f\n" +
+	"\vfree_inodes\x18\x19 \x01(\x04R\n" +
+	"freeInodes\x1a;\n" +
 	"\rPresenceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xa7\x01\n" +

@@ -215,8 +215,8 @@ func (e *Engine) snapshot(fn func(*bolt.Tx) error) error {
 
 // Update runs fn and commits. Updates of one process run one after the other.
 //
-// A commit that fails because the disk is full changes nothing and can be tried
-// again. After any other failed write the file and its copy in memory may
+// A commit that fails because the disk is full changes nothing, can be tried again
+// and returns store.ErrReadOnly. After any other failed write the file and its copy in memory may
 // differ: the outcome is unknown, and all later Updates return
 // store.ErrBroken, because a second fsync would claim success for pages that the
 // kernel has dropped. View goes on working.
@@ -234,7 +234,7 @@ func (e *Engine) Update(ctx context.Context, fn func(store.Tx) error) error {
 	case !u.committing:
 		return err
 	case fullDisk(err):
-		return fmt.Errorf("commit to %s: %w: free some space", e.path, err)
+		return fmt.Errorf("%w: commit to %s: %w: free some space", store.ErrReadOnly, e.path, err)
 	}
 	err = fmt.Errorf("commit to %s: %w", e.path, err)
 	e.broken.CompareAndSwap(nil, &err)
@@ -288,16 +288,19 @@ func (e *Engine) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// fullDisk tells whether a write failed for lack of room, in which case bbolt
-// has undone it.
+// fullDisk tells whether a write failed for lack of room, in which case bbolt has
+// undone it. A lack of room that only an fsync finds is none: what the kernel has
+// dropped then is not known.
 func fullDisk(err error) bool {
-	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, berrors.ErrMaxSizeReached} {
-		if errors.Is(err, full) {
-			return true
-		}
+	var write *fs.PathError // fdatasync(2) gives a bare number
+	switch {
+	case errors.Is(err, berrors.ErrMaxSizeReached):
+		return true
+	case errors.As(err, &write):
+		return errors.Is(write, syscall.ENOSPC) || errors.Is(write, syscall.EDQUOT) || errors.Is(write, syscall.EFBIG)
 	}
-	// bbolt wraps some with %s.
-	return strings.Contains(err.Error(), syscall.ENOSPC.Error())
+	text := err.Error() // bbolt wraps this one with %s
+	return strings.HasPrefix(text, "file resize error") && strings.Contains(text, syscall.ENOSPC.Error())
 }
 
 // closed turns bbolt's errors into those of the contract.

@@ -245,7 +245,7 @@ func TestAFullDiskIsToldAndSurvived(t *testing.T) {
 			return tx.Put(record(n), store.Frame(record(n), 1, make([]byte, 50<<10)))
 		})
 	}
-	if err == nil || !strings.Contains(err.Error(), "free some space") || errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrUnknown) {
+	if !errors.Is(err, store.ErrReadOnly) || !strings.Contains(err.Error(), "free some space") || errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrUnknown) {
 		t.Fatalf("Update on a full disk = %v, want a plain error that says what to do", err)
 	}
 	whole, err := readAll(t.Context(), e)
