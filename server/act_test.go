@@ -81,7 +81,7 @@ var deeds = map[string]struct {
 		}
 	}},
 	"Admin/RemoveOperator": {evidence.Operator, func(t *testing.T, r *running) func() error {
-		r.operator("vera", auth.Viewer)
+		r.operator("vera", auth.Grant{Role: auth.Viewer})
 		return func() error {
 			_, err := r.kari.RemoveOperator(t.Context(), &rollcallv1.RemoveOperatorRequest{Name: "vera"})
 			return err

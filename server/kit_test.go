@@ -38,7 +38,7 @@ type running struct {
 	logs *logs
 	stop func() error // tells Run to end, and returns what it returned
 	end  func() error // waits for the end
-	kari *operator    // an admin
+	kari *operator    // who may do everything
 
 	fails bool // Run must return an error
 }
@@ -123,7 +123,7 @@ func startOn(t *testing.T, cfg Config) *running {
 		done <- err
 		t.Fatal(err)
 	}
-	r.kari = r.operator("kari", auth.Admin)
+	r.kari = r.operator("kari", auth.Everywhere(auth.Roles...)...)
 	return r
 }
 
@@ -136,14 +136,14 @@ type operator struct {
 }
 
 // operator admits an operator through the socket, as rollcall-server does.
-func (r *running) operator(name string, role auth.Role) *operator {
+func (r *running) operator(name string, grants ...auth.Grant) *operator {
 	r.t.Helper()
 	var text string
 	var err error
 	for range 100 { // the socket is not there at once
 		cfg := r.cfg
 		cfg.Addresses = nil
-		if text, err = AddOperator(r.t.Context(), cfg, name, role); err == nil {
+		if text, err = AddOperator(r.t.Context(), cfg, name, grants...); err == nil {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)

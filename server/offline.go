@@ -50,7 +50,16 @@ func (s *Server) control(ctx context.Context, lis net.Listener) error {
 		}
 	})
 	mux.HandleFunc("POST /operator", func(w http.ResponseWriter, r *http.Request) {
-		token, err := s.service.Login(r.Context(), r.FormValue("name"), auth.Role(r.FormValue("role")), "rollcall-server operator add")
+		var grants []auth.Grant
+		var err error
+		for _, text := range r.URL.Query()["grant"] {
+			g, bad := auth.ParseGrant(text)
+			grants, err = append(grants, g), errors.Join(err, bad)
+		}
+		token := ""
+		if err == nil {
+			token, err = s.service.Login(r.Context(), r.FormValue("name"), grants, "rollcall-server operator add")
+		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -93,8 +102,12 @@ func ask(ctx context.Context, cfg Config, method, path string) (body io.ReadClos
 
 // AddOperator stores an operator and returns the login token, which nobody can
 // get again: how the first one gets in. The server may run.
-func AddOperator(ctx context.Context, cfg Config, name string, role auth.Role) (string, error) {
-	path := "/operator?" + url.Values{"name": {name}, "role": {string(role)}}.Encode()
+func AddOperator(ctx context.Context, cfg Config, name string, grants ...auth.Grant) (string, error) {
+	q := url.Values{"name": {name}}
+	for _, g := range grants {
+		q.Add("grant", g.String())
+	}
+	path := "/operator?" + q.Encode()
 	body, running, err := ask(ctx, cfg, http.MethodPost, path)
 	if err != nil {
 		return "", err
@@ -111,7 +124,7 @@ func AddOperator(ctx context.Context, cfg Config, name string, role auth.Role) (
 		return "", err
 	}
 	s.service.Writer = s.engine
-	token, err := s.service.Login(ctx, name, role, "rollcall-server operator add")
+	token, err := s.service.Login(ctx, name, grants, "rollcall-server operator add")
 	return token, errors.Join(err, s.engine.Close())
 }
 

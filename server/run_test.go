@@ -192,16 +192,16 @@ func TestInitLeavesAServerAsItIs(t *testing.T) {
 
 func TestAnOperatorIsAddedBesideAStoppedServer(t *testing.T) {
 	cfg := folder(t)
-	if _, err := AddOperator(t.Context(), cfg, "ola", auth.Admin); err == nil || !strings.Contains(err.Error(), "address") {
+	if _, err := AddOperator(t.Context(), cfg, "ola", auth.Grant{Role: auth.Admin}); err == nil || !strings.Contains(err.Error(), "address") {
 		t.Errorf("without an address: %v", err)
 	}
 	cfg.Addresses = []string{"rollcall.example:7465"}
 	for name, role := range map[string]auth.Role{"Ola": auth.Admin, "ola": "root"} {
-		if _, err := AddOperator(t.Context(), cfg, name, role); !errors.Is(err, auth.ErrInvalid) {
+		if _, err := AddOperator(t.Context(), cfg, name, auth.Grant{Role: role}); !errors.Is(err, auth.ErrInvalid) {
 			t.Errorf("%s as %s: %v, want ErrInvalid", name, role, err)
 		}
 	}
-	if _, err := AddOperator(t.Context(), cfg, "ola", auth.Viewer); err != nil {
+	if _, err := AddOperator(t.Context(), cfg, "ola", auth.Grant{Role: auth.Viewer}); err != nil {
 		t.Fatal(err)
 	}
 	r := startOn(t, cfg)
@@ -209,7 +209,7 @@ func TestAnOperatorIsAddedBesideAStoppedServer(t *testing.T) {
 	if err != nil || len(list.GetOperators()) != 2 {
 		t.Errorf("%d operators, %v, want kari and ola", len(list.GetOperators()), err)
 	}
-	if _, err := AddOperator(t.Context(), cfg, "Ola", auth.Viewer); err == nil {
+	if _, err := AddOperator(t.Context(), cfg, "Ola", auth.Grant{Role: auth.Viewer}); err == nil {
 		t.Error("a running server takes a bad name")
 	}
 }

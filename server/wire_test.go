@@ -372,7 +372,7 @@ func TestRevocationAndRemovalWorkAtOnce(t *testing.T) {
 	r := start(t)
 	m := r.machine(1)
 	m.report(t, true)
-	vera := r.operator("vera", auth.Viewer)
+	vera := r.operator("vera", auth.Grant{Role: auth.Viewer})
 	if _, err := vera.Sites(t.Context(), &rollcallv1.SitesRequest{}); err != nil {
 		t.Fatal(err)
 	}
@@ -399,7 +399,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	r := start(t)
 	m := r.machine(1)
 	m.report(t, true)
-	vera := r.operator("vera", auth.Viewer)
+	vera := r.operator("vera", auth.Grant{Role: auth.Viewer})
 	token := r.token(&rollcallv1.NewTokenRequest{Name: "for pc07"})
 	waiting := r.stranger(2)
 	if _, err := r.enrol(waiting, r.token(&rollcallv1.NewTokenRequest{NeedsApproval: true})); err != nil {

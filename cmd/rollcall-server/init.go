@@ -18,8 +18,8 @@ func initCommand(o *options) *cobra.Command {
 		Use:   "init",
 		Short: "Make the data folder, the server's key and the first operator",
 		Long: `Make the data folder with the server's key and an empty store, and the first
-operator, an admin. Her login token is printed once: it is for 'rollcall login'.
-A server that is there already is left as it is.`,
+operator, who holds every role. Her login token is printed once: it is for
+'rollcall login'. A server that is there already is left as it is.`,
 		Example: "  rollcall-server init --operator kari > kari.login",
 		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -50,7 +50,7 @@ A server that is there already is left as it is.`,
 			if !made || operator == "" {
 				return nil
 			}
-			return addOperator(c, cfg, operator, auth.Admin)
+			return addOperator(c, cfg, operator, auth.Everywhere(auth.Roles...)...)
 		},
 	}
 	c.Flags().StringVar(&operator, "operator", "admin", "name of the first operator; empty: none")

@@ -81,7 +81,11 @@ func (f *fake) RemoveSite(_ context.Context, req *rollcallv1.RemoveSiteRequest) 
 
 func (f *fake) Operators(context.Context, *rollcallv1.OperatorsRequest) (*rollcallv1.OperatorsReply, error) {
 	return &rollcallv1.OperatorsReply{Operators: []*rollcallv1.Operator{
-		{Name: "kari", Role: "admin", CreatedMs: ms(-30 * 24 * time.Hour)}, {Name: "ola", Role: "viewer", CreatedMs: ms(-time.Hour)},
+		{Name: "kari", Role: "admin", Grants: []*rollcallv1.Grant{{Role: "admin"}}, CreatedMs: ms(-30 * 24 * time.Hour)},
+		{
+			Name: "ola", Role: "viewer, approver@elm/north", CreatedMs: ms(-time.Hour),
+			Grants: []*rollcallv1.Grant{{Role: "viewer"}, {Role: "approver", Site: "elm/north"}},
+		},
 	}}, nil
 }
 

@@ -6,16 +6,27 @@ func (a *app) operatorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "operator",
 		Short: "List, add and remove operators",
-		Long: `Operators are the people who ask and decide. A viewer asks about everything but
-the contents of files; an operator also reads files, compares, declares and
-admits machines; an admin also keeps sites and operators. All three commands
-need the role admin.`,
+		Long: `Operators are the people, and programs, who ask and decide. Each holds roles, each
+of them everywhere or at a site and below:
+
+  viewer          asks about everything but the contents of files
+  helpdesk        also compares
+  operator        also compares, reads files, declares
+  change-manager  also compares, reads files
+  approver        admits and revokes machines, makes tokens
+  auditor         reads everything and changes nothing
+  restorer        reads files, fetches what a restore needs
+  admin           keeps sites, operators and tokens; admits no machine
+
+Every role looks at the CIs of its sites as a viewer does. What is elsewhere does
+not exist for its holder. All commands need the role admin; 'list' also answers
+auditors.`,
 		Example: `  rollcall operator list
-  rollcall operator add kari --role operator --out kari.token`,
+  rollcall operator add kari --role operator --site elm/north --out kari.token`,
 	}
 	c.AddCommand(a.operatorListCommand(), a.operatorAddCommand(), a.operatorRemoveCommand())
 	return c
 }
 
 // roles are what --role takes.
-var roles = []string{"viewer", "operator", "admin"}
+var roles = []string{"viewer", "helpdesk", "operator", "change-manager", "approver", "auditor", "restorer", "admin"}

@@ -10,10 +10,17 @@ import (
 )
 
 type operatorJSON struct {
-	Name     string `json:"name"`
-	Role     string `json:"role"`
-	Created  msTime `json:"created"`
-	LastUsed msTime `json:"last_used"` // null: not known
+	Name     string      `json:"name"`
+	Role     string      `json:"role"`
+	Grants   []grantJSON `json:"grants"`
+	Created  msTime      `json:"created"`
+	LastUsed msTime      `json:"last_used"` // null: not known
+}
+
+// grantJSON is a role at a site and below; no site is everywhere.
+type grantJSON struct {
+	Role string `json:"role"`
+	Site string `json:"site"`
 }
 
 type operatorsJSON struct {
@@ -25,9 +32,10 @@ func (a *app) operatorListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the operators",
-		Long: `Lists the operators and their roles.
+		Long: `Lists the operators who hold roles at your sites, and these roles.
 
-As JSON: {"operators": [{"name", "role", "created", "last_used"}]}.`,
+As JSON: {"operators": [{"name", "role", "grants": [{"role", "site"}], "created",
+"last_used"}]}; "role" is the grants in words.`,
 		Example: `  rollcall operator list`,
 		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -37,9 +45,9 @@ As JSON: {"operators": [{"name", "role", "created", "last_used"}]}.`,
 					return fmt.Errorf("list operators: %w", err)
 				}
 				doc := operatorsJSON{Operators: []operatorJSON{}}
-				t := table{header: []string{"NAME", "ROLE", "SINCE"}}
+				t := table{header: []string{"NAME", "ROLES", "SINCE"}}
 				for _, o := range reply.GetOperators() {
-					doc.Operators = append(doc.Operators, operatorJSON{o.GetName(), o.GetRole(), msTime(o.GetCreatedMs()), msTime(o.GetLastUsedMs())})
+					doc.Operators = append(doc.Operators, operatorOf(o))
 					t.row(o.GetName(), o.GetRole(), a.when(o.GetCreatedMs()))
 				}
 				if asJSON {
@@ -52,4 +60,14 @@ As JSON: {"operators": [{"name", "role", "created", "last_used"}]}.`,
 	}
 	jsonFlag(c, &asJSON)
 	return c
+}
+
+func operatorOf(o *rollcallv1.Operator) operatorJSON {
+	doc := operatorJSON{
+		Name: o.GetName(), Role: o.GetRole(), Grants: []grantJSON{}, Created: msTime(o.GetCreatedMs()), LastUsed: msTime(o.GetLastUsedMs()),
+	}
+	for _, g := range o.GetGrants() {
+		doc.Grants = append(doc.Grants, grantJSON{g.GetRole(), g.GetSite()})
+	}
+	return doc
 }

@@ -51,7 +51,7 @@ func startReal(ts *testscript.TestScript, neg bool, args []string) {
 	ctx, stop := context.WithCancel(context.Background())
 	_, err = rollcallserver.Init(ctx, cfg)
 	ts.Check(err)
-	token, err := rollcallserver.AddOperator(ctx, cfg, "kari", auth.Admin)
+	token, err := rollcallserver.AddOperator(ctx, cfg, "kari", auth.Everywhere(auth.Roles...)...)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("login.token"), []byte(token), 0o600))
 	s, err := rollcallserver.New(ctx, cfg, "test", slog.New(slog.DiscardHandler))

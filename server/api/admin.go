@@ -38,7 +38,7 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 	}
 	reply := &rollcallv1.StatusReply{
 		Version: s.Version, StartedMs: millis(s.Started), NowMs: millis(s.Now()), ServerPin: pin,
-		StoreBytes: uint64(s.Size()), Presence: map[string]uint64{}, Operator: who.Name, Role: string(who.Role),
+		StoreBytes: uint64(s.Size()), Presence: map[string]uint64{}, Operator: who.Name, Role: auth.Words(who.Grants),
 	}
 	cloned := 0
 	err = s.view(ctx, func(r store.Reader, items cmdb.View) error {
@@ -101,17 +101,19 @@ func (s *Service) NewToken(ctx context.Context, req *rollcallv1.NewTokenRequest)
 	secret := identity.NewSecret()
 	t := enrol.Token{
 		ID: hex.EncodeToString(identity.NewSecret()[:8]), Hash: identity.HashSecret(secret), Site: req.GetSite(), Class: req.GetClass(),
-		Name: fact.Value(req.GetName()), By: who.Name, Expires: s.Now().Add(time.Duration(hours) * time.Hour), Approve: req.GetNeedsApproval(),
+		Name: fact.Value(req.GetName()), By: who.Name, Expires: s.Now().Add(time.Duration(hours) * time.Hour),
 	}
 	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
-		items := s.items(ctx, tx)
+		items, where := s.items(ctx, tx), req.GetSite()
 		if req.GetCi() != "" {
 			ci, err := items.Resolve(req.GetCi())
 			if err != nil {
 				return evidence.Entry{}, err
 			}
-			t.CI = ci.ID
+			t.CI, where = ci.ID, ci.Site
 		}
+		// Who may not admit machines makes tokens that wait for who may.
+		t.Approve = req.GetNeedsApproval() || !cmdb.Within(who.Sites(auth.Approver)...).Sees(where)
 		return ofToken(t), enrol.In(tx, s.Tenant, items).AddToken(t)
 	})
 	if err != nil {
@@ -305,53 +307,4 @@ func findKey(v enrol.View, items cmdb.View, what string, state enrol.State) (str
 		return found[0].ID, nil
 	}
 	return "", status.Errorf(codes.FailedPrecondition, "%.80q means %d %s keys: name one by its id, see rollcall enrol pending --all", what, len(found), state)
-}
-
-// Operators lists who operates.
-func (s *Service) Operators(ctx context.Context, _ *rollcallv1.OperatorsRequest) (*rollcallv1.OperatorsReply, error) {
-	reply := &rollcallv1.OperatorsReply{}
-	err := s.Engine.View(ctx, func(r store.Reader) error {
-		all, err := auth.List(r, s.Tenant)
-		for _, o := range all {
-			reply.Operators = append(reply.Operators, &rollcallv1.Operator{Name: o.Name, Role: string(o.Role), CreatedMs: millis(o.Created)})
-		}
-		return err
-	})
-	return reply, err
-}
-
-// AddOperator admits an operator, or gives one a new role and login.
-func (s *Service) AddOperator(ctx context.Context, req *rollcallv1.AddOperatorRequest) (*rollcallv1.AddOperatorReply, error) {
-	text, err := s.Login(ctx, req.GetName(), auth.Role(req.GetRole()), callerOf(ctx).operator.Name)
-	return &rollcallv1.AddOperatorReply{LoginToken: text}, err
-}
-
-// Login stores an operator and returns the login token, which nobody can get
-// again.
-func (s *Service) Login(ctx context.Context, name string, role auth.Role, by string) (string, error) {
-	secret := identity.NewSecret()
-	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
-		e := evidence.Entry{Kind: evidence.Operator, Detail: map[string]string{"do": "set", "operator": name, "role": string(role)}}
-		if callerOf(ctx).operator.Name == "" {
-			e.By = by // through the socket in the data folder
-		}
-		return e, auth.Add(tx, s.Tenant, s.Now(), name, role, by, secret)
-	})
-	if err != nil {
-		return "", err
-	}
-	return s.token(name, secret, identity.LoginPrefix, nil)
-}
-
-// RemoveOperator ends an operator's access. Nobody removes herself, so that an
-// admin always remains.
-func (s *Service) RemoveOperator(ctx context.Context, req *rollcallv1.RemoveOperatorRequest) (*rollcallv1.RemoveOperatorReply, error) {
-	if req.GetName() == callerOf(ctx).operator.Name {
-		return nil, status.Error(codes.FailedPrecondition, "you cannot remove yourself: ask another admin")
-	}
-	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
-		e := evidence.Entry{Kind: evidence.Operator, Detail: map[string]string{"do": "remove", "operator": req.GetName()}}
-		return e, auth.Remove(tx, s.Tenant, req.GetName())
-	})
-	return &rollcallv1.RemoveOperatorReply{}, err
 }

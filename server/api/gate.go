@@ -28,7 +28,15 @@ import (
 	"google.golang.org/grpc/tap"
 )
 
-// who may call a method.
+// gate says who may call a method: agents by their key, or operators who hold one
+// of the roles.
+type gate struct {
+	keys  who
+	roles []auth.Role
+	whole bool // the role must be held everywhere: what the method does is not bound to a site
+}
+
+// who of the machines may call a method.
 type who string
 
 const (
@@ -36,37 +44,41 @@ const (
 	agentOnly who = "enrolled key" // the key is enrolled
 )
 
+// sited is the gate of a method that keeps within the sites where the caller holds
+// one of the roles: it reads and writes CIs by Service.view and Service.items only.
+func sited(roles ...auth.Role) gate { return gate{roles: roles} }
+
 // gates holds who may call each method: the one place where permission is
 // written down. A method that is not here is refused, and a test fails.
-var gates = map[string]who{
-	rollcallv1.Agents_Enrol_FullMethodName:  anyKey,
-	rollcallv1.Agents_Submit_FullMethodName: agentOnly,
-	rollcallv1.Agents_Upload_FullMethodName: agentOnly,
+var gates = map[string]gate{
+	rollcallv1.Agents_Enrol_FullMethodName:  {keys: anyKey},
+	rollcallv1.Agents_Submit_FullMethodName: {keys: agentOnly},
+	rollcallv1.Agents_Upload_FullMethodName: {keys: agentOnly},
 
-	rollcallv1.Items_List_FullMethodName:     who(auth.Viewer),
-	rollcallv1.Items_Get_FullMethodName:      who(auth.Viewer),
-	rollcallv1.Items_History_FullMethodName:  who(auth.Viewer),
-	rollcallv1.Items_Changes_FullMethodName:  who(auth.Viewer),
-	rollcallv1.Items_Complete_FullMethodName: who(auth.Viewer),
-	rollcallv1.Items_Compare_FullMethodName:  who(auth.Worker),
-	rollcallv1.Items_Set_FullMethodName:      who(auth.Worker),
-	rollcallv1.Items_File_FullMethodName:     who(auth.Worker),
-	rollcallv1.Items_FileLog_FullMethodName:  who(auth.Viewer),
-	rollcallv1.Items_Manifest_FullMethodName: who(auth.Worker),
-	rollcallv1.Items_Content_FullMethodName:  who(auth.Worker),
+	rollcallv1.Items_List_FullMethodName:     sited(auth.Viewer), // part of every role
+	rollcallv1.Items_Get_FullMethodName:      sited(auth.Viewer),
+	rollcallv1.Items_History_FullMethodName:  sited(auth.Viewer),
+	rollcallv1.Items_Changes_FullMethodName:  sited(auth.Viewer),
+	rollcallv1.Items_Complete_FullMethodName: sited(auth.Viewer),
+	rollcallv1.Items_FileLog_FullMethodName:  sited(auth.Viewer),
+	rollcallv1.Items_Compare_FullMethodName:  sited(auth.Helpdesk, auth.Worker, auth.ChangeManager, auth.Auditor),
+	rollcallv1.Items_Set_FullMethodName:      sited(auth.Worker),
+	rollcallv1.Items_File_FullMethodName:     sited(auth.Worker, auth.ChangeManager, auth.Restorer, auth.Auditor),
+	rollcallv1.Items_Manifest_FullMethodName: sited(auth.Restorer),
+	rollcallv1.Items_Content_FullMethodName:  sited(auth.Restorer),
 
-	rollcallv1.Admin_Status_FullMethodName:         who(auth.Viewer),
-	rollcallv1.Admin_NewToken_FullMethodName:       who(auth.Worker),
-	rollcallv1.Admin_Pending_FullMethodName:        who(auth.Worker),
-	rollcallv1.Admin_Approve_FullMethodName:        who(auth.Worker),
-	rollcallv1.Admin_Refuse_FullMethodName:         who(auth.Worker),
-	rollcallv1.Admin_Revoke_FullMethodName:         who(auth.Worker),
-	rollcallv1.Admin_Sites_FullMethodName:          who(auth.Viewer),
-	rollcallv1.Admin_SetSite_FullMethodName:        who(auth.Admin),
-	rollcallv1.Admin_RemoveSite_FullMethodName:     who(auth.Admin),
-	rollcallv1.Admin_Operators_FullMethodName:      who(auth.Admin),
-	rollcallv1.Admin_AddOperator_FullMethodName:    who(auth.Admin),
-	rollcallv1.Admin_RemoveOperator_FullMethodName: who(auth.Admin),
+	rollcallv1.Admin_Status_FullMethodName:         sited(auth.Viewer),
+	rollcallv1.Admin_NewToken_FullMethodName:       sited(auth.Approver, auth.Admin),
+	rollcallv1.Admin_Pending_FullMethodName:        sited(auth.Approver, auth.Admin, auth.Auditor),
+	rollcallv1.Admin_Approve_FullMethodName:        sited(auth.Approver),
+	rollcallv1.Admin_Refuse_FullMethodName:         sited(auth.Approver),
+	rollcallv1.Admin_Revoke_FullMethodName:         sited(auth.Approver, auth.Admin),
+	rollcallv1.Admin_Sites_FullMethodName:          sited(auth.Viewer),
+	rollcallv1.Admin_SetSite_FullMethodName:        sited(auth.Admin),
+	rollcallv1.Admin_RemoveSite_FullMethodName:     sited(auth.Admin),
+	rollcallv1.Admin_Operators_FullMethodName:      sited(auth.Admin, auth.Auditor),
+	rollcallv1.Admin_AddOperator_FullMethodName:    sited(auth.Admin),
+	rollcallv1.Admin_RemoveOperator_FullMethodName: sited(auth.Admin),
 }
 
 // maxCall is how long a call may take.
@@ -152,11 +164,10 @@ func (s *Service) admit(ctx context.Context, method string) (context.Context, er
 	c := caller{addr: p.Addr.String()}
 	ctx = context.WithValue(ctx, callerKey{}, c)
 	var err error
-	switch need {
-	case anyKey, agentOnly:
-		c, err = s.agent(ctx, p, c, need)
-	default:
-		c, err = s.person(ctx, c, auth.Role(need))
+	if need.keys != "" {
+		c, err = s.agent(ctx, p, c, need.keys)
+	} else {
+		c, err = s.person(ctx, c, need)
 	}
 	return context.WithValue(ctx, callerKey{}, c), err
 }
@@ -188,7 +199,7 @@ func (s *Service) view2(ctx context.Context, fn func(enrol.View) error) error {
 	return s.Engine.View(ctx, func(r store.Reader) error { return fn(enrol.At(r, s.Tenant)) })
 }
 
-func (s *Service) person(ctx context.Context, c caller, need auth.Role) (caller, error) {
+func (s *Service) person(ctx context.Context, c caller, need gate) (caller, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	name, secret, ok := bearer(md.Get("authorization"))
 	err := auth.ErrWho
@@ -204,11 +215,15 @@ func (s *Service) person(ctx context.Context, c caller, need auth.Role) (caller,
 	if err != nil {
 		return c, err
 	}
-	if err := c.operator.May(need); err != nil {
-		return c, err
+	sites := c.operator.Sites(need.roles...)
+	if len(sites) == 0 {
+		return c, c.operator.Denied(need.roles...)
 	}
-	c.scope = cmdb.Within(c.operator.Sites(need)...)
-	return c, nil
+	if scope := cmdb.Within(sites...); !need.whole || scope.All() {
+		c.scope = scope
+		return c, nil
+	}
+	return c, fmt.Errorf("this concerns all sites, your role is bound to some: %w", c.operator.Denied(need.roles...))
 }
 
 // bearer reads the metadata "authorization: Bearer NAME:SECRET-HEX".

@@ -1,6 +1,6 @@
-// Package auth knows the operators: who they are, which role each has, and what
-// a role may do. The API asks it once for every call; nothing else decides about
-// permission.
+// Package auth knows the operators: who they are and which role each holds at
+// which sites. The API asks it once for every call; which role a call needs stands
+// in the API's table.
 package auth
 
 import (
@@ -22,43 +22,23 @@ var (
 	ErrNotFound = errors.New("no such operator")
 )
 
-// Role is what an operator may do; each includes the ones before it.
-type Role string
-
-// The roles.
-const (
-	Viewer Role = "viewer"   // ask everything but file contents
-	Worker Role = "operator" // also read files, declare, compare, restore, admit machines
-	Admin  Role = "admin"    // also sites, operators
-)
-
-var ranks = map[Role]int{Viewer: 1, Worker: 2, Admin: 3}
-
-// Operator is one person who may ask or decide.
+// Operator is one person, or one program, who may ask or decide.
 type Operator struct {
 	Name    string    `json:"name"`
-	Role    Role      `json:"role"`
-	Hash    string    `json:"hash"` // identity.HashSecret of the login's secret
+	Role    Role      `json:"role,omitempty"` // of records without grants: see legacy; never set by what reads
+	Grants  []Grant   `json:"grants,omitempty"`
+	Hash    string    `json:"hash"` // identity.HashSecret of the login token's secret
 	Created time.Time `json:"created"`
 	By      string    `json:"by"`
 }
 
-// May returns an error that wraps ErrDenied unless the operator has the role or
-// a higher one.
-func (o Operator) May(need Role) error {
-	if ranks[o.Role] < ranks[need] || ranks[need] == 0 {
-		return fmt.Errorf("%s is %s, this needs %s: %w", o.Name, o.Role, need, ErrDenied)
+// opened gives a record its grants if it is from before there were any.
+func (o Operator) opened() Operator {
+	if len(o.Grants) == 0 {
+		o.Grants = legacy(o.Role)
 	}
-	return nil
-}
-
-// Sites returns the site subtrees where the operator has the role; "" is
-// everywhere.
-func (o Operator) Sites(need Role) []string {
-	if o.May(need) != nil {
-		return nil
-	}
-	return []string{""}
+	o.Role = ""
+	return o
 }
 
 // key of an operator. Changing it breaks every existing database.
@@ -81,16 +61,35 @@ func CheckName(name string) error {
 	return nil
 }
 
+// maxGrants bounds what one operator holds.
+const maxGrants = 64
+
 // Add stores an operator with a new secret, which only the caller gets to see.
-// An operator of that name is given a new secret and role.
-func Add(tx store.Tx, tenant string, now time.Time, name string, role Role, by string, secret []byte) error {
+// An operator of that name is given a new secret and these grants instead of the
+// old ones.
+func Add(tx store.Tx, tenant string, now time.Time, name string, grants []Grant, by string, secret []byte) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
-	if ranks[role] == 0 {
-		return fmt.Errorf("role %.40q: %w: want viewer, operator or admin", role, ErrInvalid)
+	if len(grants) == 0 || len(grants) > maxGrants {
+		return fmt.Errorf("operator %s: %w: want 1 to %d roles", name, ErrInvalid, maxGrants)
 	}
-	return store.PutJSON(tx, operatorKey(tenant, name), Operator{Name: name, Role: role, Hash: identity.HashSecret(secret), Created: now, By: by})
+	for _, g := range grants {
+		if err := g.Check(); err != nil {
+			return err
+		}
+	}
+	o := Operator{Name: name, Grants: grants, Hash: identity.HashSecret(secret), Created: now, By: by}
+	return store.PutJSON(tx, operatorKey(tenant, name), o)
+}
+
+// Get returns an operator; found is false if there is none of that name.
+func Get(g store.Getter, tenant, name string) (o Operator, found bool, err error) {
+	if CheckName(name) != nil {
+		return o, false, nil
+	}
+	found, err = store.GetJSON(g, operatorKey(tenant, name), &o)
+	return o.opened(), found, err
 }
 
 // Remove ends an operator's access at once.
@@ -107,7 +106,11 @@ func Remove(tx store.Tx, tenant, name string) error {
 
 // List returns all operators by name.
 func List(r store.Reader, tenant string) ([]Operator, error) {
-	return store.ListJSON[Operator](r, store.Record, operatorKey(tenant, "").K)
+	all, err := store.ListJSON[Operator](r, store.Record, operatorKey(tenant, "").K)
+	for i := range all {
+		all[i] = all[i].opened()
+	}
+	return all, err
 }
 
 // Check returns the operator whose name and secret are shown, or ErrWho. The
@@ -117,10 +120,7 @@ func Check(ctx context.Context, e store.Engine, tenant, name string, secret []by
 	var o Operator
 	found := false
 	err := e.View(ctx, func(r store.Reader) (err error) {
-		if CheckName(name) != nil {
-			return nil
-		}
-		found, err = store.GetJSON(r, operatorKey(tenant, name), &o)
+		o, found, err = Get(r, tenant, name)
 		return err
 	})
 	if err != nil {

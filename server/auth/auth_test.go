@@ -3,6 +3,7 @@ package auth_test
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,27 +37,84 @@ func onEngines(t *testing.T, test func(t *testing.T, e store.Engine, w *store.Wr
 
 func add(t *testing.T, w *store.Writer, name string, role auth.Role, secret []byte) error {
 	t.Helper()
-	return w.Update(t.Context(), func(tx store.Tx) error { return auth.Add(tx, tenant, day, name, role, "kari", secret) })
+	return w.Update(t.Context(), func(tx store.Tx) error {
+		return auth.Add(tx, tenant, day, name, auth.Everywhere(role), "kari", secret)
+	})
 }
 
-func TestARoleIncludesThoseBelowIt(t *testing.T) {
-	roles := []auth.Role{auth.Viewer, auth.Worker, auth.Admin}
-	for have, role := range roles {
-		for need, other := range roles {
-			err := auth.Operator{Name: "x", Role: role}.May(other)
-			if (err == nil) != (have >= need) || err != nil && !errors.Is(err, auth.ErrDenied) {
-				t.Errorf("%s on what needs %s: %v", role, other, err)
+func TestWhereARoleHolds(t *testing.T) {
+	o := auth.Operator{Name: "x", Grants: []auth.Grant{
+		{Role: auth.Worker, Site: "elm/north"}, {Role: auth.Approver, Site: "elm"}, {Role: auth.Restorer}, {Role: "root", Site: ""},
+	}}
+	for _, tt := range []struct {
+		roles []auth.Role
+		want  []string
+	}{
+		{[]auth.Role{auth.Worker}, []string{"elm/north"}},
+		{[]auth.Role{auth.Approver, auth.Worker}, []string{"elm/north", "elm"}},
+		{[]auth.Role{auth.Viewer}, []string{"elm/north", "elm", ""}},
+		{[]auth.Role{auth.Restorer, auth.Admin}, []string{""}},
+		{[]auth.Role{auth.Admin}, nil},
+		{[]auth.Role{"root"}, nil}, // a role that does not exist holds nowhere
+		{[]auth.Role{""}, nil},
+		{nil, nil},
+	} {
+		if got := o.Sites(tt.roles...); !slices.Equal(got, tt.want) {
+			t.Errorf("%s holds at %q, want %q", tt.roles, got, tt.want)
+		}
+	}
+	if err := o.Denied(auth.Admin); !errors.Is(err, auth.ErrDenied) {
+		t.Errorf("Denied = %v", err)
+	}
+}
+
+func TestGrantsAreReadAsTheyAreWritten(t *testing.T) {
+	for _, role := range auth.Roles {
+		for _, site := range []string{"", "elm/north"} {
+			g := auth.Grant{Role: role, Site: site}
+			if got, err := auth.ParseGrant(g.String()); err != nil || got != g {
+				t.Errorf("%s is read as %v, %v", g, got, err)
 			}
 		}
 	}
-	for _, strange := range []auth.Role{"", "root"} {
-		if err := (auth.Operator{Role: strange}).May(auth.Viewer); !errors.Is(err, auth.ErrDenied) {
-			t.Errorf("role %q may look: %v", strange, err)
-		}
-		if err := (auth.Operator{Role: auth.Admin}).May(strange); !errors.Is(err, auth.ErrDenied) {
-			t.Errorf("an admin may do what needs %q: %v", strange, err)
+	for _, bad := range []string{"", "root", "@elm", "admin@", "Admin", "admin ", "admin,viewer"} {
+		if g, err := auth.ParseGrant(bad); !errors.Is(err, auth.ErrInvalid) {
+			t.Errorf("%q is read as %v, %v, want ErrInvalid", bad, g, err)
 		}
 	}
+	if got := auth.Words(auth.Everywhere(auth.Roles...)); got != "every role" {
+		t.Errorf("all roles are %q", got)
+	}
+}
+
+// What a record with one role says was written before there were grants.
+func TestAnOperatorOfAnOlderStoreMayWhatSheMight(t *testing.T) {
+	onEngines(t, func(t *testing.T, e store.Engine, w *store.Writer) {
+		for _, tt := range []struct{ role, want string }{
+			{"viewer", "viewer"},
+			{"operator", "operator, approver, restorer"},
+			{"admin", "admin, operator, approver, restorer, auditor"},
+			{"root", "without a role"},
+			{"", "without a role"},
+		} {
+			secret := identity.NewSecret()
+			old := map[string]any{"name": "kari", "role": tt.role, "hash": identity.HashSecret(secret), "created": day, "by": "x"}
+			if err := w.Update(t.Context(), func(tx store.Tx) error {
+				return store.PutJSON(tx, store.At(store.Record, tenant, "/operator/kari"), old)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			o, err := auth.Check(t.Context(), e, tenant, "kari", secret)
+			if got := auth.Words(o.Grants); err != nil || got != tt.want {
+				t.Errorf("an old %q is %q, %v, want %q", tt.role, got, err, tt.want)
+			}
+			for _, g := range o.Grants {
+				if g.Site != "" {
+					t.Errorf("an old %q is bound to %q", tt.role, g.Site)
+				}
+			}
+		}
+	})
 }
 
 func TestALoginIsValidUntilItIsReplacedOrRemoved(t *testing.T) {
@@ -65,11 +123,11 @@ func TestALoginIsValidUntilItIsReplacedOrRemoved(t *testing.T) {
 		if err := add(t, w, "kari", auth.Viewer, one); err != nil {
 			t.Fatal(err)
 		}
-		check := func(secret []byte) (auth.Role, error) {
+		check := func(secret []byte) (string, error) {
 			o, err := auth.Check(t.Context(), e, tenant, "kari", secret)
-			return o.Role, err
+			return auth.Words(o.Grants), err
 		}
-		if role, err := check(one); err != nil || role != auth.Viewer {
+		if role, err := check(one); err != nil || role != "viewer" {
 			t.Errorf("%q, %v, want viewer", role, err)
 		}
 		if err := add(t, w, "kari", auth.Admin, two); err != nil {
@@ -78,7 +136,7 @@ func TestALoginIsValidUntilItIsReplacedOrRemoved(t *testing.T) {
 		if _, err := check(one); !errors.Is(err, auth.ErrWho) {
 			t.Errorf("the replaced login: %v, want ErrWho", err)
 		}
-		if role, err := check(two); err != nil || role != auth.Admin {
+		if role, err := check(two); err != nil || role != "admin" {
 			t.Errorf("%q, %v, want admin", role, err)
 		}
 		remove := func() error {
@@ -115,7 +173,7 @@ func TestEveryRefusalLooksTheSame(t *testing.T) {
 			{"other", "kari", secret},
 		} {
 			o, err := auth.Check(t.Context(), e, tt.tenant, tt.name, tt.secret)
-			if err != auth.ErrWho || o != (auth.Operator{}) {
+			if err != auth.ErrWho || o.Name != "" || o.Grants != nil {
 				t.Errorf("%q: %+v, %v, want exactly ErrWho and nobody", tt.name, o, err)
 			}
 		}

@@ -74,7 +74,7 @@ type StatusReply struct {
 	Revisions     uint64                 `protobuf:"varint,11,opt,name=revisions,proto3" json:"revisions,omitempty"`
 	Warnings      []string               `protobuf:"bytes,12,rep,name=warnings,proto3" json:"warnings,omitempty"` // in words, worst first
 	Operator      string                 `protobuf:"bytes,13,opt,name=operator,proto3" json:"operator,omitempty"`
-	Role          string                 `protobuf:"bytes,14,opt,name=role,proto3" json:"role,omitempty"`
+	Role          string                 `protobuf:"bytes,14,opt,name=role,proto3" json:"role,omitempty"`                         // the grants in words
 	State         string                 `protobuf:"bytes,20,opt,name=state,proto3" json:"state,omitempty"`                       // serving, or read-only: the disk has too little room
 	StateWhy      string                 `protobuf:"bytes,21,opt,name=state_why,json=stateWhy,proto3" json:"state_why,omitempty"` // in words, if it is not serving
 	StateSinceMs  int64                  `protobuf:"varint,22,opt,name=state_since_ms,json=stateSinceMs,proto3" json:"state_since_ms,omitempty"`
@@ -1082,9 +1082,10 @@ func (*RemoveSiteReply) Descriptor() ([]byte, []int) {
 type Operator struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // viewer, operator, admin
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // the grants in words
 	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	LastUsedMs    int64                  `protobuf:"varint,4,opt,name=last_used_ms,json=lastUsedMs,proto3" json:"last_used_ms,omitempty"`
+	Grants        []*Grant               `protobuf:"bytes,5,rep,name=grants,proto3" json:"grants,omitempty"` // those at the sites of who asks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1147,6 +1148,66 @@ func (x *Operator) GetLastUsedMs() int64 {
 	return 0
 }
 
+func (x *Operator) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+// A role at a site and everything below it.
+type Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	Site          string                 `protobuf:"bytes,2,opt,name=site,proto3" json:"site,omitempty"` // empty: everywhere
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_rollcall_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Grant) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Grant) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
 type OperatorsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1155,7 +1216,7 @@ type OperatorsRequest struct {
 
 func (x *OperatorsRequest) Reset() {
 	*x = OperatorsRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[17]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1228,7 @@ func (x *OperatorsRequest) String() string {
 func (*OperatorsRequest) ProtoMessage() {}
 
 func (x *OperatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[17]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1241,7 @@ func (x *OperatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorsRequest.ProtoReflect.Descriptor instead.
 func (*OperatorsRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 type OperatorsReply struct {
@@ -1192,7 +1253,7 @@ type OperatorsReply struct {
 
 func (x *OperatorsReply) Reset() {
 	*x = OperatorsReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[18]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1265,7 @@ func (x *OperatorsReply) String() string {
 func (*OperatorsReply) ProtoMessage() {}
 
 func (x *OperatorsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[18]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1278,7 @@ func (x *OperatorsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorsReply.ProtoReflect.Descriptor instead.
 func (*OperatorsReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OperatorsReply) GetOperators() []*Operator {
@@ -1230,14 +1291,15 @@ func (x *OperatorsReply) GetOperators() []*Operator {
 type AddOperatorRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // one more grant, everywhere
+	Grants        []*Grant               `protobuf:"bytes,3,rep,name=grants,proto3" json:"grants,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AddOperatorRequest) Reset() {
 	*x = AddOperatorRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[19]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1311,7 @@ func (x *AddOperatorRequest) String() string {
 func (*AddOperatorRequest) ProtoMessage() {}
 
 func (x *AddOperatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[19]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1324,7 @@ func (x *AddOperatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddOperatorRequest.ProtoReflect.Descriptor instead.
 func (*AddOperatorRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AddOperatorRequest) GetName() string {
@@ -1279,6 +1341,13 @@ func (x *AddOperatorRequest) GetRole() string {
 	return ""
 }
 
+func (x *AddOperatorRequest) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
 type AddOperatorReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LoginToken    string                 `protobuf:"bytes,1,opt,name=login_token,json=loginToken,proto3" json:"login_token,omitempty"` // shown once
@@ -1288,7 +1357,7 @@ type AddOperatorReply struct {
 
 func (x *AddOperatorReply) Reset() {
 	*x = AddOperatorReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[20]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1300,7 +1369,7 @@ func (x *AddOperatorReply) String() string {
 func (*AddOperatorReply) ProtoMessage() {}
 
 func (x *AddOperatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[20]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1382,7 @@ func (x *AddOperatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddOperatorReply.ProtoReflect.Descriptor instead.
 func (*AddOperatorReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AddOperatorReply) GetLoginToken() string {
@@ -1332,7 +1401,7 @@ type RemoveOperatorRequest struct {
 
 func (x *RemoveOperatorRequest) Reset() {
 	*x = RemoveOperatorRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[21]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1413,7 @@ func (x *RemoveOperatorRequest) String() string {
 func (*RemoveOperatorRequest) ProtoMessage() {}
 
 func (x *RemoveOperatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[21]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1426,7 @@ func (x *RemoveOperatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOperatorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveOperatorRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RemoveOperatorRequest) GetName() string {
@@ -1375,7 +1444,7 @@ type RemoveOperatorReply struct {
 
 func (x *RemoveOperatorReply) Reset() {
 	*x = RemoveOperatorReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[22]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1456,7 @@ func (x *RemoveOperatorReply) String() string {
 func (*RemoveOperatorReply) ProtoMessage() {}
 
 func (x *RemoveOperatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[22]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1469,7 @@ func (x *RemoveOperatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOperatorReply.ProtoReflect.Descriptor instead.
 func (*RemoveOperatorReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 var File_rollcall_v1_admin_proto protoreflect.FileDescriptor
@@ -1498,20 +1567,25 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\x04site\x18\x01 \x01(\v2\x11.rollcall.v1.SiteR\x04site\"'\n" +
 	"\x11RemoveSiteRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\"\x11\n" +
-	"\x0fRemoveSiteReply\"s\n" +
+	"\x0fRemoveSiteReply\"\x9f\x01\n" +
 	"\bOperator\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1d\n" +
 	"\n" +
 	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\x12 \n" +
 	"\flast_used_ms\x18\x04 \x01(\x03R\n" +
-	"lastUsedMs\"\x12\n" +
+	"lastUsedMs\x12*\n" +
+	"\x06grants\x18\x05 \x03(\v2\x12.rollcall.v1.GrantR\x06grants\"/\n" +
+	"\x05Grant\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x12\n" +
+	"\x04site\x18\x02 \x01(\tR\x04site\"\x12\n" +
 	"\x10OperatorsRequest\"E\n" +
 	"\x0eOperatorsReply\x123\n" +
-	"\toperators\x18\x01 \x03(\v2\x15.rollcall.v1.OperatorR\toperators\"<\n" +
+	"\toperators\x18\x01 \x03(\v2\x15.rollcall.v1.OperatorR\toperators\"h\n" +
 	"\x12AddOperatorRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04role\x18\x02 \x01(\tR\x04role\"3\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12*\n" +
+	"\x06grants\x18\x03 \x03(\v2\x12.rollcall.v1.GrantR\x06grants\"3\n" +
 	"\x10AddOperatorReply\x12\x1f\n" +
 	"\vlogin_token\x18\x01 \x01(\tR\n" +
 	"loginToken\"+\n" +
@@ -1545,7 +1619,7 @@ func file_rollcall_v1_admin_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_admin_proto_rawDescData
 }
 
-var file_rollcall_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_rollcall_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_rollcall_v1_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: rollcall.v1.StatusRequest
 	(*StatusReply)(nil),           // 1: rollcall.v1.StatusReply
@@ -1564,51 +1638,54 @@ var file_rollcall_v1_admin_proto_goTypes = []any{
 	(*RemoveSiteRequest)(nil),     // 14: rollcall.v1.RemoveSiteRequest
 	(*RemoveSiteReply)(nil),       // 15: rollcall.v1.RemoveSiteReply
 	(*Operator)(nil),              // 16: rollcall.v1.Operator
-	(*OperatorsRequest)(nil),      // 17: rollcall.v1.OperatorsRequest
-	(*OperatorsReply)(nil),        // 18: rollcall.v1.OperatorsReply
-	(*AddOperatorRequest)(nil),    // 19: rollcall.v1.AddOperatorRequest
-	(*AddOperatorReply)(nil),      // 20: rollcall.v1.AddOperatorReply
-	(*RemoveOperatorRequest)(nil), // 21: rollcall.v1.RemoveOperatorRequest
-	(*RemoveOperatorReply)(nil),   // 22: rollcall.v1.RemoveOperatorReply
-	nil,                           // 23: rollcall.v1.StatusReply.PresenceEntry
+	(*Grant)(nil),                 // 17: rollcall.v1.Grant
+	(*OperatorsRequest)(nil),      // 18: rollcall.v1.OperatorsRequest
+	(*OperatorsReply)(nil),        // 19: rollcall.v1.OperatorsReply
+	(*AddOperatorRequest)(nil),    // 20: rollcall.v1.AddOperatorRequest
+	(*AddOperatorReply)(nil),      // 21: rollcall.v1.AddOperatorReply
+	(*RemoveOperatorRequest)(nil), // 22: rollcall.v1.RemoveOperatorRequest
+	(*RemoveOperatorReply)(nil),   // 23: rollcall.v1.RemoveOperatorReply
+	nil,                           // 24: rollcall.v1.StatusReply.PresenceEntry
 }
 var file_rollcall_v1_admin_proto_depIdxs = []int32{
-	23, // 0: rollcall.v1.StatusReply.presence:type_name -> rollcall.v1.StatusReply.PresenceEntry
+	24, // 0: rollcall.v1.StatusReply.presence:type_name -> rollcall.v1.StatusReply.PresenceEntry
 	5,  // 1: rollcall.v1.PendingReply.keys:type_name -> rollcall.v1.KeyInfo
 	5,  // 2: rollcall.v1.DecideReply.key:type_name -> rollcall.v1.KeyInfo
 	9,  // 3: rollcall.v1.SitesReply.sites:type_name -> rollcall.v1.Site
 	9,  // 4: rollcall.v1.SetSiteRequest.site:type_name -> rollcall.v1.Site
 	9,  // 5: rollcall.v1.SetSiteReply.site:type_name -> rollcall.v1.Site
-	16, // 6: rollcall.v1.OperatorsReply.operators:type_name -> rollcall.v1.Operator
-	0,  // 7: rollcall.v1.Admin.Status:input_type -> rollcall.v1.StatusRequest
-	2,  // 8: rollcall.v1.Admin.NewToken:input_type -> rollcall.v1.NewTokenRequest
-	4,  // 9: rollcall.v1.Admin.Pending:input_type -> rollcall.v1.PendingRequest
-	7,  // 10: rollcall.v1.Admin.Approve:input_type -> rollcall.v1.DecideRequest
-	7,  // 11: rollcall.v1.Admin.Refuse:input_type -> rollcall.v1.DecideRequest
-	7,  // 12: rollcall.v1.Admin.Revoke:input_type -> rollcall.v1.DecideRequest
-	10, // 13: rollcall.v1.Admin.Sites:input_type -> rollcall.v1.SitesRequest
-	12, // 14: rollcall.v1.Admin.SetSite:input_type -> rollcall.v1.SetSiteRequest
-	14, // 15: rollcall.v1.Admin.RemoveSite:input_type -> rollcall.v1.RemoveSiteRequest
-	17, // 16: rollcall.v1.Admin.Operators:input_type -> rollcall.v1.OperatorsRequest
-	19, // 17: rollcall.v1.Admin.AddOperator:input_type -> rollcall.v1.AddOperatorRequest
-	21, // 18: rollcall.v1.Admin.RemoveOperator:input_type -> rollcall.v1.RemoveOperatorRequest
-	1,  // 19: rollcall.v1.Admin.Status:output_type -> rollcall.v1.StatusReply
-	3,  // 20: rollcall.v1.Admin.NewToken:output_type -> rollcall.v1.NewTokenReply
-	6,  // 21: rollcall.v1.Admin.Pending:output_type -> rollcall.v1.PendingReply
-	8,  // 22: rollcall.v1.Admin.Approve:output_type -> rollcall.v1.DecideReply
-	8,  // 23: rollcall.v1.Admin.Refuse:output_type -> rollcall.v1.DecideReply
-	8,  // 24: rollcall.v1.Admin.Revoke:output_type -> rollcall.v1.DecideReply
-	11, // 25: rollcall.v1.Admin.Sites:output_type -> rollcall.v1.SitesReply
-	13, // 26: rollcall.v1.Admin.SetSite:output_type -> rollcall.v1.SetSiteReply
-	15, // 27: rollcall.v1.Admin.RemoveSite:output_type -> rollcall.v1.RemoveSiteReply
-	18, // 28: rollcall.v1.Admin.Operators:output_type -> rollcall.v1.OperatorsReply
-	20, // 29: rollcall.v1.Admin.AddOperator:output_type -> rollcall.v1.AddOperatorReply
-	22, // 30: rollcall.v1.Admin.RemoveOperator:output_type -> rollcall.v1.RemoveOperatorReply
-	19, // [19:31] is the sub-list for method output_type
-	7,  // [7:19] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	17, // 6: rollcall.v1.Operator.grants:type_name -> rollcall.v1.Grant
+	16, // 7: rollcall.v1.OperatorsReply.operators:type_name -> rollcall.v1.Operator
+	17, // 8: rollcall.v1.AddOperatorRequest.grants:type_name -> rollcall.v1.Grant
+	0,  // 9: rollcall.v1.Admin.Status:input_type -> rollcall.v1.StatusRequest
+	2,  // 10: rollcall.v1.Admin.NewToken:input_type -> rollcall.v1.NewTokenRequest
+	4,  // 11: rollcall.v1.Admin.Pending:input_type -> rollcall.v1.PendingRequest
+	7,  // 12: rollcall.v1.Admin.Approve:input_type -> rollcall.v1.DecideRequest
+	7,  // 13: rollcall.v1.Admin.Refuse:input_type -> rollcall.v1.DecideRequest
+	7,  // 14: rollcall.v1.Admin.Revoke:input_type -> rollcall.v1.DecideRequest
+	10, // 15: rollcall.v1.Admin.Sites:input_type -> rollcall.v1.SitesRequest
+	12, // 16: rollcall.v1.Admin.SetSite:input_type -> rollcall.v1.SetSiteRequest
+	14, // 17: rollcall.v1.Admin.RemoveSite:input_type -> rollcall.v1.RemoveSiteRequest
+	18, // 18: rollcall.v1.Admin.Operators:input_type -> rollcall.v1.OperatorsRequest
+	20, // 19: rollcall.v1.Admin.AddOperator:input_type -> rollcall.v1.AddOperatorRequest
+	22, // 20: rollcall.v1.Admin.RemoveOperator:input_type -> rollcall.v1.RemoveOperatorRequest
+	1,  // 21: rollcall.v1.Admin.Status:output_type -> rollcall.v1.StatusReply
+	3,  // 22: rollcall.v1.Admin.NewToken:output_type -> rollcall.v1.NewTokenReply
+	6,  // 23: rollcall.v1.Admin.Pending:output_type -> rollcall.v1.PendingReply
+	8,  // 24: rollcall.v1.Admin.Approve:output_type -> rollcall.v1.DecideReply
+	8,  // 25: rollcall.v1.Admin.Refuse:output_type -> rollcall.v1.DecideReply
+	8,  // 26: rollcall.v1.Admin.Revoke:output_type -> rollcall.v1.DecideReply
+	11, // 27: rollcall.v1.Admin.Sites:output_type -> rollcall.v1.SitesReply
+	13, // 28: rollcall.v1.Admin.SetSite:output_type -> rollcall.v1.SetSiteReply
+	15, // 29: rollcall.v1.Admin.RemoveSite:output_type -> rollcall.v1.RemoveSiteReply
+	19, // 30: rollcall.v1.Admin.Operators:output_type -> rollcall.v1.OperatorsReply
+	21, // 31: rollcall.v1.Admin.AddOperator:output_type -> rollcall.v1.AddOperatorReply
+	23, // 32: rollcall.v1.Admin.RemoveOperator:output_type -> rollcall.v1.RemoveOperatorReply
+	21, // [21:33] is the sub-list for method output_type
+	9,  // [9:21] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_admin_proto_init() }
@@ -1622,7 +1699,7 @@ func file_rollcall_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_admin_proto_rawDesc), len(file_rollcall_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
