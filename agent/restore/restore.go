@@ -35,6 +35,10 @@ import (
 // ErrAbsent is returned where a source does not have something.
 var ErrAbsent = errors.New("not in the source")
 
+// ErrExchanged is returned for a content that is not the one that the manifest
+// names.
+var ErrExchanged = errors.New("the content is not the one that the manifest names: it was damaged or exchanged")
+
 // Snapshot is /etc of one CI at one time.
 type Snapshot struct {
 	CI       string
@@ -78,6 +82,9 @@ type Options struct {
 	Delete bool
 	// Identities open sealed files.
 	Identities seal.Identities
+	// Opened are contents of sealed files that were opened elsewhere, by the
+	// digest of their ciphertext (seal.OpenAnswer). nil where nobody did.
+	Opened map[[32]byte][]byte
 }
 
 // Action is what a plan does with one path.

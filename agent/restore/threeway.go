@@ -24,9 +24,11 @@ func (p *planner) decideContent(e *Entry) {
 		p.attributesOnly(e)
 		return
 	case e.Want.Kind == fact.KindSealed && !got:
-		e.Action, e.Reason = Sealed, "needs an age identity: --identity FILE"
+		e.Action, e.Reason = Sealed, "needs an age identity: --identity FILE, or --sealed-out"
 		if p.opt.Identities.Len() > 0 {
 			e.Reason = "none of the given identities opens it, or the source lacks it"
+		} else if p.opt.Opened != nil {
+			e.Reason = "the answer does not hold it"
 		}
 		return
 	case e.Want.Kind == fact.KindKeyed:

@@ -24,6 +24,7 @@ import (
 // restoring is one call of the restore command.
 type restoring struct {
 	from, at, mirror, identity, login string
+	sealedOut, sealedIn               string
 	apply, all, remove, same, asJSON  bool
 	noDiff                            bool
 }
@@ -47,7 +48,10 @@ is laid beside it as NAME.dpkg-old. Files that belong to an installation and not
 to its configuration (fstab, machine-id, passwd and the like) are restored only if
 they are named or with --all. What is replaced goes to restore-backup in the state
 folder. After --apply everything is looked at again and what is not identical is
-listed; what is not as planned, or stayed sealed, is exit status 1.`,
+listed; what is not as planned, or stayed sealed, is exit status 1.
+
+Sealed files need the age identity (--identity), or an answer of the machine where
+the identity is: see restore-key.`,
 		Example: `  rollcall-agent restore --from pc07
   rollcall-agent restore --from pc07 --at 2026-11-20 --apply /etc/cups
   rollcall-agent restore --mirror ./elm-north/room12-pc07 --identity key.txt --apply
@@ -59,6 +63,8 @@ listed; what is not as planned, or stayed sealed, is exit status 1.`,
 	f.StringVar(&r.at, "at", "", "as it was then: "+cmdline.TimeForms+"; a day alone means its end")
 	f.StringVar(&r.mirror, "mirror", "", "the machine's folder in a checked-out clone of the git mirror")
 	f.StringVar(&r.identity, "identity", "", "file with the age identity that opens sealed files; asked for on a terminal")
+	f.StringVar(&r.sealedOut, "sealed-out", "", "write a request for the sealed files to this file, for rollcall-recovery rewrap")
+	f.StringVar(&r.sealedIn, "sealed-in", "", "the answer to that request")
 	f.StringVar(&r.login, "login", "", "file with an operator's login token (default: that of rollcall login)")
 	f.BoolVar(&r.apply, "apply", false, "do what the plan says")
 	f.BoolVar(&r.all, "all", false, "also this machine's own files, and old files over newer defaults")
@@ -76,6 +82,9 @@ func (a *app) restore(ctx context.Context, r restoring, paths []string) error {
 	case r.mirror != "" && r.at != "":
 		return cmdline.Usagef("--at goes with --from; in a clone check out the commit of that time")
 	}
+	if err := r.checkSealed(); err != nil {
+		return err
+	}
 	for _, p := range paths {
 		if !strings.HasPrefix(filepath.Clean("/"+p)+"/", "/etc/") {
 			return cmdline.Usagef("%s is not below /etc", p)
@@ -85,9 +94,7 @@ func (a *app) restore(ctx context.Context, r restoring, paths []string) error {
 	if err != nil {
 		return err
 	}
-	if a.root != "" && a.root != "/" && a.state == "" {
-		a.state = filepath.Join(a.root, "var/lib/rollcall")
-	}
+	a.stateInRoot()
 	cfg, err := a.settings()
 	if err != nil {
 		return err
@@ -103,6 +110,14 @@ func (a *app) restore(ctx context.Context, r restoring, paths []string) error {
 	}
 	defer done()
 	opt := restore.Options{Paths: paths, All: r.all, Delete: r.remove}
+	if r.sealedOut != "" {
+		return a.ask(ctx, r, src, opt, cfg)
+	}
+	if r.sealedIn != "" {
+		if opt.Opened, err = a.answered(r, cfg); err != nil {
+			return err
+		}
+	}
 	plan, err := a.plan(ctx, r, src, root, opt)
 	if err != nil {
 		return err
@@ -166,7 +181,7 @@ func (a *app) plan(ctx context.Context, r restoring, src restore.Source, root *o
 	}
 	plan, err := restore.NewPlan(ctx, src, root, opt)
 	in, isFile := a.in.(*os.File)
-	if err != nil || r.identity != "" || plan.Count(restore.Sealed) == 0 || !isFile || !term.IsTerminal(int(in.Fd())) {
+	if err != nil || r.identity != "" || r.sealedIn != "" || plan.Count(restore.Sealed) == 0 || !isFile || !term.IsTerminal(int(in.Fd())) {
 		return plan, err
 	}
 	fmt.Fprintf(a.err, "%d files are sealed. Age identity (AGE-SECRET-KEY-…), empty to leave them: ", plan.Count(restore.Sealed))
@@ -234,7 +249,7 @@ func (a *app) apply(ctx context.Context, r restoring, plan restore.Plan, root *o
 		return fmt.Errorf("%d files could not be restored and %d are not identical", len(out.Failed), bad)
 	}
 	if n := plan.Count(restore.Sealed); err == nil && n > 0 {
-		return fmt.Errorf("%d files stay away, for they are sealed: give --identity to open them", n)
+		return fmt.Errorf("%d files stay away, for they are sealed: give --identity to open them, or see restore-key", n)
 	}
 	return err
 }

@@ -61,7 +61,7 @@ Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
 	c.SetOut(a.out)
 	c.SetErr(a.err)
 	c.AddCommand(
-		a.makeCommand(), a.showCommand(), a.splitCommand(), a.joinCommand(), a.checkCommand(), a.openCommand(),
+		a.makeCommand(), a.showCommand(), a.splitCommand(), a.joinCommand(), a.checkCommand(), a.openCommand(), a.rewrapCommand(),
 		a.radarKeyCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"),
 	)
 	cmdline.Strict(c)
