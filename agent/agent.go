@@ -6,7 +6,8 @@
 // until a signed receipt for it has come; that what one collector misses is not
 // reported as gone; and that a machine on which nothing changes costs one small
 // message an hour. The server can ask nothing of it but to send everything, to
-// send contents that a report named, and to wait.
+// send again what it had acknowledged, to send contents that a report named, and
+// to wait.
 package agent
 
 import (

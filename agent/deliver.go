@@ -33,6 +33,7 @@ type link struct {
 	session *uplink.Session
 	retry   time.Duration
 	scanned map[fact.Digest]etc.Content // what the last scan's facts name, once asked for
+	resent  bool                        // what the server had lost was sent once
 }
 
 func (l *link) open(ctx context.Context) error {
@@ -80,6 +81,8 @@ func (a *Agent) tick(ctx context.Context, env []byte, sum *Summary) (again bool,
 	switch ans.Outcome {
 	case rollcallv1.SubmitReply_NEED_FULL:
 		again, err = true, a.spool.Reset("the server has another state")
+	case rollcallv1.SubmitReply_RESEND:
+		again, err = a.resend(ctx, l, ans.Have)
 	case rollcallv1.SubmitReply_QUARANTINED:
 		err = ErrQuarantined
 	}
@@ -148,6 +151,10 @@ func (a *Agent) drain(ctx context.Context, l *link) (again bool, err error) {
 				return false, errStuck
 			}
 			return true, a.spool.Reset("the server has another state")
+		case rollcallv1.SubmitReply_RESEND:
+			if again, err := a.resend(ctx, l, ans.Have); again || err != nil {
+				return again, err
+			}
 		case rollcallv1.SubmitReply_QUARANTINED:
 			return false, ErrQuarantined
 		default:
@@ -185,6 +192,11 @@ func (l *link) content(d fact.Digest) ([]byte, error) {
 	}
 	if c, ok := l.scanned[d]; ok {
 		if b, err = l.a.read(c); err == nil {
+			// The server had it from nobody: should it lose it, nobody else may have
+			// it, and the file may be another by then.
+			if err := l.a.spool.Put(d, b); err != nil && !errors.Is(err, spool.ErrFull) {
+				return nil, err
+			}
 			return b, nil
 		}
 	}

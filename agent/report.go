@@ -83,7 +83,7 @@ func (a *Agent) envelope(b spool.Base, g gathered, changes []fact.Delta, reason 
 		Realm: a.enrolment.Realm, BootId: a.bootID(), UptimeMs: uint64(a.uptime().Milliseconds()), Seq: b.Seq, Prev: b.Prev,
 		State: g.state[:], TimeClaimedMs: a.now().UnixMilli(), Measurements: boundedMeasurements(g.measurements),
 	}
-	body.LastReceipt = a.spool.LastReceipt()
+	body.LastReceipt, body.KeptFrom = a.spool.LastReceipt(), a.spool.KeptFrom()
 	if !b.Full {
 		base := g.state
 		if len(changes) > 0 {

@@ -21,6 +21,7 @@ func (s *Spool) Put(d fact.Digest, b []byte) error {
 		return fmt.Errorf("keep content %.12s: its digest is another", d)
 	}
 	if _, there := s.contents[d]; there {
+		delete(s.keptOnly, d)
 		return nil
 	}
 	if s.bytes()+int64(len(b)) > s.opt.MaxBytes {
@@ -61,16 +62,15 @@ func (s *Spool) Content(d fact.Digest) ([]byte, error) {
 	return nil, errors.Join(fmt.Errorf("content %.12s: %w", d, ErrNoContent), s.files.quarantine(name))
 }
 
-// tidyContents removes the contents that no waiting report names.
+// tidyContents removes the contents that no report names.
 func (s *Spool) tidyContents() error {
-	named := map[fact.Digest]bool{}
-	for _, e := range s.waiting {
-		for _, d := range e.refs {
-			named[d] = true
-		}
-	}
+	waiting, kept := s.named()
+	s.keptOnly = map[fact.Digest]bool{}
 	for d := range s.contents {
-		if named[d] {
+		if kept[d] {
+			s.keptOnly[d] = true
+		}
+		if waiting[d] || kept[d] {
 			continue
 		}
 		if err := s.files.remove(contentDir + "/" + d.String()); err != nil {
@@ -81,13 +81,16 @@ func (s *Spool) tidyContents() error {
 	return nil
 }
 
+// bytes is the size of what waits.
 func (s *Spool) bytes() int64 {
 	var n int64
 	for _, e := range s.waiting {
 		n += e.size
 	}
-	for _, size := range s.contents {
-		n += size
+	for d, size := range s.contents {
+		if !s.keptOnly[d] {
+			n += size
+		}
 	}
 	return n
 }
@@ -95,7 +98,8 @@ func (s *Spool) bytes() int64 {
 // Status is what a person wants to know of a spool.
 type Status struct {
 	Waiting  int
-	Bytes    int64     // of envelopes and contents
+	Bytes    int64     // of envelopes and contents that wait
+	Kept     int       // acknowledged reports that are kept
 	Oldest   time.Time // claimed time of the oldest report that waits
 	Seq      uint64    // of the last acknowledged report
 	Recorded time.Time // server time of it; zero if there is none
@@ -105,7 +109,7 @@ type Status struct {
 
 // Status tells how things stand.
 func (s *Spool) Status() Status {
-	st := Status{Waiting: len(s.waiting), Bytes: s.bytes(), Seq: s.chain.Seq, Full: s.fullNeeded() || s.chain.Seq == 0 && len(s.waiting) == 0, Gap: s.chain.Reason}
+	st := Status{Waiting: len(s.waiting), Kept: len(s.kept), Bytes: s.bytes(), Seq: s.chain.Seq, Full: s.fullNeeded() || s.chain.Seq == 0 && len(s.waiting) == 0, Gap: s.chain.Reason}
 	if len(s.waiting) > 0 {
 		st.Oldest = time.UnixMilli(s.waiting[0].at)
 	}
@@ -135,10 +139,16 @@ func Look(dir string) (Status, error) {
 		return Status{}, err
 	}
 	for _, seq := range sequences(names) {
-		if b, err := d.read((entry{seq: seq}).name()); err == nil && !s.chain.dropped(seq) {
-			if r, err := decode(b); err == nil {
-				s.waiting = append(s.waiting, entryOf(r, b))
-			}
+		b, err := d.read((entry{seq: seq}).name())
+		if err != nil {
+			continue
+		}
+		switch r, err := decode(b); {
+		case err != nil:
+		case seq <= s.chain.Seq:
+			s.kept = append(s.kept, entryOf(r, b))
+		case !s.chain.dropped(seq):
+			s.waiting = append(s.waiting, entryOf(r, b))
 		}
 	}
 	contents, err := d.list(contentDir)
@@ -151,5 +161,6 @@ func Look(dir string) (Status, error) {
 			s.contents[dg] = size
 		}
 	}
+	_, s.keptOnly = s.named()
 	return s.Status(), nil
 }

@@ -3,10 +3,12 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"testing"
 	"time"
 
+	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 )
 
@@ -65,6 +67,10 @@ func life(t *testing.T, s *Spool, srv *server, k identity.Key, from int) (used [
 		}
 		at = at.Add(time.Hour)
 		switch n % 12 {
+		case 1, 6: // the server loses what it has recorded since; then it asks
+			if err = drain(t, s, srv); err == nil {
+				err = lose(t, s, srv, k, n, at)
+			}
 		case 2, 3:
 			err = drain(t, s, srv)
 		case 5: // the server records it, the receipt is lost
@@ -88,10 +94,52 @@ func life(t *testing.T, s *Spool, srv *server, k identity.Key, from int) (used [
 	return used, drain(t, s, srv)
 }
 
+// lose lets the server record more, restores it from the backup of before, and
+// sends again what it lacks.
+func lose(t *testing.T, s *Spool, srv *server, k identity.Key, n int, at time.Time) error {
+	backup := *srv
+	backup.receipts = maps.Clone(srv.receipts)
+	for more := range 2 {
+		if _, err := add(t, s, k, 200+n+more, at); err != nil {
+			return err
+		}
+	}
+	if err := drain(t, s, srv); err != nil {
+		return err
+	}
+	was, wasSets := srv.last, srv.have
+	*srv = backup
+	seqs, ok := s.Since(srv.last[:])
+	if ok {
+		for _, seq := range seqs {
+			w, err := s.Kept(seq)
+			must(t, err)
+			srv.accept(w)
+			if _, err := s.Content(fact.Digest(hashOf(content(200 + n)))); err != nil {
+				t.Errorf("a content that the server has lost is gone: %v", err)
+			}
+		}
+	} else if s.opt.MaxBytes == DefaultMaxBytes {
+		t.Errorf("what the server has lost is not kept: %d are", len(s.kept))
+	} else { // there was no room: a server takes a full report then
+		srv.last, srv.have, srv.seq = was, wasSets, max(srv.seq, s.chain.Seq)
+	}
+	if srv.last != was || !equal(srv.have, wasSets) {
+		t.Error("the restored server has another state than the one that it was")
+	}
+	raw := srv.receipts[was]
+	if raw == nil {
+		return nil
+	}
+	r, err := identity.OpenReceipt(identity.Public(srv.key), raw)
+	must(t, err)
+	return s.Renew(r, raw)
+}
+
 // At whatever step the machine dies: no number is used twice, the chain goes on
 // without a fork or a gap, and the server ends with the machine's state.
 func TestACrashAtAnyStepLeavesAChainWithoutGapOrFork(t *testing.T) {
-	const stride = 2 // the four ways share the steps among them
+	const stride = 3 // the four ways share the steps among them
 	way := 0
 	for _, opt := range []Options{{}, {MaxBytes: 2500}} {
 		for _, after := range []bool{false, true} {

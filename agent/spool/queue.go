@@ -42,6 +42,9 @@ func (s *Spool) Start(now time.Time) (Base, error) {
 	if err := s.squash(now); err != nil {
 		return Base{}, err
 	}
+	if err := s.Tidy(now); err != nil {
+		return Base{}, err
+	}
 	sets, err := s.expected()
 	if err != nil {
 		return Base{}, err
@@ -197,7 +200,10 @@ func (s *Spool) Append(envelope []byte) error {
 	failpoint.Hit(failpoint.SpoolAppend)
 	s.waiting = append(s.waiting, e)
 	s.started = Base{}
-	return s.tidyContents()
+	if err := s.tidyContents(); err != nil {
+		return err
+	}
+	return s.Tidy(time.UnixMilli(e.at))
 }
 
 // Waiting is a report that has to be sent.
@@ -269,12 +275,16 @@ func (s *Spool) Ack(r identity.Receipt, raw []byte) error {
 	}
 	failpoint.Hit(failpoint.SpoolRemove)
 	s.waiting = s.waiting[1:]
-	for _, name := range []string{e.name(), oldState} {
-		if err := s.files.remove(name); err != nil {
-			return err
-		}
+	if err := s.keep(e); err != nil {
+		return err
 	}
-	return s.tidyContents()
+	if err := s.files.remove(oldState); err != nil {
+		return err
+	}
+	if err := s.tidyContents(); err != nil {
+		return err
+	}
+	return s.Tidy(time.UnixMilli(e.at))
 }
 
 // advance writes the sets that a report leads to; known is false if they cannot

@@ -8,6 +8,8 @@
 //     one before and starts from the state that the one before leads to;
 //   - a report that the server may have recorded is never dropped, so that the
 //     chain never forks by itself;
+//   - what the server acknowledged stays for a week, within bounds, for a server
+//     that has lost it (see Since);
 //   - what a crash or a bad disk left behind is put aside and named, and costs
 //     at most one full report.
 //
@@ -50,6 +52,12 @@ var (
 type Options struct {
 	MaxBytes int64         // of envelopes and contents together
 	MaxAge   time.Duration // of a report that waits, by the claimed times
+
+	// What the server has acknowledged stays until there is more of it than
+	// KeepBytes, or until it is older than KeepAge. Within MaxBytes it yields to
+	// what waits. Negative: nothing is kept.
+	KeepBytes int64
+	KeepAge   time.Duration
 }
 
 // Spool is the queue and the memory of what the server has.
@@ -60,7 +68,9 @@ type Spool struct {
 	nextSeq  uint64 // last number given out
 	reserved uint64 // last number reserved on disk
 	waiting  []entry
+	kept     []entry // acknowledged, oldest first
 	contents map[fact.Digest]int64
+	keptOnly map[fact.Digest]bool // contents that no waiting report names
 	unsynced bool
 	started  Base
 	problems []error
@@ -69,6 +79,7 @@ type Spool struct {
 type entry struct {
 	seq  uint64
 	hash [32]byte
+	prev []byte
 	size int64
 	at   int64
 	full bool
@@ -94,6 +105,7 @@ func Open(dir string, o Options) (*Spool, error) {
 
 // InMemory returns an empty spool that lives as long as the process.
 func InMemory(o Options) *Spool {
+	o.KeepBytes = -1 // a reboot ends key and chain
 	return &Spool{files: memory{}, opt: o.withDefaults(), contents: map[fact.Digest]int64{}}
 }
 
@@ -119,6 +131,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxAge == 0 {
 		o.MaxAge = DefaultMaxAge
 	}
+	if o.KeepBytes == 0 {
+		o.KeepBytes = DefaultKeepBytes
+	}
+	if o.KeepAge == 0 {
+		o.KeepAge = DefaultKeepAge
+	}
 	return o
 }
 
@@ -141,7 +159,11 @@ func open(f files, o Options) (*Spool, error) {
 	if err := s.loadSeq(known); err != nil {
 		return nil, err
 	}
-	if err := s.loadWaiting(seqs, trusted); err != nil {
+	end, _ := slices.BinarySearch(seqs, s.chain.Seq+1)
+	if err := s.loadKept(seqs[:end]); err != nil {
+		return nil, err
+	}
+	if err := s.loadWaiting(seqs[end:], trusted); err != nil {
 		return nil, err
 	}
 	for name := range names {
@@ -235,7 +257,7 @@ func (s *Spool) loadContents() error {
 }
 
 func entryOf(r report, envelope []byte) entry {
-	return entry{seq: r.seq, hash: r.hash, size: int64(len(envelope)), at: r.at, full: r.full, refs: r.contents()}
+	return entry{seq: r.seq, hash: r.hash, prev: r.prev, size: int64(len(envelope)), at: r.at, full: r.full, refs: r.contents()}
 }
 
 func sequences(names map[string]int64) []uint64 {

@@ -197,8 +197,8 @@ func TestDeltasStackWhileTheServerIsAway(t *testing.T) {
 		if !equal(srv.have, state(4)) || len(srv.receipts) != 5 {
 			t.Errorf("%s: the server has %d reports and another state", name, len(srv.receipts))
 		}
-		if len(s.contents) != 0 {
-			t.Errorf("%s: %d contents are left behind", name, len(s.contents))
+		if len(s.contents) != len(s.keptOnly) || s.bytes() != 0 || (len(s.contents) == 5) != (name == "disk") {
+			t.Errorf("%s: %d contents, %d of them kept, %d bytes wait", name, len(s.contents), len(s.keptOnly), s.bytes())
 		}
 		if len(s.LastReceipt()) == 0 || s.Status().Waiting != 0 || s.Status().Seq == 0 {
 			t.Errorf("%s: status is %+v", name, s.Status())

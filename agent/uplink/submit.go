@@ -75,6 +75,7 @@ type Answer struct {
 	Receipt    identity.Receipt // verified; only with RECORDED
 	Raw        []byte           // its binary form
 	Missing    []fact.Digest    // with NEED_CONTENT
+	Have       []byte           // with RESEND: hash of the newest report that the server has; empty: none
 	Retry      time.Duration    // how long to wait before the next report; 0: as usual
 	ServerTime time.Time
 }
@@ -102,6 +103,10 @@ func (s *Session) Submit(ctx context.Context, envelope []byte) (Answer, error) {
 	case rollcallv1.SubmitReply_NEED_CONTENT:
 		if a.Missing, err = digests(reply.GetMissing()); err != nil {
 			return Answer{}, fmt.Errorf("submit: %w: %w", ErrReply, err)
+		}
+	case rollcallv1.SubmitReply_RESEND:
+		if a.Have = reply.GetHave(); len(a.Have) != 0 && len(a.Have) != sha256.Size {
+			return Answer{}, fmt.Errorf("submit: %w: a hash of %d bytes", ErrReply, len(a.Have))
 		}
 	case rollcallv1.SubmitReply_SEEN, rollcallv1.SubmitReply_NEED_FULL, rollcallv1.SubmitReply_QUARANTINED:
 	default:

@@ -99,6 +99,9 @@ func (a *app) printSpool(st agent.Status, line func(name, format string, args ..
 	} else {
 		line("spool", "nothing waits")
 	}
+	if st.Spool.Kept > 0 {
+		line("kept", "%d acknowledged reports, for a server that is restored from a backup", st.Spool.Kept)
+	}
 	if st.Spool.Gap != "" {
 		line("next", "a full report: %s", st.Spool.Gap)
 	}

@@ -143,37 +143,3 @@ func findNowhere(t *testing.T, dir string, needle []byte) {
 		t.Fatal(err)
 	}
 }
-
-// TestAServerRestoredFromABackupGoesOn puts the data folder of before a report in
-// the place of the one after it: no machine may be taken for a clone, and what
-// was lost comes again.
-func TestAServerRestoredFromABackupGoesOn(t *testing.T) {
-	l := newLab(t, loopback(t), "")
-	m := l.recorded("room12-pc04")["room12-pc04"]
-	m.enrol("elm/north/room12", "workstation")
-	m.once()
-	l.must("rollcall-server", "backup", "--plain", "--config", l.path("server.conf"), l.path("backup"))
-	m.edit("etc/motd", "acknowledged, then lost\n")
-	m.once()
-	l.stop()
-	for _, step := range [][2]string{{"server", "server.gone"}, {"backup", "server"}} {
-		if err := os.Rename(l.path(step[0]), l.path(step[1])); err != nil {
-			t.Fatal(err)
-		}
-	}
-	l.start()
-	m.edit("etc/issue", "after the restore\n")
-	m.once()
-	for path, want := range map[string]string{"/etc/motd": "acknowledged, then lost\n", "/etc/issue": "after the restore\n"} {
-		if got := l.must("rollcall", "file", "show", m.name+":"+path); got != want {
-			t.Errorf("%s is %q, want %q", path, got, want)
-		}
-	}
-	if out := l.must("rollcall", "find", "--names", "cloned = yes"); strings.TrimSpace(out) != "" {
-		t.Errorf("taken for a clone: %s", out)
-	}
-	if out := l.must("rollcall", "ci", "history", m.name, "--json"); !strings.Contains(out, "backup") {
-		t.Errorf("the history does not tell of the gap:\n%s", out)
-	}
-	l.git("--git-dir", l.mirrored("elm/north"), "fsck", "--strict")
-}

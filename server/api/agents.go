@@ -136,6 +136,8 @@ func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 		for _, d := range res.Missing {
 			reply.Missing = append(reply.Missing, d[:])
 		}
+	case ingest.Resend:
+		reply.Outcome, reply.Have = rollcallv1.SubmitReply_RESEND, res.Have
 	case ingest.Quarantined:
 		reply.Outcome, reply.RetryAfterS = rollcallv1.SubmitReply_QUARANTINED, 6*60*60
 	}

@@ -153,10 +153,15 @@ func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 		same = bytes.Equal(body.GetState(), d[:]) && bytes.Equal(body.GetPrev(), chain.Head)
 		return err
 	})
-	if err != nil || !same {
-		return Result{Outcome: NeedFull}, err
+	switch {
+	case err != nil || same:
+		return Result{Outcome: Seen}, err
+	case body.GetKeptFrom() > 0 && !bytes.Equal(body.GetPrev(), chain.Head):
+		// Either this server was restored, or that machine is a clone. What is
+		// sent again has to fit the chain, so neither can do harm.
+		return Result{Outcome: Resend, Have: chain.Head}, nil
 	}
-	return Result{Outcome: Seen}, nil
+	return Result{Outcome: NeedFull}, nil
 }
 
 // tickMemory remembers the newest tick of each key since the server started.

@@ -43,11 +43,12 @@ const (
 	NeedFull
 	NeedContent
 	Quarantined
+	Resend
 )
 
 // String names the outcome for logs and metrics.
 func (o Outcome) String() string {
-	return [...]string{"none", "recorded", "seen", "need-full", "need-content", "quarantined"}[o]
+	return [...]string{"none", "recorded", "seen", "need-full", "need-content", "quarantined", "resend"}[o]
 }
 
 // Result is what the agent is told.
@@ -55,6 +56,7 @@ type Result struct {
 	Outcome Outcome
 	Receipt []byte
 	Missing []fact.Digest
+	Have    []byte // with Resend: hash of the newest envelope of the key
 	CI      string // for the server's log
 }
 

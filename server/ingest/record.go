@@ -23,10 +23,13 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	if err := s.Writer.Ready(); err != nil {
 		return Result{}, err // before the payload is unpacked
 	}
-	if fits, err := s.fits(ctx, key, chain, body); err != nil {
+	switch fits, gap, err := s.fits(ctx, key, chain, body); {
+	case err != nil:
 		return Result{}, err
-	} else if !fits {
+	case !fits:
 		return s.forked(ctx, key, body, hash, raw)
+	case gap && body.GetKeptFrom() > 0: // what is lost comes first
+		return Result{Outcome: Resend, Have: chain.Head}, nil
 	}
 	rep, err := decodeReport(body.GetPayload())
 	if err != nil {
@@ -108,7 +111,10 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 			res, err := s.quarantine(tx, present, body, hash, raw)
 			return res, nil, err
 		}
-		if !ws.full {
+		switch {
+		case body.GetKeptFrom() > 0:
+			return Result{Outcome: Resend, Have: chain.Head}, nil, nil
+		case !ws.full:
 			return Result{Outcome: NeedFull}, nil, nil
 		}
 		rep.Reason += lostBefore
@@ -167,17 +173,17 @@ func (s *Service) ahead(g store.Getter, key enrol.Key, chain enrol.Chain, body *
 	return known == nil, err
 }
 
-// fits tells whether an envelope is the next one of its key's chain, or closes a
-// gap that the server itself has made.
-func (s *Service) fits(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) (ok bool, err error) {
+// fits tells whether an envelope is the next one of its key's chain, or comes
+// after a gap that the server itself has made.
+func (s *Service) fits(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) (ok, gap bool, err error) {
 	if follows(key, chain, body) {
-		return true, nil
+		return true, false, nil
 	}
 	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
-		ok, err = s.ahead(r, key, chain, body)
+		gap, err = s.ahead(r, key, chain, body)
 		return err
 	})
-	return ok, err
+	return gap, gap, err
 }
 
 // putAll stores the envelope and the sets.

@@ -81,22 +81,24 @@ type SubmitReply_Outcome int32
 
 const (
 	SubmitReply_OUTCOME_UNSPECIFIED SubmitReply_Outcome = 0
-	SubmitReply_RECORDED            SubmitReply_Outcome = 1 // receipt is set; the report is on disk
-	SubmitReply_SEEN                SubmitReply_Outcome = 2 // an unchanged tick; nothing to record
-	SubmitReply_NEED_FULL           SubmitReply_Outcome = 3 // base is not the server's state: send full sets
-	SubmitReply_NEED_CONTENT        SubmitReply_Outcome = 4 // upload the contents in missing, then submit again
-	SubmitReply_QUARANTINED         SubmitReply_Outcome = 5 // this key speaks from two places; an operator decides
+	SubmitReply_RECORDED            SubmitReply_Outcome = 1  // receipt is set; the report is on disk
+	SubmitReply_SEEN                SubmitReply_Outcome = 2  // an unchanged tick; nothing to record
+	SubmitReply_NEED_FULL           SubmitReply_Outcome = 3  // base is not the server's state: send full sets
+	SubmitReply_NEED_CONTENT        SubmitReply_Outcome = 4  // upload the contents in missing, then submit again
+	SubmitReply_QUARANTINED         SubmitReply_Outcome = 5  // this key speaks from two places; an operator decides
+	SubmitReply_RESEND              SubmitReply_Outcome = 10 // the server was restored from a backup and lacks what it
 )
 
 // Enum value maps for SubmitReply_Outcome.
 var (
 	SubmitReply_Outcome_name = map[int32]string{
-		0: "OUTCOME_UNSPECIFIED",
-		1: "RECORDED",
-		2: "SEEN",
-		3: "NEED_FULL",
-		4: "NEED_CONTENT",
-		5: "QUARANTINED",
+		0:  "OUTCOME_UNSPECIFIED",
+		1:  "RECORDED",
+		2:  "SEEN",
+		3:  "NEED_FULL",
+		4:  "NEED_CONTENT",
+		5:  "QUARANTINED",
+		10: "RESEND",
 	}
 	SubmitReply_Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -105,6 +107,7 @@ var (
 		"NEED_FULL":           3,
 		"NEED_CONTENT":        4,
 		"QUARANTINED":         5,
+		"RESEND":              10,
 	}
 )
 
@@ -399,6 +402,7 @@ type SubmitReply struct {
 	Missing       [][]byte               `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`                               // SHA-256 digests named by the envelope
 	RetryAfterS   uint32                 `protobuf:"varint,4,opt,name=retry_after_s,json=retryAfterS,proto3" json:"retry_after_s,omitempty"` // 0: as usual
 	ServerTimeMs  int64                  `protobuf:"varint,5,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
+	Have          []byte                 `protobuf:"bytes,10,opt,name=have,proto3" json:"have,omitempty"` // with RESEND: SHA-256 of the newest envelope of this key; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -466,6 +470,13 @@ func (x *SubmitReply) GetServerTimeMs() int64 {
 		return x.ServerTimeMs
 	}
 	return 0
+}
+
+func (x *SubmitReply) GetHave() []byte {
+	if x != nil {
+		return x.Have
+	}
+	return nil
 }
 
 // UploadRequest carries a part of one content: first the digest and the whole
@@ -592,6 +603,9 @@ type Body struct {
 	PayloadDigest []byte `protobuf:"bytes,10,opt,name=payload_digest,json=payloadDigest,proto3" json:"payload_digest,omitempty"` // SHA-256 of payload, which follows
 	Payload       []byte `protobuf:"bytes,11,opt,name=payload,proto3" json:"payload,omitempty"`                                  // zstd of a Report; empty in an unchanged tick
 	Measurements  []byte `protobuf:"bytes,12,opt,name=measurements,proto3" json:"measurements,omitempty"`                        // encoded fact.Set: volatile values, never history
+	// Number of the oldest acknowledged envelope that the agent still has; 0: it
+	// has none, and RESEND is no answer for it.
+	KeptFrom      uint64 `protobuf:"varint,20,opt,name=kept_from,json=keptFrom,proto3" json:"kept_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -708,6 +722,13 @@ func (x *Body) GetMeasurements() []byte {
 		return x.Measurements
 	}
 	return nil
+}
+
+func (x *Body) GetKeptFrom() uint64 {
+	if x != nil {
+		return x.KeptFrom
+	}
+	return 0
 }
 
 type Report struct {
@@ -948,26 +969,31 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\aPENDING\x10\x02\x12\v\n" +
 	"\aREFUSED\x10\x03\"+\n" +
 	"\rSubmitRequest\x12\x1a\n" +
-	"\benvelope\x18\x01 \x01(\fR\benvelope\"\xb5\x02\n" +
+	"\benvelope\x18\x01 \x01(\fR\benvelope\"\xd5\x02\n" +
 	"\vSubmitReply\x12:\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2 .rollcall.v1.SubmitReply.OutcomeR\aoutcome\x12\x18\n" +
 	"\areceipt\x18\x02 \x01(\fR\areceipt\x12\x18\n" +
 	"\amissing\x18\x03 \x03(\fR\amissing\x12\"\n" +
 	"\rretry_after_s\x18\x04 \x01(\rR\vretryAfterS\x12$\n" +
-	"\x0eserver_time_ms\x18\x05 \x01(\x03R\fserverTimeMs\"l\n" +
+	"\x0eserver_time_ms\x18\x05 \x01(\x03R\fserverTimeMs\x12\x12\n" +
+	"\x04have\x18\n" +
+	" \x01(\fR\x04have\"x\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bRECORDED\x10\x01\x12\b\n" +
 	"\x04SEEN\x10\x02\x12\r\n" +
 	"\tNEED_FULL\x10\x03\x12\x10\n" +
 	"\fNEED_CONTENT\x10\x04\x12\x0f\n" +
-	"\vQUARANTINED\x10\x05\"O\n" +
+	"\vQUARANTINED\x10\x05\x12\n" +
+	"\n" +
+	"\x06RESEND\x10\n" +
+	"\"O\n" +
 	"\rUploadRequest\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\"%\n" +
 	"\vUploadReply\x12\x16\n" +
-	"\x06stored\x18\x01 \x01(\rR\x06stored\"\xd2\x02\n" +
+	"\x06stored\x18\x01 \x01(\rR\x06stored\"\xef\x02\n" +
 	"\x04Body\x12\x14\n" +
 	"\x05realm\x18\x01 \x01(\fR\x05realm\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\fR\x06bootId\x12\x1b\n" +
@@ -981,7 +1007,8 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x0epayload_digest\x18\n" +
 	" \x01(\fR\rpayloadDigest\x12\x18\n" +
 	"\apayload\x18\v \x01(\fR\apayload\x12\"\n" +
-	"\fmeasurements\x18\f \x01(\fR\fmeasurements\"\xdb\x01\n" +
+	"\fmeasurements\x18\f \x01(\fR\fmeasurements\x12\x1b\n" +
+	"\tkept_from\x18\x14 \x01(\x04R\bkeptFrom\"\xdb\x01\n" +
 	"\x06Report\x12#\n" +
 	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x12\x16\n" +
