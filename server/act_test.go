@@ -16,7 +16,8 @@ var readOnly = map[string]bool{
 	"Items/List": true, "Items/Get": true, "Items/History": true, "Items/Changes": true, "Items/File": true, "Items/FileLog": true,
 	"Items/Compare": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true,
 	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
-	"Agents/Upload": true,
+	"Agents/Upload":       true,
+	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true,
 }
 
 // deeds holds, for every method that changes something, one call that does. A
@@ -40,6 +41,10 @@ var deeds = map[string]struct {
 			_, err := r.kari.Set(t.Context(), &rollcallv1.SetRequest{Ci: m.ci, Fields: map[string]string{"room": "12"}})
 			return err
 		}
+	}},
+	"Evidence/Cosign": {evidence.Policy, func(t *testing.T, r *running) func() error {
+		r.sign()
+		return func() error { _, err := r.cosign("auditor", mustKey(t)); return err }
 	}},
 	"Admin/NewToken": {evidence.Token, func(_ *testing.T, r *running) func() error {
 		return func() error { r.token(&rollcallv1.NewTokenRequest{}); return nil }

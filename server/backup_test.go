@@ -209,7 +209,7 @@ func TestARestoreGoesOnlyIntoAFolderThatHasNothingToLose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tt.ok && (len(entries) != 2 || entries[0].Name() != "rollcall.db" || entries[1].Name() != "server.key") {
+		if tt.ok && (len(entries) != 3 || entries[0].Name() != "log.key" || entries[1].Name() != "rollcall.db" || entries[2].Name() != "server.key") {
 			t.Errorf("%s: the folder holds %v", tt.name, entries)
 		}
 	}

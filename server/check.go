@@ -20,10 +20,10 @@ import (
 
 // offline is a store that is open without a server.
 type offline struct {
-	engine  *bolt.Engine
-	sets    *cmdb.Sets
-	tenant  string
-	keyFile string
+	engine *bolt.Engine
+	sets   *cmdb.Sets
+	tenant string
+	cfg    Config
 }
 
 // openOffline opens the store for reading; a server that runs has it locked.
@@ -39,7 +39,7 @@ func openOffline(cfg Config) (*offline, error) {
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	return &offline{engine, sets, cfg.Tenant, cfg.KeyFile()}, nil
+	return &offline{engine, sets, cfg.Tenant, cfg}, nil
 }
 
 // Report is what Check found.
@@ -65,12 +65,12 @@ func Check(ctx context.Context, cfg Config) (Report, error) {
 
 // check does what Check does on an open store.
 func (o *offline) check(ctx context.Context, rep *Report) error {
-	key, err := identity.LoadKey(o.keyFile)
+	key, err := identity.LoadKey(o.cfg.KeyFile())
 	if err != nil {
 		return err
 	}
 	c := checker{
-		rep: rep, tenant: o.tenant, server: identity.Public(key), rule: RuleBytes,
+		cfg: o.cfg, rep: rep, tenant: o.tenant, server: identity.Public(key), rule: RuleBytes,
 		sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{},
 	}
 	if _, err := o.engine.Check(ctx, c.fault); err != nil {
@@ -91,6 +91,7 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 // checker walks one snapshot.
 type checker struct {
 	cmdb.View
+	cfg            Config
 	r              store.Reader
 	rep            *Report
 	rule           Rule // that what is found now breaks

@@ -55,7 +55,7 @@ func CheckAll(ctx context.Context, cfg Config, known Known) (Report, error) {
 
 // acknowledged looks for every report that got a receipt.
 func (o *offline) acknowledged(ctx context.Context, all []Acknowledged, fault func(Rule, error)) error {
-	key, err := identity.LoadKey(o.keyFile)
+	key, err := identity.LoadKey(o.cfg.KeyFile())
 	if err != nil {
 		return err
 	}

@@ -19,10 +19,30 @@ import (
 func (c *checker) log(context.Context) error {
 	c.rule = RuleLog
 	c.admitted, c.leafOf = map[string]string{}, evidence.At(c.r, c.tenant)
-	sum, err := c.leafOf.Check(c.fault, c.leaf)
-	c.rep.Leaves = int(sum.Leaves)
-	if err != nil || sum.Leaves == 0 { // a store of before the log, see beginLog
+	signed, err := c.checkpoints()
+	if err != nil {
 		return err
+	}
+	sizes := make([]uint64, len(signed))
+	for i, s := range signed {
+		sizes[i] = s.Size
+	}
+	sum, err := c.leafOf.Check(sizes, c.fault, c.leaf)
+	if err != nil {
+		return c.damaged(err)
+	}
+	c.rep.Leaves = int(sum.Leaves)
+	for _, s := range signed {
+		root, ok := sum.Roots[s.Size]
+		switch {
+		case s.Size > sum.Leaves:
+			c.fault(fmt.Errorf("the log has %d leaves, and a checkpoint of %d was %s", sum.Leaves, s.Size, s.by))
+		case ok && root != s.Root:
+			c.fault(fmt.Errorf("the first %d leaves of the log are not those that were %s", s.Size, s.by))
+		}
+	}
+	if sum.Leaves == 0 { // a store of before the log, see beginLog
+		return nil
 	}
 	keys, err := c.keys.Keys("")
 	if err != nil {
@@ -35,6 +55,55 @@ func (c *checker) log(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// signedBy is a checkpoint and who stands for it.
+type signedBy struct {
+	evidence.Checkpoint
+	by string
+}
+
+// checkpoints lists the checkpoints that the log must still lead to: the newest
+// that the server signed, and the newest of each witness.
+func (c *checker) checkpoints() (all []signedBy, err error) {
+	own, err := c.leafOf.Checkpoint()
+	if err != nil {
+		return nil, c.damaged(err)
+	}
+	witnessed, err := c.leafOf.Witnessed()
+	if err != nil {
+		return nil, c.damaged(err)
+	}
+	if own.Note == nil && len(witnessed) == 0 {
+		return nil, nil
+	}
+	verifier, err := c.cfg.loadVerifier()
+	if err != nil {
+		return nil, c.damaged(fmt.Errorf("checkpoints of the log cannot be verified: %w", err))
+	}
+	take := func(note []byte, by string, w ...evidence.Witness) {
+		p, cosigned, err := evidence.OpenCheckpoint(note, verifier, w...)
+		if err == nil && len(cosigned) < len(w) {
+			err = errors.New("its cosignature is gone")
+		}
+		if err != nil {
+			c.fault(fmt.Errorf("the checkpoint %s: %w", by, err))
+			return
+		}
+		all = append(all, signedBy{p, by})
+	}
+	if own.Note != nil {
+		take(own.Note, "signed by the server")
+	}
+	for _, w := range witnessed {
+		k, err := evidence.ParseWitness(w.Key)
+		if err != nil {
+			c.fault(err)
+			continue
+		}
+		take(w.Note, "cosigned by "+k.Name(), k)
+	}
+	return all, nil
 }
 
 // leaf checks one leaf against what it is about.

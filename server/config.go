@@ -109,4 +109,7 @@ func (c Config) Writable() []string {
 	return []string{c.Data, c.mirrorDir()}
 }
 
+// LogKeyFile is where the private key of the evidence log lies.
+func (c Config) LogKeyFile() string { return filepath.Join(c.Data, "log.key") }
+
 func (c Config) mirrorDir() string { return filepath.Join(c.Data, "mirror") }

@@ -131,6 +131,7 @@ func startOn(t *testing.T, cfg Config) *running {
 type operator struct {
 	rollcallv1.ItemsClient
 	rollcallv1.AdminClient
+	rollcallv1.EvidenceClient
 	conn  *grpc.ClientConn
 	token identity.Token
 }
@@ -156,7 +157,7 @@ func (r *running) operator(name string, grants ...auth.Grant) *operator {
 		r.t.Fatal(err)
 	}
 	conn := r.dial(nil, grpc.WithPerRPCCredentials(bearer("Bearer "+name+":"+hex.EncodeToString(token.Secret))))
-	return &operator{rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), conn, token}
+	return &operator{rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn), conn, token}
 }
 
 // bearer shows a login with each call.

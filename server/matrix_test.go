@@ -62,6 +62,12 @@ var matrix = map[string]rule{
 	"Items/Content":  {roles: "restorer", ask: func(p *spot) proto.Message { return &rollcallv1.ContentRequest{Ci: p.ci} }},
 	"Items/Set":      {roles: "operator", ask: func(p *spot) proto.Message { return &rollcallv1.SetRequest{Ci: p.ci} }}, // changes nothing
 
+	"Evidence/Checkpoint":  {roles: "every"},
+	"Evidence/Consistency": {roles: "every"},
+	"Evidence/Inclusion":   {roles: "auditor", whole: true, through: codes.InvalidArgument}, // a tree of no leaves
+	"Evidence/Leaves":      {roles: "auditor", whole: true},
+	"Evidence/Cosign":      {roles: "auditor", whole: true, through: codes.InvalidArgument}, // no key
+
 	"Admin/Status": {roles: "every"},
 	"Admin/NewToken": {
 		roles: "approver admin", through: codes.InvalidArgument, // there is no such class

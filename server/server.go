@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"rollcall/internal/fence"
@@ -48,6 +49,8 @@ type Server struct {
 	registry *prometheus.Registry
 	key      identity.Key
 	room     *room
+	logKey   identity.Key
+	trouble  atomic.Pointer[error] // why no checkpoint is signed
 	wake     chan struct{}
 }
 
@@ -62,6 +65,9 @@ func Init(ctx context.Context, cfg Config) (made bool, err error) {
 	}
 	_, made, err = identity.LoadOrMakeKey(cfg.KeyFile())
 	if err != nil {
+		return false, err
+	}
+	if _, _, err := identity.LoadOrMakeKey(cfg.LogKeyFile()); err != nil {
 		return false, err
 	}
 	engine, err := bolt.Open(cfg.database(), bolt.Options{})
@@ -80,11 +86,15 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Se
 	if err != nil {
 		return nil, err
 	}
+	logKey, _, err := identity.LoadOrMakeKey(cfg.LogKeyFile()) // data folders of before have none
+	if err != nil {
+		return nil, err
+	}
 	engine, err := bolt.Open(cfg.database(), bolt.Options{})
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, engine: engine, key: key, registry: prometheus.NewRegistry(), wake: make(chan struct{}, 1), room: newRoom(cfg, log)}
+	s := &Server{cfg: cfg, log: log, engine: engine, key: key, logKey: logKey, registry: prometheus.NewRegistry(), wake: make(chan struct{}, 1), room: newRoom(cfg, log)}
 	if err := s.assemble(ctx, version); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
@@ -122,6 +132,9 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 		},
 	}
 	if err := s.beginLog(ctx); err != nil {
+		return err
+	}
+	if s.service.Proofs, err = s.proofs(); err != nil {
 		return err
 	}
 	s.service.RegisterStanding(s.registry)
@@ -186,6 +199,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { return s.wakeMirror(gctx) })
 	g.Go(func() error { return s.savePresence(gctx) })
 	g.Go(func() error { s.room.watch(gctx); return nil })
+	g.Go(func() error { return s.signCheckpoints(gctx) })
 	g.Go(func() error { return s.serveMetrics(gctx) })
 	g.Go(func() error { return s.control(gctx, control) })
 	g.Go(func() error {
@@ -208,6 +222,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	if saveErr := s.presence.Save(context.WithoutCancel(ctx), s.writer, s.cfg.Tenant); saveErr != nil {
 		s.log.Error("presence", "err", saveErr)
 	}
+	s.signCheckpoint(context.WithoutCancel(ctx))
 	stopLanes()
 	return errors.Join(err, <-lanesDone)
 }

@@ -30,8 +30,10 @@ func newTwin(t *testing.T, of Config) *twin {
 	if err := os.CopyFS(w.cfg.Data, os.DirFS(of.Data)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(w.cfg.KeyFile(), 0o600); err != nil {
-		t.Fatal(err)
+	for _, key := range []string{w.cfg.KeyFile(), w.cfg.LogKeyFile()} {
+		if err := os.Chmod(key, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return w
 }

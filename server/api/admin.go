@@ -60,6 +60,9 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 			return err
 		}
 		reply.Pending = uint64(len(waiting))
+		if err := s.logStatus(r, reply); err != nil {
+			return err
+		}
 		reply.Revisions, err = items.Count()
 		return err
 	})

@@ -32,6 +32,7 @@ type Service struct {
 	rollcallv1.UnimplementedAgentsServer
 	rollcallv1.UnimplementedItemsServer
 	rollcallv1.UnimplementedAdminServer
+	rollcallv1.UnimplementedEvidenceServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -50,6 +51,7 @@ type Service struct {
 	Metrics   *Metrics
 	Warnings  []string         // that hold as long as the server runs, worst first
 	Condition func() Condition // whether anything is taken in; nil: it is
+	Proofs    LogKey
 
 	limiter limiter
 }
@@ -59,6 +61,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterAgentsServer(g, s)
 	rollcallv1.RegisterItemsServer(g, s)
 	rollcallv1.RegisterAdminServer(g, s)
+	rollcallv1.RegisterEvidenceServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

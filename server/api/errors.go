@@ -10,6 +10,7 @@ import (
 	"rollcall/server/auth"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/ingest"
 	"rollcall/server/query"
 	"rollcall/server/store"
@@ -35,6 +36,12 @@ var classes = []class{
 	{enrol.ErrUnknown, codes.PermissionDenied},
 	{enrol.ErrToken, codes.PermissionDenied},
 	{enrol.ErrState, codes.FailedPrecondition},
+	{evidence.ErrNotFound, codes.NotFound},
+	{evidence.ErrErased, codes.NotFound},
+	{evidence.ErrCheckpoint, codes.InvalidArgument},
+	{evidence.ErrOld, codes.FailedPrecondition},
+	{evidence.ErrFork, codes.FailedPrecondition},
+	{evidence.ErrWitnesses, codes.ResourceExhausted},
 	{identity.ErrTooLarge, codes.ResourceExhausted},
 	{identity.ErrEnvelope, codes.InvalidArgument},
 	{identity.ErrSignature, codes.PermissionDenied},

@@ -79,6 +79,12 @@ var gates = map[string]gate{
 	rollcallv1.Admin_Operators_FullMethodName:      sited(auth.Admin, auth.Auditor),
 	rollcallv1.Admin_AddOperator_FullMethodName:    sited(auth.Admin),
 	rollcallv1.Admin_RemoveOperator_FullMethodName: sited(auth.Admin),
+
+	rollcallv1.Evidence_Checkpoint_FullMethodName:  sited(auth.Viewer),
+	rollcallv1.Evidence_Consistency_FullMethodName: sited(auth.Viewer),
+	rollcallv1.Evidence_Inclusion_FullMethodName:   {roles: []auth.Role{auth.Auditor}, whole: true},
+	rollcallv1.Evidence_Leaves_FullMethodName:      {roles: []auth.Role{auth.Auditor}, whole: true},
+	rollcallv1.Evidence_Cosign_FullMethodName:      {roles: []auth.Role{auth.Auditor}, whole: true},
 }
 
 // maxCall is how long a call may take.

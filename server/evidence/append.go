@@ -52,15 +52,15 @@ func (l Log) Append(now time.Time, e Entry) (index uint64, err error) {
 	return n, store.PutFramed(l.tx, headKey(l.tenant), be64(n+1))
 }
 
-func explain(e Entry) (note, error) {
+func explain(e Entry) (explanation, error) {
 	salt := make([]byte, SaltSize)
 	_, _ = rand.Read(salt) // never fails, see crypto/rand
 	if e.Kind.Signed() {
-		return note{Salt: salt, Sum: e.Subject}, nil
+		return explanation{Salt: salt, Sum: e.Subject}, nil
 	}
 	content, err := e.content()
 	sum := sha256.Sum256(content)
-	return note{Salt: salt, Sum: sum[:], Content: content}, err
+	return explanation{Salt: salt, Sum: sum[:], Content: content}, err
 }
 
 // index makes a leaf findable.
@@ -92,7 +92,7 @@ func (l Log) Has(envelope [sumSize]byte) (bool, error) {
 // returned for an index that no leaf has.
 func (l Log) Erase(now time.Time, index uint64) error {
 	k := noteKey(l.tenant, index)
-	var old note
+	var old explanation
 	found, err := store.GetJSON(l.tx, k, &old)
 	if err != nil {
 		return err
@@ -108,11 +108,11 @@ func (l Log) Erase(now time.Time, index uint64) error {
 			return err
 		}
 	}
-	return store.PutJSON(l.tx, k, note{Erased: now.UnixMilli()})
+	return store.PutJSON(l.tx, k, explanation{Erased: now.UnixMilli()})
 }
 
 // ways lists the records that lead to a leaf.
-func (n note) ways(tenant string, index uint64) []store.Key {
+func (n explanation) ways(tenant string, index uint64) []store.Key {
 	if n.Content == nil && len(n.Sum) == sumSize {
 		return []store.Key{leafOfKey(tenant, [sumSize]byte(n.Sum))}
 	}

@@ -14,8 +14,10 @@ import (
 // Summary is what Check has read.
 type Summary struct {
 	Leaves, Erased uint64
-	Root           tlog.Hash // recomputed from the leaves; of no use if Broken
-	Broken         bool      // leaves are missing: there is no root
+	// Roots holds the roots of the trees of the sizes that were asked for, as far
+	// as the leaves reach, recomputed from them.
+	Roots  map[uint64]tlog.Hash
+	Broken bool // leaves are missing: the roots after them are too
 }
 
 // Told is one leaf with what explains it.
@@ -38,14 +40,15 @@ func name(n uint64, l Leaf) string {
 
 // Check reads the whole log, recomputes every hash from the leaves, and compares
 // each leaf with what explains it and with what leads to it. Each fault names the
-// index and the CI. Every leaf that is sound and not erased is given to each.
-func (v View) Check(fault func(error), each func(Told)) (Summary, error) {
+// index and the CI. Every leaf that is sound and not erased is given to each. sizes
+// are those of trees whose roots are wanted.
+func (v View) Check(sizes []uint64, fault func(error), each func(Told)) (Summary, error) {
 	size, err := v.Size()
 	if err != nil {
 		return Summary{}, err
 	}
-	c := logCheck{View: v, fault: fault, each: each}
-	c.sum.Leaves = size
+	c := logCheck{View: v, fault: fault, each: each, sizes: sizes}
+	c.sum.Leaves, c.sum.Roots = size, map[uint64]tlog.Hash{}
 	for l, err := range v.Leaves(0, 0) {
 		if err != nil {
 			c.sum.Broken = true
@@ -57,16 +60,14 @@ func (v View) Check(fault func(error), each func(Told)) (Summary, error) {
 		}
 		c.leaf(l)
 	}
-	if !c.sum.Broken {
-		c.sum.Root, err = c.tree.root(size)
-	}
-	return c.sum, err
+	return c.sum, nil
 }
 
 type logCheck struct {
 	View
 	fault func(error)
 	each  func(Told)
+	sizes []uint64
 	sum   Summary
 	tree  growing
 }
@@ -80,6 +81,13 @@ func (c *logCheck) leaf(l Numbered) {
 		want := c.tree.add(l.Index, l.Leaf)
 		if !slices.Equal(want, l.hashes) {
 			c.fault(fmt.Errorf("%s: the stored hashes are not those of the leaves up to it: one of them was changed", name(l.Index, leaf)))
+		}
+		if n := l.Index + 1; slices.Contains(c.sizes, n) {
+			root, err := c.tree.root(n)
+			if err != nil {
+				c.fault(fmt.Errorf("root of %d leaves: %w", n, err))
+			}
+			c.sum.Roots[n] = root
 		}
 	}
 	if err != nil {
@@ -125,7 +133,7 @@ func (c *logCheck) explained(n uint64, leaf Leaf) (Told, error) {
 	if t.Entry.Kind != leaf.Kind || t.Entry.CI != leaf.CI || t.Entry.Seq != leaf.Seq {
 		return t, fmt.Errorf("%s: its content tells about something else", t)
 	}
-	for _, k := range (note{Content: x.Content}).ways(c.tenant, n) {
+	for _, k := range (explanation{Content: x.Content}).ways(c.tenant, n) {
 		if b, err := c.r.Get(k); err != nil || b == nil {
 			return t, errors.Join(fmt.Errorf("%s cannot be found by its key: record %s is missing", t, k), err)
 		}

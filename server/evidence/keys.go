@@ -13,8 +13,10 @@ import (
 //	Record  <t>/loghead                     number of leaves, 8 bytes big-endian, framed
 //	Record  <t>/log/<n be64>                length (2 bytes big-endian) and bytes of leaf n, then the hashes of
 //	                                        32 bytes that tlog.StoredHashes gives for it, framed
-//	Record  <t>/lognote/<n be64>            note, framed JSON: what erasing takes away
+//	Record  <t>/lognote/<n be64>            explanation, framed JSON: what erasing takes away
 //	Record  <t>/leafof/<envelope hash>      index of a report's leaf, 8 bytes big-endian, framed
+//	Record  <t>/checkpoint                  Signed, framed JSON
+//	Record  <t>/witnesses                   list of Witnessed, framed JSON
 //	Record  <t>/logkey/<key id>/<n be64>    nothing, framed: leaf n is about this key and no report
 func headKey(tenant string) store.Key { return store.At(store.Record, tenant, "/loghead") }
 
@@ -36,8 +38,8 @@ func numbered(tenant, what string, n uint64) store.Key {
 	return k
 }
 
-// note is what explains a leaf.
-type note struct {
+// explanation is what explains a leaf.
+type explanation struct {
 	Salt    []byte `json:"salt,omitempty"`
 	Sum     []byte `json:"sum,omitempty"`     // SHA-256 of the content
 	Content []byte `json:"content,omitempty"` // none for a signed kind: the envelope is stored elsewhere

@@ -98,3 +98,28 @@ func openRecord(k store.Key, n uint64, v []byte) (record, error) {
 func missing(k store.Key, n uint64) error {
 	return &store.CorruptError{Key: k, Reason: fmt.Sprintf("leaf %d of the log is missing", n)}
 }
+
+// FromHashes gives the bytes of a proof's hashes, for the wire.
+func FromHashes(hashes []tlog.Hash) [][]byte {
+	out := make([][]byte, len(hashes))
+	for i, h := range hashes {
+		out[i] = h[:]
+	}
+	return out
+}
+
+// ToHashes reads what FromHashes gave. No proof has more than 2 hashes for each
+// level of the tree.
+func ToHashes(b [][]byte) ([]tlog.Hash, error) {
+	if len(b) > 128 {
+		return nil, fmt.Errorf("a proof of %d hashes", len(b))
+	}
+	out := make([]tlog.Hash, len(b))
+	for i, h := range b {
+		if len(h) != tlog.HashSize {
+			return nil, fmt.Errorf("a hash of %d bytes in a proof", len(h))
+		}
+		out[i] = tlog.Hash(h)
+	}
+	return out, nil
+}

@@ -132,7 +132,7 @@ type Explained struct {
 // was erased.
 func (v View) Explain(index uint64) (Explained, error) {
 	k := noteKey(v.tenant, index)
-	var n note
+	var n explanation
 	found, err := store.GetJSON(v.r, k, &n)
 	switch {
 	case err != nil:

@@ -60,29 +60,34 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type StatusReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	StartedMs     int64                  `protobuf:"varint,2,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
-	NowMs         int64                  `protobuf:"varint,3,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
-	ServerPin     string                 `protobuf:"bytes,4,opt,name=server_pin,json=serverPin,proto3" json:"server_pin,omitempty"`
-	Items         uint64                 `protobuf:"varint,5,opt,name=items,proto3" json:"items,omitempty"`
-	Presence      map[string]uint64      `protobuf:"bytes,6,rep,name=presence,proto3" json:"presence,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // live, silent, never-seen
-	Pending       uint64                 `protobuf:"varint,7,opt,name=pending,proto3" json:"pending,omitempty"`
-	MirrorBacklog uint64                 `protobuf:"varint,8,opt,name=mirror_backlog,json=mirrorBacklog,proto3" json:"mirror_backlog,omitempty"`
-	MirrorError   string                 `protobuf:"bytes,9,opt,name=mirror_error,json=mirrorError,proto3" json:"mirror_error,omitempty"`
-	StoreBytes    uint64                 `protobuf:"varint,10,opt,name=store_bytes,json=storeBytes,proto3" json:"store_bytes,omitempty"`
-	Revisions     uint64                 `protobuf:"varint,11,opt,name=revisions,proto3" json:"revisions,omitempty"`
-	Warnings      []string               `protobuf:"bytes,12,rep,name=warnings,proto3" json:"warnings,omitempty"` // in words, worst first
-	Operator      string                 `protobuf:"bytes,13,opt,name=operator,proto3" json:"operator,omitempty"`
-	Role          string                 `protobuf:"bytes,14,opt,name=role,proto3" json:"role,omitempty"`                         // the grants in words
-	State         string                 `protobuf:"bytes,20,opt,name=state,proto3" json:"state,omitempty"`                       // serving, or read-only: the disk has too little room
-	StateWhy      string                 `protobuf:"bytes,21,opt,name=state_why,json=stateWhy,proto3" json:"state_why,omitempty"` // in words, if it is not serving
-	StateSinceMs  int64                  `protobuf:"varint,22,opt,name=state_since_ms,json=stateSinceMs,proto3" json:"state_since_ms,omitempty"`
-	FreeBytes     uint64                 `protobuf:"varint,23,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`          // on the disk of the store
-	ReserveBytes  uint64                 `protobuf:"varint,24,opt,name=reserve_bytes,json=reserveBytes,proto3" json:"reserve_bytes,omitempty"` // read-only when less is free
-	FreeInodes    uint64                 `protobuf:"varint,25,opt,name=free_inodes,json=freeInodes,proto3" json:"free_inodes,omitempty"`       // 0: made as needed
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Version        string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	StartedMs      int64                  `protobuf:"varint,2,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
+	NowMs          int64                  `protobuf:"varint,3,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	ServerPin      string                 `protobuf:"bytes,4,opt,name=server_pin,json=serverPin,proto3" json:"server_pin,omitempty"`
+	Items          uint64                 `protobuf:"varint,5,opt,name=items,proto3" json:"items,omitempty"`
+	Presence       map[string]uint64      `protobuf:"bytes,6,rep,name=presence,proto3" json:"presence,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // live, silent, never-seen
+	Pending        uint64                 `protobuf:"varint,7,opt,name=pending,proto3" json:"pending,omitempty"`
+	MirrorBacklog  uint64                 `protobuf:"varint,8,opt,name=mirror_backlog,json=mirrorBacklog,proto3" json:"mirror_backlog,omitempty"`
+	MirrorError    string                 `protobuf:"bytes,9,opt,name=mirror_error,json=mirrorError,proto3" json:"mirror_error,omitempty"`
+	StoreBytes     uint64                 `protobuf:"varint,10,opt,name=store_bytes,json=storeBytes,proto3" json:"store_bytes,omitempty"`
+	Revisions      uint64                 `protobuf:"varint,11,opt,name=revisions,proto3" json:"revisions,omitempty"`
+	Warnings       []string               `protobuf:"bytes,12,rep,name=warnings,proto3" json:"warnings,omitempty"` // in words, worst first
+	Operator       string                 `protobuf:"bytes,13,opt,name=operator,proto3" json:"operator,omitempty"`
+	Role           string                 `protobuf:"bytes,14,opt,name=role,proto3" json:"role,omitempty"`                         // the grants in words
+	State          string                 `protobuf:"bytes,20,opt,name=state,proto3" json:"state,omitempty"`                       // serving, or read-only: the disk has too little room
+	StateWhy       string                 `protobuf:"bytes,21,opt,name=state_why,json=stateWhy,proto3" json:"state_why,omitempty"` // in words, if it is not serving
+	StateSinceMs   int64                  `protobuf:"varint,22,opt,name=state_since_ms,json=stateSinceMs,proto3" json:"state_since_ms,omitempty"`
+	FreeBytes      uint64                 `protobuf:"varint,23,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`                // on the disk of the store
+	ReserveBytes   uint64                 `protobuf:"varint,24,opt,name=reserve_bytes,json=reserveBytes,proto3" json:"reserve_bytes,omitempty"`       // read-only when less is free
+	FreeInodes     uint64                 `protobuf:"varint,25,opt,name=free_inodes,json=freeInodes,proto3" json:"free_inodes,omitempty"`             // 0: made as needed
+	LogSize        uint64                 `protobuf:"varint,30,opt,name=log_size,json=logSize,proto3" json:"log_size,omitempty"`                      // leaves of the evidence log
+	CheckpointSize uint64                 `protobuf:"varint,31,opt,name=checkpoint_size,json=checkpointSize,proto3" json:"checkpoint_size,omitempty"` // leaves under the newest signed checkpoint
+	CheckpointMs   int64                  `protobuf:"varint,32,opt,name=checkpoint_ms,json=checkpointMs,proto3" json:"checkpoint_ms,omitempty"`       // when it was signed
+	WitnessMs      int64                  `protobuf:"varint,33,opt,name=witness_ms,json=witnessMs,proto3" json:"witness_ms,omitempty"`                // when the newest cosignature came
+	Witnesses      []string               `protobuf:"bytes,34,rep,name=witnesses,proto3" json:"witnesses,omitempty"`                                  // names
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StatusReply) Reset() {
@@ -253,6 +258,41 @@ func (x *StatusReply) GetFreeInodes() uint64 {
 		return x.FreeInodes
 	}
 	return 0
+}
+
+func (x *StatusReply) GetLogSize() uint64 {
+	if x != nil {
+		return x.LogSize
+	}
+	return 0
+}
+
+func (x *StatusReply) GetCheckpointSize() uint64 {
+	if x != nil {
+		return x.CheckpointSize
+	}
+	return 0
+}
+
+func (x *StatusReply) GetCheckpointMs() int64 {
+	if x != nil {
+		return x.CheckpointMs
+	}
+	return 0
+}
+
+func (x *StatusReply) GetWitnessMs() int64 {
+	if x != nil {
+		return x.WitnessMs
+	}
+	return 0
+}
+
+func (x *StatusReply) GetWitnesses() []string {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
 }
 
 type NewTokenRequest struct {
@@ -1477,7 +1517,7 @@ var File_rollcall_v1_admin_proto protoreflect.FileDescriptor
 const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x17rollcall/v1/admin.proto\x12\vrollcall.v1\"\x0f\n" +
-	"\rStatusRequest\"\xc0\x05\n" +
+	"\rStatusRequest\"\xe6\x06\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
@@ -1504,7 +1544,13 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"free_bytes\x18\x17 \x01(\x04R\tfreeBytes\x12#\n" +
 	"\rreserve_bytes\x18\x18 \x01(\x04R\freserveBytes\x12\x1f\n" +
 	"\vfree_inodes\x18\x19 \x01(\x04R\n" +
-	"freeInodes\x1a;\n" +
+	"freeInodes\x12\x19\n" +
+	"\blog_size\x18\x1e \x01(\x04R\alogSize\x12'\n" +
+	"\x0fcheckpoint_size\x18\x1f \x01(\x04R\x0echeckpointSize\x12#\n" +
+	"\rcheckpoint_ms\x18  \x01(\x03R\fcheckpointMs\x12\x1d\n" +
+	"\n" +
+	"witness_ms\x18! \x01(\x03R\twitnessMs\x12\x1c\n" +
+	"\twitnesses\x18\" \x03(\tR\twitnesses\x1a;\n" +
 	"\rPresenceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xa7\x01\n" +

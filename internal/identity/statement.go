@@ -1,0 +1,47 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"fmt"
+)
+
+// What the server's key says beside receipts. A statement of one type is never
+// valid as another.
+const (
+	// TypeLogKey: the body is the Ed25519 key (32 bytes) that signs the checkpoints
+	// of this server's evidence log.
+	TypeLogKey = "application/vnd.rollcall.logkey.v1"
+	// TypeKeyState: the body is the JSON of what the evidence log held about one
+	// agent's key at one size, see package proof.
+	TypeKeyState = "application/vnd.rollcall.keystate.v1"
+)
+
+// MaxStatement bounds the body of a statement in bytes.
+const MaxStatement = 64 << 10
+
+var statementMagic = [4]byte{'R', 'C', 'S', '1'}
+
+const statementHead = len(statementMagic) + ed25519.SignatureSize
+
+// SignStatement returns the binary form of a signed statement: "RCS1", the
+// signature over the DSSE encoding of type and body (64 bytes), the body.
+func SignStatement(k Key, typ string, body []byte) []byte {
+	b := make([]byte, 0, statementHead+len(body))
+	b = append(b, statementMagic[:]...)
+	b = append(b, ed25519.Sign(k, pae(typ, body))...)
+	return append(b, body...)
+}
+
+// OpenStatement returns the body, which shares memory with b, if pub signed it as
+// a statement of this type. ErrSignature is returned if it did not.
+func OpenStatement(pub ed25519.PublicKey, typ string, b []byte) (body []byte, err error) {
+	if len(b) < statementHead || len(b) > statementHead+MaxStatement || !bytes.Equal(b[:4], statementMagic[:]) {
+		return nil, fmt.Errorf("open statement of %d bytes: not a statement", len(b))
+	}
+	body = b[statementHead:]
+	if len(pub) != ed25519.PublicKeySize || !ed25519.Verify(pub, pae(typ, body), b[len(statementMagic):statementHead]) {
+		return nil, fmt.Errorf("open statement %s: %w", typ, ErrSignature)
+	}
+	return body, nil
+}
