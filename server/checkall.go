@@ -27,7 +27,8 @@ type Known struct {
 	Secrets [][]byte
 }
 
-// Acknowledged is one report that the server has promised to keep.
+// Acknowledged is one report that the server has promised to keep. Whoever has
+// kept the receipt alone leaves the envelope empty: its hash is in the receipt.
 type Acknowledged struct{ Envelope, Receipt []byte }
 
 // CheckAll does what Check does, compares the git mirror with the store, and both
@@ -70,33 +71,33 @@ func (o *offline) acknowledged(ctx context.Context, all []Acknowledged, fault fu
 }
 
 func promised(r store.Reader, tenant string, a Acknowledged, key identity.Key) error {
-	hash := fact.Digest(sha256.Sum256(a.Envelope))
 	rec, err := identity.OpenReceipt(identity.Public(key), a.Receipt)
-	if err == nil && fact.Digest(rec.Envelope) != hash {
+	hash := fact.Digest(rec.Envelope)
+	if err == nil && len(a.Envelope) > 0 && fact.Digest(sha256.Sum256(a.Envelope)) != hash {
 		err = errors.New("it is for another envelope")
 	}
 	if err != nil {
 		return fmt.Errorf("the receipt for report %s: %w", hash, err)
 	}
-	env, err := identity.OpenEnvelope(a.Envelope)
+	stored, err := ingest.Envelope(r, tenant, hash)
+	if err == nil && len(a.Envelope) > 0 && !bytes.Equal(stored, a.Envelope) {
+		err = store.ErrCorrupt
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("report %s was acknowledged, as number %d of its key: %w", hash, rec.Index, err)
+	}
+	env, err := identity.OpenEnvelope(stored)
+	if err != nil {
+		return fmt.Errorf("report %s: %w", hash, err)
 	}
 	given, err := ingest.ReceiptFor(r, tenant, env.KeyID.String(), hash)
 	switch {
 	case err != nil:
 		return err
 	case given == nil:
-		return fmt.Errorf("report %s was acknowledged, number %d of key %s, and is lost", hash, rec.Index, env.KeyID)
+		return fmt.Errorf("report %s was acknowledged, as number %d of key %s, and its receipt is lost", hash, rec.Index, env.KeyID)
 	case !bytes.Equal(given, a.Receipt):
 		return fmt.Errorf("report %s: another receipt is stored than the one that was given", hash)
-	}
-	stored, err := ingest.Envelope(r, tenant, hash)
-	if err == nil && !bytes.Equal(stored, a.Envelope) {
-		err = store.ErrCorrupt
-	}
-	if err != nil {
-		return fmt.Errorf("report %s was acknowledged: %w", hash, err)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ const (
 // Inspection is what Inspect found in a spool.
 type Inspection struct {
 	Acked    uint64 // sequence number of the last acknowledged report
+	Receipt  []byte // for it
 	Reserved uint64 // numbers up to it count as used
 	Waiting  []Waiting
 	Faults   map[string][]error // by rule
@@ -36,7 +37,7 @@ func Inspect(dir string) (Inspection, error) {
 	if err != nil {
 		return in, err
 	}
-	in.Acked = c.Seq
+	in.Acked, in.Receipt = c.Seq, c.Receipt
 	b, err := d.read(seqFile)
 	if err == nil {
 		in.Reserved, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 63)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rollcall/server"
 )
 
 // loopback gives an address that nobody listens at.
@@ -173,6 +175,7 @@ func TestKillingServerOrAgentLosesNothingAcknowledged(t *testing.T) {
 	if out := l.must("rollcall-server", "check", "--config", l.path("server.conf")); !strings.Contains(out, " 0 faults") {
 		t.Errorf("check after the kills: %s", out)
 	}
+	checkAll(t, l.config(), server.Known{}, filepath.Join(m.state, "spool"))
 	head := l.git("--git-dir", repo, "rev-parse", "main")
 	l.must("rollcall-server", "rebuild-mirror", "--config", l.path("server.conf"))
 	if again := l.git("--git-dir", repo, "rev-parse", "main"); again != head {

@@ -19,28 +19,40 @@ import (
 // server, operators' commands, and machines with roots and, where asked for,
 // network namespaces of their own.
 
-var programs = sync.OnceValues(func() (string, error) {
+// programs are those that are released; breakable ones can be ended at the places
+// of package failpoint.
+var (
+	programs  = sync.OnceValues(func() (string, error) { return buildPrograms() })
+	breakable = sync.OnceValues(func() (string, error) { return buildPrograms("-tags", "failpoint") })
+)
+
+func buildPrograms(args ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "rollcall-e2e-")
 	if err != nil {
 		return "", err
 	}
+	builtPrograms = append(builtPrograms, dir)
 	for _, p := range []string{"rollcall", "rollcall-agent", "rollcall-server", "rollcall-recovery"} {
-		c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(dir, p), "./cmd/"+p)
+		words := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(dir, p)}, args...)
+		c := exec.Command("go", append(words, "./cmd/"+p)...)
 		c.Dir, c.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
 			return dir, fmt.Errorf("build %s: %w\n%s", p, err, out)
 		}
 	}
 	return dir, nil
-})
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := programs(); err == nil || dir != "" {
-		_ = os.RemoveAll(dir)
+	for _, made := range builtPrograms {
+		_ = os.RemoveAll(made)
 	}
 	os.Exit(code)
 }
+
+// builtPrograms are folders to be removed at the end.
+var builtPrograms []string
 
 type lab struct {
 	t      *testing.T
@@ -50,6 +62,7 @@ type lab struct {
 	netns  string // of the server and the operators; "" = the test's own
 	server *exec.Cmd
 	log    *bytes.Buffer
+	env    []string // of the server alone
 }
 
 // newLab makes a server's folder with an operator who is logged in. The server
@@ -67,17 +80,23 @@ func newLab(t *testing.T, addr, netns string) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{t: t, bin: bin, dir: t.TempDir(), addr: addr, netns: netns, log: &bytes.Buffer{}}
-	l.write("server.conf", fmt.Sprintf("data = %s/server\nlisten = %s\naddress = %s\nmetrics =\n", l.dir, addr, addr))
+	l.settle()
+	return l
+}
+
+// settle makes the server's folder and its operator, and starts it.
+func (l *lab) settle() {
+	l.t.Helper()
+	l.write("server.conf", fmt.Sprintf("data = %s/server\nlisten = %s\naddress = %s\nmetrics =\n", l.dir, l.addr, l.addr))
 	l.write("agent.conf", "")
 	token := l.must("rollcall-server", "init", "--config", l.path("server.conf"), "--operator", "kari")
 	l.write("kari.login", token)
 	l.start()
-	t.Cleanup(l.kill)
+	l.t.Cleanup(l.kill)
 	l.must("rollcall", "login", "--token-file", l.path("kari.login"))
 	for _, site := range []string{"elm", "elm/north", "elm/north/room12", "elm/north/room14"} {
 		l.must("rollcall", "site", "add", site)
 	}
-	return l
 }
 
 func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }
@@ -127,21 +146,33 @@ func (l *lab) try(netns, program string, args ...string) (string, error) {
 // start runs the server and waits until it answers.
 func (l *lab) start() {
 	l.t.Helper()
+	if !l.launch() {
+		l.t.Fatalf("the server does not answer; its log:\n%s", l.log)
+	}
+}
+
+// launch runs the server and waits until it answers, or has ended: false.
+func (l *lab) launch() bool {
+	l.t.Helper()
 	l.server = l.command(l.netns, "rollcall-server", "run", "--config", l.path("server.conf"))
 	l.server.Stderr = l.log
+	l.server.Env = append(l.server.Env, l.env...)
 	if err := l.server.Start(); err != nil {
 		l.t.Fatal(err)
 	}
-	for range 200 {
+	for range 400 {
 		if _, err := os.Stat(l.path("server/control.sock")); err == nil {
 			if c, err := net.Dial("unix", l.path("server/control.sock")); err == nil {
 				_ = c.Close()
-				return
+				return true
 			}
+		}
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.server.Process.Pid)); err != nil || bytes.Contains(b, []byte(") Z ")) {
+			return false // proc(5): a zombie, until it is waited for
 		}
 		time.Sleep(25 * time.Millisecond)
 	}
-	l.t.Fatalf("the server does not answer; its log:\n%s", l.log)
+	return false
 }
 
 // kill ends the server as a power cut of the process would.
