@@ -2,7 +2,6 @@ package main
 
 import (
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -113,15 +112,9 @@ func TestKillAtRandomMomentsLosesNothing(t *testing.T) {
 // killAgentAfter kills the agent some time after its start.
 func (r *rig) killAgentAfter(d time.Duration) {
 	r.t.Helper()
-	c := r.command("", "rollcall-agent", "once", "--config", r.path("agent.conf"), "--state", r.pc.state, "--root", r.pc.root)
-	r.edits++
-	r.pc.edit("etc/motd", "another text\n")
-	if err := c.Start(); err != nil {
-		r.t.Fatal(err)
-	}
+	run := r.startAgent()
 	time.Sleep(d)
-	_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // it may have ended
-	_ = c.Wait()
+	r.endAgent(run)
 }
 
 // end lets the machine and everybody else report once more, and checks that the

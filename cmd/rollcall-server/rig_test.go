@@ -129,21 +129,47 @@ func (r *rig) report() {
 // environment, and returns what the agent said became of the report.
 func (r *rig) tryReport(env ...string) (outcome string, err error) {
 	r.t.Helper()
+	return r.await(r.startAgent(env...))
+}
+
+// agentRun is one run of the real agent.
+type agentRun struct {
+	*exec.Cmd
+	text     string // of the machine's motd
+	out, msg bytes.Buffer
+}
+
+// startAgent changes the machine and starts its agent.
+func (r *rig) startAgent(env ...string) *agentRun {
+	r.t.Helper()
 	r.edits++
-	text := fmt.Sprintf("edit %d\n", r.edits)
-	r.pc.edit("etc/motd", text)
-	c := r.command("", "rollcall-agent", "once", "--json", "--config", r.path("agent.conf"), "--state", r.pc.state, "--root", r.pc.root)
-	c.Env = append(c.Env, env...)
-	var out, msg bytes.Buffer
-	c.Stdout, c.Stderr = &out, &msg
-	if err = c.Run(); err != nil {
-		err = fmt.Errorf("%w: %s", err, msg.String())
+	run := &agentRun{text: fmt.Sprintf("edit %d\n", r.edits)}
+	r.pc.edit("etc/motd", run.text)
+	run.Cmd = r.command("", "rollcall-agent", "once", "--json", "--config", r.path("agent.conf"), "--state", r.pc.state, "--root", r.pc.root)
+	run.Env = append(run.Env, env...)
+	run.Stdout, run.Stderr = &run.out, &run.msg
+	if err := run.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	return run
+}
+
+// await waits for the agent's end and notes what it said is recorded.
+func (r *rig) await(run *agentRun) (outcome string, err error) {
+	if err = run.Wait(); err != nil {
+		err = fmt.Errorf("%w: %s", err, run.msg.String())
 	}
 	var sum struct{ Outcome string }
-	if json.Unmarshal(out.Bytes(), &sum) == nil && sum.Outcome == "recorded" {
-		r.told = append(r.told, text)
+	if json.Unmarshal(run.out.Bytes(), &sum) == nil && sum.Outcome == "recorded" {
+		r.told = append(r.told, run.text)
 	}
 	return sum.Outcome, err
+}
+
+// endAgent kills the agent, if it has not ended.
+func (r *rig) endAgent(run *agentRun) {
+	_ = syscall.Kill(-run.Process.Pid, syscall.SIGKILL) // there may be none any more
+	_, _ = r.await(run)
 }
 
 // killed tells whether a process was ended by kill -9.
