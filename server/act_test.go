@@ -18,6 +18,7 @@ var readOnly = map[string]bool{
 	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
 	"Agents/Upload":       true,
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true,
+	"Keys/Tokens": true, "Keys/Forks": true,
 }
 
 // deeds holds, for every method that changes something, one call that does. A
@@ -34,6 +35,25 @@ var deeds = map[string]struct {
 	"Agents/Submit": {evidence.Report, func(t *testing.T, r *running) func() error {
 		m := r.machine(1)
 		return func() error { m.report(t, true); return nil }
+	}},
+	"Agents/Rotate": {evidence.Rotate, func(t *testing.T, r *running) func() error {
+		m := r.machine(1)
+		return func() error { _, err := m.rotate(t, r); return err }
+	}},
+	"Keys/Withdraw": {evidence.Token, func(t *testing.T, r *running) func() error {
+		token := r.token(&rollcallv1.NewTokenRequest{})
+		return func() error {
+			_, err := r.kari.Withdraw(t.Context(), &rollcallv1.WithdrawRequest{Token: token.ID})
+			return err
+		}
+	}},
+	"Keys/Keep": {evidence.Resolve, func(t *testing.T, r *running) func() error {
+		m := r.machine(1)
+		m.fork(t)
+		return func() error {
+			_, err := r.kari.Keep(t.Context(), &rollcallv1.KeepRequest{Key: m.ci})
+			return err
+		}
 	}},
 	"Items/Set": {evidence.Declare, func(t *testing.T, r *running) func() error {
 		m := r.machine(1)

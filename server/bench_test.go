@@ -138,7 +138,7 @@ func benchMachine(b *testing.B, s *Server, addr string, number int) (*sim.Machin
 	req := enrol.Request{TokenID: token.ID, Proof: identity.Proof(token.Hash, nil, identity.Public(m.Key)), Public: identity.Public(m.Key), Hostname: m.Name}
 	err = s.service.Writer.Update(b.Context(), func(tx store.Tx) error {
 		keys := enrol.In(tx, s.cfg.Tenant, cmdb.In(tx, s.cfg.Tenant, cmdb.Everywhere))
-		if err := keys.AddToken(token); err != nil {
+		if _, err := keys.AddToken(token); err != nil {
 			return err
 		}
 		_, err := keys.Admit(time.Now(), req)

@@ -70,7 +70,7 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 		return err
 	}
 	c := checker{
-		cfg: o.cfg, rep: rep, tenant: o.tenant, server: identity.Public(key), rule: RuleBytes,
+		cfg: o.cfg, rep: rep, tenant: o.tenant, servers: []ed25519.PublicKey{identity.Public(key)}, rule: RuleBytes,
 		sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{},
 	}
 	if _, err := o.engine.Check(ctx, c.fault); err != nil {
@@ -95,7 +95,7 @@ type checker struct {
 	r              store.Reader
 	rep            *Report
 	rule           Rule // that what is found now breaks
-	server         ed25519.PublicKey
+	servers        []ed25519.PublicKey
 	sets, contents map[fact.Digest]bool // looked at already
 	heads          map[string]cmdb.CI
 	keys           enrol.View

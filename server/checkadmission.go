@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"rollcall/server/enrol"
 	"rollcall/server/ingest"
@@ -26,11 +27,18 @@ func (c *checker) admission(ctx context.Context) error {
 	return nil
 }
 
-// tokens checks that each token that was used has admitted exactly one key.
+// tokens checks that each token has admitted as many keys as it was used, and no
+// more than it may. A netboot token counts seats, which are CIs, not keys.
 func (c *checker) tokens(keys []enrol.Key) {
-	admitted := map[string][]string{} // token → keys
+	admitted := map[string][]string{} // token → keys, or seats
 	for _, k := range keys {
-		admitted[k.Token] = append(admitted[k.Token], k.ID)
+		switch {
+		case k.Statement != nil: // it came by rotation, not by the token
+		case k.Seat == "":
+			admitted[k.Token] = append(admitted[k.Token], k.ID)
+		case !slices.Contains(admitted[k.Token], k.Seat):
+			admitted[k.Token] = append(admitted[k.Token], k.Seat)
+		}
 	}
 	tokens, err := c.keys.Tokens()
 	if err != nil {
@@ -38,14 +46,15 @@ func (c *checker) tokens(keys []enrol.Key) {
 		return
 	}
 	for _, t := range tokens {
-		switch got := admitted[t.ID]; {
-		case t.UsedBy == "" && len(got) == 0:
-		case t.UsedBy == "":
+		got, used := admitted[t.ID], t.TimesUsed()
+		switch {
+		case used == 0 && len(got) == 0:
+		case used == 0:
 			c.fault(fmt.Errorf("token %s: it admitted key %s and counts as unused", t.ID, got[0]))
 		case len(got) == 0:
 			c.fault(fmt.Errorf("token %s: key %s has used it and is not there", t.ID, t.UsedBy))
-		case len(got) > 1 || got[0] != t.UsedBy:
-			c.fault(fmt.Errorf("token %s: it admitted %d keys, want key %s alone", t.ID, len(got), t.UsedBy))
+		case len(got) != used || used > max(t.Uses, 1) || t.KindOf() != enrol.Netboot && !slices.Contains(got, t.UsedBy):
+			c.fault(fmt.Errorf("token %s: it admitted %d, and counts %d of at most %d, the last one key %s", t.ID, len(got), used, max(t.Uses, 1), t.UsedBy))
 		}
 		delete(admitted, t.ID)
 	}
@@ -59,8 +68,18 @@ func (c *checker) tokens(keys []enrol.Key) {
 func (c *checker) chain(k enrol.Key) {
 	end, err := c.keys.Chain(k.ID)
 	if err == nil {
+		trail := ingest.Trail{Key: k.ID, Public: k.Public, Server: c.servers, Anew: end.Anew}
+		if k.Statement != nil {
+			var before enrol.Chain
+			before, err = c.keys.Chain(k.Replaced)
+			trail.From = ingest.Link{Index: before.Count, Seq: before.Seq}
+			copy(trail.From.Hash[:], before.Head)
+		}
 		var last ingest.Link
-		if last, err = ingest.Walk(c.r, c.tenant, k.ID, k.Public, c.server); err == nil && (last.Seq != end.Seq || last.Index != end.Count || last.Index > 0 && string(last.Hash[:]) != string(end.Head)) {
+		if err == nil {
+			last, err = ingest.Walk(c.r, c.tenant, trail)
+		}
+		if err == nil && (last.Seq != end.Seq || last.Index != end.Count || last.Index > 0 && string(last.Hash[:]) != string(end.Head)) {
 			err = fmt.Errorf("its last report is number %d with sequence %d, want number %d with sequence %d", last.Index, last.Seq, end.Count, end.Seq)
 		}
 	}

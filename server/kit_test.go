@@ -132,6 +132,7 @@ type operator struct {
 	rollcallv1.ItemsClient
 	rollcallv1.AdminClient
 	rollcallv1.EvidenceClient
+	rollcallv1.KeysClient
 	conn  *grpc.ClientConn
 	token identity.Token
 }
@@ -157,7 +158,7 @@ func (r *running) operator(name string, grants ...auth.Grant) *operator {
 		r.t.Fatal(err)
 	}
 	conn := r.dial(nil, grpc.WithPerRPCCredentials(bearer("Bearer "+name+":"+hex.EncodeToString(token.Secret))))
-	return &operator{rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn), conn, token}
+	return &operator{rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn), rollcallv1.NewKeysClient(conn), conn, token}
 }
 
 // bearer shows a login with each call.
@@ -318,6 +319,35 @@ func wantWhole(t *testing.T, cfg Config, known Known) {
 	}
 	for _, f := range rep.Faults {
 		t.Errorf("CheckAll: %s", f)
+	}
+}
+
+// rotate gives the machine a new key and returns it.
+func (m *machine) rotate(t *testing.T, r *running) (identity.Key, error) {
+	t.Helper()
+	next := mustKey(t)
+	statement, err := identity.SealRotation(m.Key, next, r.srv.service.Ingest.RealmID(), m.ci)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.Rotate(t.Context(), &rollcallv1.RotateRequest{Statement: statement})
+	return next, err
+}
+
+// fork lets a copy of the machine report something that does not follow.
+func (m *machine) fork(t *testing.T) {
+	t.Helper()
+	m.report(t, true)
+	if _, err := m.Report(true); err != nil { // that of another place, which is never sent
+		t.Fatal(err)
+	}
+	env, err := m.Report(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := m.Submit(t.Context(), &rollcallv1.SubmitRequest{Envelope: env})
+	if err != nil || reply.GetOutcome() != rollcallv1.SubmitReply_QUARANTINED {
+		t.Fatalf("a report that does not follow: %v, %v, want QUARANTINED", reply.GetOutcome(), err)
 	}
 }
 

@@ -44,6 +44,12 @@ var matrix = map[string]rule{
 	"Agents/Enrol":  {keys: "any"},
 	"Agents/Submit": {keys: "enrolled"},
 	"Agents/Upload": {keys: "enrolled"},
+	"Agents/Rotate": {keys: "enrolled"},
+
+	"Keys/Tokens":   {roles: "approver admin auditor", ask: func(*spot) proto.Message { return &rollcallv1.TokensRequest{All: true} }},
+	"Keys/Withdraw": {roles: "approver admin", through: codes.NotFound, ask: func(*spot) proto.Message { return &rollcallv1.WithdrawRequest{Token: "nobody"} }},
+	"Keys/Forks":    {roles: "approver admin auditor", ask: func(p *spot) proto.Message { return &rollcallv1.ForksRequest{Key: p.ci} }},
+	"Keys/Keep":     {roles: "approver", through: codes.FailedPrecondition, ask: func(p *spot) proto.Message { return &rollcallv1.KeepRequest{Key: p.ci} }}, // it is in no quarantine
 
 	"Items/List":     {roles: "every"},
 	"Items/Changes":  {roles: "every"},

@@ -36,13 +36,14 @@ type itemJSON struct {
 	Model    string `json:"model"`
 	Serial   string `json:"serial"`
 	Cloned   bool   `json:"cloned"`
+	Trust    string `json:"trust"`
 }
 
 func itemOf(i *rollcallv1.ItemSummary) itemJSON {
 	return itemJSON{
 		ID: i.GetId(), Name: i.GetName(), Class: i.GetClass(), Site: i.GetSite(), Status: i.GetStatus(), Presence: i.GetPresence(),
 		LastSeen: msTime(i.GetLastSeenMs()), Changed: msTime(i.GetChangedMs()), Created: msTime(i.GetCreatedMs()),
-		Revision: i.GetRevision(), OS: i.GetOs(), Model: i.GetModel(), Serial: i.GetSerial(), Cloned: i.GetCloned(),
+		Revision: i.GetRevision(), OS: i.GetOs(), Model: i.GetModel(), Serial: i.GetSerial(), Cloned: i.GetCloned(), Trust: i.GetTrust(),
 	}
 }
 
@@ -65,4 +66,12 @@ func presenceWords(i *rollcallv1.ItemSummary) string {
 		return "cloned"
 	}
 	return orDash(i.GetPresence())
+}
+
+// classWords is the class, with a mark where a machine only claims to be it.
+func classWords(i *rollcallv1.ItemSummary) string {
+	if i.GetTrust() == "T0" {
+		return orDash(i.GetClass()) + " (T0)"
+	}
+	return orDash(i.GetClass())
 }

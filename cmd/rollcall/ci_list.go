@@ -23,7 +23,7 @@ docs/filter.md tell the filter language.
 
 As JSON: {"at", "cis": [{"id", "name", "class", "site", "status", "presence",
 "last_seen", "changed", "created", "revision", "os", "model", "serial",
-"cloned"}], "more"}.`,
+"cloned", "trust"}], "more"}.`,
 		Example: `  rollcall ci list
   rollcall ci list --site elm/north --class laptop
   rollcall ci list 'presence = silent' --at yesterday`,
@@ -134,7 +134,7 @@ func (a *app) showItems(items []*rollcallv1.ItemSummary, at time.Time) {
 		}
 		t.rows = append(t.rows, []cell{
 			{text: i.GetName()},
-			{text: orDash(i.GetClass())},
+			{text: classWords(i)},
 			{text: orDash(i.GetSite())},
 			{text: orDash(i.GetStatus())},
 			{presenceWords(i), presenceStyle(i)},

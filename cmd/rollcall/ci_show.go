@@ -121,6 +121,17 @@ func (a *app) showCI(ctx context.Context, q showing) error {
 	})
 }
 
+// trusted explains a trust class.
+func trusted(class string) string {
+	switch class {
+	case "T0":
+		return "T0: what a machine claims that booted from the network"
+	case "T1":
+		return "T1: signed with a key on its disk"
+	}
+	return orDash(class)
+}
+
 func decodeSets(reply *rollcallv1.GetReply) (sets []fact.Set, measured fact.Set, err error) {
 	for _, b := range reply.GetSets() {
 		set, err := fact.DecodeSet(b)
@@ -179,6 +190,7 @@ func (a *app) showHead(reply *rollcallv1.GetReply, at time.Time) {
 		{"site", orDash(i.GetSite())},
 		{"status", orDash(i.GetStatus())},
 		{"presence", presence},
+		{"trust", trusted(i.GetTrust())},
 		{"os", orDash(i.GetOs())},
 		{"model", orDash(i.GetModel())},
 		{"serial", orDash(i.GetSerial())},

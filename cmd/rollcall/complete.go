@@ -130,6 +130,29 @@ func (a *app) waitingKeys(ctx context.Context, prefix string) ([]string, cobra.S
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
+// goodTokens completes the ids of tokens that still admit, with the name as
+// description.
+func (a *app) goodTokens(ctx context.Context, prefix string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
+	defer cancel()
+	s, err := a.connect()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer s.close()
+	reply, err := s.Tokens(ctx, &rollcallv1.TokensRequest{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, t := range reply.GetTokens() {
+		if id := t.GetId(); strings.HasPrefix(id, prefix) && inertLine(id) == id {
+			out = append(out, id+"\t"+inertLine(t.GetKind()+after(", ", t.GetName())))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
 // setWords completes 'ci set': the CI, then fields and what two of them take.
 func (a *app) setWords(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 0 {

@@ -28,6 +28,7 @@ const (
 type server struct {
 	rollcallv1.ItemsClient
 	rollcallv1.AdminClient
+	rollcallv1.KeysClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -59,7 +60,7 @@ func dial(t identity.Token) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return &server{ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn), conn: conn, login: t}, nil
+	return &server{ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn), KeysClient: rollcallv1.NewKeysClient(conn), conn: conn, login: t}, nil
 }
 
 // close ends the connection. An error at this point concerns nobody: every

@@ -20,6 +20,9 @@ host name, as 'rollcall enrol pending' shows them. Compare the words of the key
 with those on the machine first. With --ci the machine takes over that CI with
 its history.
 
+A server needs two people: who made a token that names it counts as one and
+cannot approve it; else two operators approve it with the same words.
+
 As JSON: the key in the shape of 'rollcall enrol pending'.`,
 		Example: `  rollcall enrol approve 1a2b3c4d
   rollcall enrol approve 1a2b3c4d --ci tjener
@@ -55,6 +58,10 @@ func (a *app) decided(did string, k *rollcallv1.KeyInfo, asJSON bool) error {
 	what := shortKey(k.GetKeyId()) + after(" ", k.GetHostname())
 	if k.GetCiName() != "" && k.GetState() == "enrolled" {
 		what += ", it is CI " + k.GetCiName()
+	}
+	if k.GetState() == "pending" {
+		a.out.line("noted for %s, which still waits; it needs %s", what, k.GetNeeds())
+		return nil
 	}
 	a.out.line("%s %s", did, what)
 	return nil

@@ -20,13 +20,15 @@ func (a *app) enrolPendingCommand() *cobra.Command {
 		Use:   "pending",
 		Short: "List the machines that wait for approval",
 		Long: `Lists the machines that wait for approval: where they ask from, what they claim,
-the words of their key, and the CI that they look like. All of it is the
-machine's own claim; the words are what to compare. With --all also keys that
-are enrolled, refused or revoked.
+the words of their key, and the CI that they look like with what is otherwise
+there. All of it is the machine's own claim; the words are what to compare. With
+--all also keys that are enrolled, refused, revoked or rotated.
 
 As JSON: {"keys": [{"key_id", "words", "state", "hostname", "source",
 "token_name", "site", "class", "ci", "ci_name", "like_ci", "like_why", "asked",
-"facts", "cloned", "decided_by"}]}.`,
+"facts", "cloned", "decided_by", "decided", "reason", "trust", "token_id",
+"token_kind", "approvals", "needs", "replaced", "successor", "forks",
+"differs": [{"path", "known", "claimed"}]}]}.`,
 		Example: `  rollcall enrol pending
   rollcall enrol pending --all --json`,
 		Args: cmdline.Exactly(),
@@ -93,11 +95,19 @@ func (a *app) showKey(k *rollcallv1.KeyInfo) {
 	if k.GetLikeCi() != "" {
 		rows = append(rows, [2]string{"looks like", k.GetLikeCi() + after(": ", k.GetLikeWhy())})
 	}
-	if k.GetDecidedBy() != "" {
-		rows = append(rows, [2]string{"decided by", k.GetDecidedBy()})
+	rows = append(rows, [2]string{"differs", differences(k.GetDiffers())}, [2]string{"trust", trustWords(k.GetTrust())})
+	for _, v := range k.GetApprovals() {
+		rows = append(rows, [2]string{"approved", v})
+	}
+	if k.GetState() == "pending" && k.GetNeeds() != "an approval" {
+		rows = append(rows, [2]string{"needs", k.GetNeeds()})
+	}
+	rows = append(rows, [2]string{"decided by", k.GetDecidedBy()}, [2]string{"reason", k.GetReason()})
+	if k.GetSuccessor() != "" {
+		rows = append(rows, [2]string{"rotated to", shortKey(k.GetSuccessor())})
 	}
 	if k.GetCloned() {
-		rows = append(rows, [2]string{"warning", "this key speaks from two places"})
+		rows = append(rows, [2]string{"warning", "this key speaks from two places: rollcall enrol forks " + shellWord(k.GetCiName())})
 	}
 	a.fields("  ", slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" }))
 	if k.GetState() == "pending" {
@@ -107,6 +117,28 @@ func (a *app) showKey(k *rollcallv1.KeyInfo) {
 		}
 		a.out.styled(cyan, "  rollcall enrol approve %s%s", shortKey(k.GetKeyId()), take)
 	}
+}
+
+// differences names what a machine claims that is otherwise in the CI.
+func differences(all []*rollcallv1.Difference) string {
+	var parts []string
+	for _, d := range all {
+		switch {
+		case d.GetKnown() == "":
+			parts = append(parts, d.GetPath()+" "+d.GetClaimed()+" is new")
+		default:
+			parts = append(parts, d.GetPath()+" "+d.GetKnown()+" → "+d.GetClaimed())
+		}
+	}
+	return some(parts, 6)
+}
+
+// trustWords explains a trust class that is not the usual one.
+func trustWords(class string) string {
+	if class == "T0" {
+		return "T0: only a claim, it booted from the network"
+	}
+	return ""
 }
 
 // present drops empty words.

@@ -16,27 +16,58 @@ import (
 func (a *app) enrolTokenCommand() *cobra.Command {
 	req := &rollcallv1.NewTokenRequest{}
 	var out string
-	var asJSON bool
+	var asJSON, netboot bool
+	var batch, seats, days uint32
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Make a token that admits one machine",
+		Short: "Make a token that admits machines",
 		Long: `Makes a token that admits one machine, once. With --ci the machine takes over that
-CI: for one that was installed anew or has a new disk. The token is a secret
-until it is used; it goes to standard output or, with --out, into a file that
-you alone can read.
+CI: for one that was installed anew or has a new disk; valid for a day. With
+--batch N it admits N workstations or laptops of one site within a week: at once
+from the networks of --net, else after approval.
+
+With --netboot it lies in the boot image of machines without a disk, for up to
+400 days. Everybody in the building can read it there, so it admits only from the
+networks of --net, and what comes with it is a claim (trust class T0): it never
+touches another CI, is given nothing sealed, and is no source of a restore.
+
+A token for a server, by --class or --ci, lets it wait until somebody else has
+approved it. The token is a secret until it is used; it goes to standard output
+or, with --out, into a file that you alone can read.
 
 As JSON: {"token", "id", "expires", "file"}; with --out "token" is empty.`,
 		Example: `  rollcall enrol token --site elm/north/b1/room12 --class workstation --out pc07.token
   rollcall enrol token --ci tjener --hours 2
-  rollcall enrol token --needs-approval --name "loan laptops"`,
+  rollcall enrol token --needs-approval --name "loan laptops"
+  rollcall enrol token --batch 30 --site elm/north/b1/room12 --class workstation --net 10.20.0.0/16
+  rollcall enrol token --netboot --site elm/north --class diskless --net 10.20.0.0/16 --days 400`,
 		Args: cmdline.Exactly(),
-		RunE: func(c *cobra.Command, _ []string) error { return a.newToken(c.Context(), req, out, asJSON) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case netboot:
+				req.Kind = "netboot"
+				req.Uses = seats
+			case c.Flags().Changed("batch"):
+				req.Kind, req.Uses = "batch", batch
+			}
+			if days > 0 {
+				req.ValidHours = 24 * min(days, 1000)
+			}
+			return a.newToken(c.Context(), req, out, asJSON)
+		},
 	}
 	c.Flags().StringVar(&req.Site, "site", "", "`SITE` that the machine is put into")
 	c.Flags().StringVar(&req.Class, "class", "", "`CLASS` of the machine")
 	c.Flags().StringVar(&req.Ci, "ci", "", "the machine takes over the CI of this `NAME`")
 	c.Flags().StringVar(&req.Name, "name", "", "a note for people")
 	c.Flags().Uint32Var(&req.ValidHours, "hours", 24, "valid for `N` hours")
+	c.Flags().Uint32Var(&days, "days", 0, "valid for `N` days, instead of --hours")
+	c.Flags().Uint32Var(&batch, "batch", 0, "admits `N` machines, at most 500")
+	c.Flags().BoolVar(&netboot, "netboot", false, "for the boot image of machines without a disk")
+	c.Flags().Uint32Var(&seats, "seats", 500, "with --netboot: for at most `N` seats")
+	c.Flags().StringArrayVar(&req.Nets, "net", nil, "admits from this `CIDR` only; may be given several times")
+	exclusive(c, "batch", "netboot", "ci")
+	exclusive(c, "hours", "days")
 	c.Flags().BoolVar(&req.NeedsApproval, "needs-approval", false, "the machine waits for an operator")
 	c.Flags().StringVar(&out, "out", "", "write the token into this new `FILE`")
 	jsonFlag(c, &asJSON)
@@ -78,9 +109,20 @@ func (a *app) newToken(ctx context.Context, req *rollcallv1.NewTokenRequest, out
 		default:
 			a.out.line("token %s is in %s", reply.GetId(), out)
 		}
-		a.err.line("rollcall: it admits one machine until %s; there: rollcall-agent enrol --token-file FILE", a.when(reply.GetExpiresMs()))
+		a.err.line("rollcall: it admits %s until %s; there: rollcall-agent enrol --token-file FILE", whom(req), a.when(reply.GetExpiresMs()))
 		return nil
 	})
+}
+
+// whom says what a token admits.
+func whom(req *rollcallv1.NewTokenRequest) string {
+	switch req.GetKind() {
+	case "batch":
+		return plural(req.GetUses(), "machine")
+	case "netboot":
+		return plural(req.GetUses(), "seat")
+	}
+	return "one machine"
 }
 
 // newSecret is a file that is made before the secret is, so that no secret is

@@ -27,6 +27,7 @@ import (
 type fake struct {
 	rollcallv1.UnimplementedItemsServer
 	rollcallv1.UnimplementedAdminServer
+	rollcallv1.UnimplementedKeysServer
 
 	kind   string
 	token  string // login of kari
@@ -65,6 +66,7 @@ func newFake(kind string) (*fake, error) {
 	f.srv = grpc.NewServer(grpc.Creds(credentials.NewTLS(tls)), grpc.UnaryInterceptor(f.intercept))
 	rollcallv1.RegisterItemsServer(f.srv, f)
 	rollcallv1.RegisterAdminServer(f.srv, f)
+	rollcallv1.RegisterKeysServer(f.srv, f)
 	f.done.Go(func() { _ = f.srv.Serve(lis) }) // it ends with stop
 	return f, nil
 }

@@ -22,17 +22,17 @@ func items() []*rollcallv1.ItemSummary {
 	return []*rollcallv1.ItemSummary{
 		{
 			Id: "ci00112233445566778899", Name: "bærum-laptop", Class: "laptop", Site: "elm/north", Status: "in-production", Presence: "silent",
-			LastSeenMs: ms(-9 * 24 * time.Hour), ChangedMs: ms(-10 * 24 * time.Hour), CreatedMs: ms(-300 * 24 * time.Hour), Revision: 3,
+			LastSeenMs: ms(-9 * 24 * time.Hour), ChangedMs: ms(-10 * 24 * time.Hour), CreatedMs: ms(-300 * 24 * time.Hour), Revision: 3, Trust: "T1",
 		},
 		{
 			Id: "ci11112233445566778899", Name: "room12-pc07", Class: "workstation", Site: "elm/north/b1/room12", Status: "in-production",
 			Presence: "live", LastSeenMs: ms(-4 * time.Minute), ChangedMs: ms(-26 * time.Hour), CreatedMs: ms(-200 * 24 * time.Hour), Revision: 14,
-			Os: "Debian 12.8", Model: "OptiPlex 7010", Serial: "ABC1234",
+			Os: "Debian 12.8", Model: "OptiPlex 7010", Serial: "ABC1234", Trust: "T1",
 		},
 		{
 			Id: "ci22112233445566778899", Name: "tjener", Class: "server", Site: "elm/north", Status: "in-production", Presence: "live",
 			LastSeenMs: ms(-time.Minute), ChangedMs: ms(-3 * time.Hour), CreatedMs: ms(-400 * 24 * time.Hour), Revision: 10, Cloned: true,
-			Os: "Debian 12.8",
+			Os: "Debian 12.8", Trust: "T1",
 		},
 	}
 }
@@ -173,12 +173,13 @@ func keys() []*rollcallv1.KeyInfo {
 		{
 			KeyId: keyID, Words: "acid-acorn-actor-adobe-agent-album-alder-alley", State: "pending", Hostname: "pc07", Source: "10.0.12.7:40312",
 			TokenName: "room 12", Site: "elm/north", Class: "workstation", LikeCi: "room12-pc07", LikeWhy: "same serial number, permanent MAC",
-			AskedMs: ms(-4 * time.Minute),
+			AskedMs: ms(-4 * time.Minute), Trust: "T1", TokenKind: "batch", TokenId: "00ff00ff00ff00ff", Needs: "an approval",
+			Differs: []*rollcallv1.Difference{{Path: "id/hostname", Known: "room12-pc07", Claimed: "pc07"}},
 			Facts: fact.NewSet([]fact.Fact{
 				{Path: "id/serial/product", Value: "ABC1234"}, {Path: "net/enp3s0/permanent", Value: "52:54:00:12:34:56"}, {Path: "id/hostname", Value: "pc07"},
 			}).Encode(),
 		},
-		{KeyId: "ffee" + keyID[4:], Words: "beach-beacon", State: "revoked", Hostname: "old", CiName: "tjener", AskedMs: ms(-time.Hour), DecidedBy: "operator ola", Cloned: true},
+		{KeyId: "ffee" + keyID[4:], Words: "beach-beacon", State: "revoked", Hostname: "old", CiName: "tjener", AskedMs: ms(-time.Hour), DecidedBy: "operator ola", Cloned: true, Reason: "stolen", DecidedMs: ms(-time.Minute), Trust: "T1"},
 	}
 }
 

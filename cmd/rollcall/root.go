@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,12 +75,17 @@ func jsonFlag(c *cobra.Command, on *bool) {
 }
 
 // exclusive makes two flags of a command exclude each other.
-func exclusive(c *cobra.Command, one, other string) {
-	c.PreRunE = func(c *cobra.Command, _ []string) error {
-		if c.Flags().Changed(one) && c.Flags().Changed(other) {
-			return cmdline.Usagef("%s--%s and --%s do not go together", cmdline.About(c), one, other)
+func exclusive(c *cobra.Command, names ...string) {
+	before := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		given := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !c.Flags().Changed(name) })
+		if len(given) > 1 {
+			return cmdline.Usagef("%s--%s and --%s do not go together", cmdline.About(c), given[0], given[1])
 		}
-		return nil
+		if before == nil {
+			return nil
+		}
+		return before(c, args)
 	}
 }
 

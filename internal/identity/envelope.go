@@ -117,3 +117,15 @@ func OpenReceipt(pub ed25519.PublicKey, b []byte) (Receipt, error) {
 	r.At = int64(binary.BigEndian.Uint64(b[4+sha256.Size+8:]))
 	return r, nil
 }
+
+// OpenReceiptOf is OpenReceipt for a server that had several keys one after the
+// other: any of them may have signed.
+func OpenReceiptOf(keys []ed25519.PublicKey, b []byte) (r Receipt, err error) {
+	err = fmt.Errorf("open receipt: %w", ErrSignature)
+	for _, pub := range keys {
+		if r, err = OpenReceipt(pub, b); err == nil {
+			return r, nil
+		}
+	}
+	return r, err
+}

@@ -41,6 +41,8 @@ type Token struct {
 	CI     string    `json:"ci,omitempty"` // the CI that a reinstalled machine takes over
 	Name   string    `json:"name,omitempty"`
 	Expiry time.Time `json:"exp,omitzero"`
+	Realm  []byte    `json:"realm,omitempty"`  // of the server; missing: what Server founded, see RealmOf
+	Public bool      `json:"public,omitempty"` // it lies in a boot image: no secret, and not to be removed after use
 }
 
 // NewSecret returns 16 random bytes.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -39,11 +40,12 @@ func (s *Service) act(ctx context.Context, fn func(tx store.Tx) (evidence.Entry,
 	})
 }
 
-// ofToken tells about a token that was made; its secret is nowhere.
-func ofToken(t enrol.Token) evidence.Entry {
+// ofToken tells what became of a token; its secret is nowhere.
+func ofToken(did string, t enrol.Token) evidence.Entry {
 	return evidence.Entry{Kind: evidence.Token, CI: t.CI, Detail: map[string]string{
-		"token": t.ID, "site": t.Site, "class": t.Class, "name": t.Name, "expires": t.Expires.UTC().Format(time.RFC3339),
-		"approve": strconv.FormatBool(t.Approve),
+		"do": did, "token": t.ID, "kind": string(t.KindOf()), "site": t.Site, "class": t.Class, "name": t.Name,
+		"expires": t.Expires.UTC().Format(time.RFC3339), "approve": strconv.FormatBool(t.Approve), "uses": strconv.Itoa(max(t.Uses, 1)),
+		"nets": strings.Join(t.Nets, " "),
 	}}
 }
 
@@ -52,13 +54,22 @@ func ofToken(t enrol.Token) evidence.Entry {
 func OfKey(kind evidence.Kind, k enrol.Key) evidence.Entry {
 	e := evidence.Entry{Kind: kind, CI: k.CI, Key: k.ID, Subject: k.Public, Detail: map[string]string{
 		"state": string(k.State), "hostname": k.Hostname, "token": k.Token, "source": k.Source, "decided": k.By, "reason": k.Reason,
-		"site": k.Site, "class": k.Class,
+		"site": k.Site, "class": k.Class, "trust": k.TrustClass(),
 	}}
+	if k.Statement != nil {
+		e.Detail["statement"] = hex.EncodeToString(k.Statement)
+	}
+	for i, v := range k.Votes {
+		e.Detail["approval "+strconv.Itoa(i+1)] = v.By
+	}
 	switch k.State {
 	case enrol.Enrolled:
 		e.Admits = true
 		if k.Replaced != "" {
-			e.Kind, e.Ends = evidence.Adopt, k.Replaced
+			e.Ends = k.Replaced
+		}
+		if k.Replaced != "" && (kind == evidence.Enrol || kind == evidence.Approve) {
+			e.Kind = evidence.Adopt
 		}
 	case enrol.Revoked:
 		e.Ends = k.ID

@@ -3,14 +3,11 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
@@ -21,12 +18,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-)
-
-const (
-	defaultTokenHours = 24
-	maxTokenHours     = 7 * 24
-	maxTokenName      = 200 // bytes: a token is one word of a command line
 )
 
 // Status tells how the server is.
@@ -88,60 +79,6 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 	return reply, nil
 }
 
-// NewToken mints an enrolment token.
-func (s *Service) NewToken(ctx context.Context, req *rollcallv1.NewTokenRequest) (*rollcallv1.NewTokenReply, error) {
-	who := callerOf(ctx).operator
-	hours := cmp.Or(int(req.GetValidHours()), defaultTokenHours)
-	if hours > maxTokenHours {
-		return nil, status.Errorf(codes.InvalidArgument, "a token is valid for at most %d hours", maxTokenHours)
-	}
-	if len(req.GetName()) > maxTokenName {
-		return nil, status.Errorf(codes.InvalidArgument, "the token's name is longer than %d bytes", maxTokenName)
-	}
-	if len(s.Addresses) == 0 {
-		return nil, status.Error(codes.FailedPrecondition, "the server does not know its own address: set address in server.conf")
-	}
-	secret := identity.NewSecret()
-	t := enrol.Token{
-		ID: hex.EncodeToString(identity.NewSecret()[:8]), Hash: identity.HashSecret(secret), Site: req.GetSite(), Class: req.GetClass(),
-		Name: fact.Value(req.GetName()), By: who.Name, Expires: s.Now().Add(time.Duration(hours) * time.Hour),
-	}
-	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
-		items, where := s.items(ctx, tx), req.GetSite()
-		if req.GetCi() != "" {
-			ci, err := items.Resolve(req.GetCi())
-			if err != nil {
-				return evidence.Entry{}, err
-			}
-			t.CI, where = ci.ID, ci.Site
-		}
-		// Who may not admit machines makes tokens that wait for who may.
-		t.Approve = req.GetNeedsApproval() || !cmdb.Within(who.Sites(auth.Approver)...).Sees(where)
-		return ofToken(t), enrol.In(tx, s.Tenant, items).AddToken(t)
-	})
-	if err != nil {
-		return nil, err
-	}
-	text, err := s.token(t.ID, secret, identity.EnrolPrefix, func(full *identity.Token) {
-		full.Site, full.Class, full.CI, full.Name, full.Expiry = t.Site, t.Class, t.CI, t.Name, t.Expires.UTC().Truncate(time.Second)
-	})
-	return &rollcallv1.NewTokenReply{Token: text, Id: t.ID, ExpiresMs: millis(t.Expires)}, err
-}
-
-// token writes a token that leads to this server.
-func (s *Service) token(id string, secret []byte, prefix string, more func(*identity.Token)) (string, error) {
-	pub := identity.Public(s.Key)
-	pin, err := identity.PinOf(pub)
-	if err != nil {
-		return "", err
-	}
-	t := identity.Token{ID: id, URLs: s.Addresses, Pins: []string{pin}, Secret: secret, Server: pub}
-	if more != nil {
-		more(&t)
-	}
-	return t.Encode(prefix)
-}
-
 // Pending lists the keys that wait for a decision, or all keys.
 func (s *Service) Pending(ctx context.Context, req *rollcallv1.PendingRequest) (*rollcallv1.PendingReply, error) {
 	reply := &rollcallv1.PendingReply{}
@@ -174,28 +111,6 @@ func (s *Service) Pending(ctx context.Context, req *rollcallv1.PendingRequest) (
 	})
 	slices.SortFunc(reply.Keys, func(a, b *rollcallv1.KeyInfo) int { return cmp.Compare(a.GetAskedMs(), b.GetAskedMs()) })
 	return reply, err
-}
-
-func keyInfo(items cmdb.View, k enrol.Key, known *likeness) (*rollcallv1.KeyInfo, error) {
-	i := &rollcallv1.KeyInfo{
-		KeyId: k.ID, Words: wordsOf(k), State: string(k.State), Hostname: k.Hostname, Source: k.Source, TokenName: k.TokenTag,
-		Site: k.Site, Class: k.Class, Ci: cmp.Or(k.CI, k.WantCI), AskedMs: millis(k.Asked), Facts: k.Facts, Cloned: k.Cloned, DecidedBy: k.By,
-	}
-	if i.GetCi() != "" {
-		ci, err := items.CI(i.GetCi())
-		if err != nil {
-			return nil, err
-		}
-		i.CiName = ci.Name
-	}
-	if k.State == enrol.Pending && known != nil {
-		facts, err := fact.DecodeSet(k.Facts)
-		if err != nil && len(k.Facts) > 0 {
-			return nil, err
-		}
-		i.LikeCi, i.LikeWhy = known.best(facts)
-	}
-	return i, nil
 }
 
 // Approve admits a waiting machine.
@@ -255,29 +170,6 @@ func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, kin
 		return err
 	})
 	return reply, err
-}
-
-// keysIn leaves the keys that the view's scope sees: those of CIs in it, and
-// those without a CI that ask for admission at one of its sites.
-func keysIn(items cmdb.View, keys []enrol.Key) ([]enrol.Key, error) {
-	if items.Scope().All() {
-		return keys, nil
-	}
-	var in []enrol.Key
-	for _, k := range keys {
-		sees := items.Scope().Sees(k.Site)
-		if id := cmp.Or(k.CI, k.WantCI); id != "" {
-			_, err := items.CI(id)
-			if err != nil && !errors.Is(err, cmdb.ErrNotFound) {
-				return nil, err
-			}
-			sees = err == nil
-		}
-		if sees {
-			in = append(in, k)
-		}
-	}
-	return in, nil
 }
 
 // findKey finds the one key that is meant by the beginning of an id, a host name

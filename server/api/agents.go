@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/failpoint"
@@ -44,13 +45,14 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 	}
 	q := enrol.Request{
 		TokenID: fmt.Sprintf("%x", req.GetTokenId()), Proof: req.GetProof(), Exporter: c.exporter, Public: c.key,
-		Hostname: req.GetHostname(), Facts: facts, Source: HostOf(c.addr), Version: req.GetAgentVersion(),
+		Hostname: req.GetHostname(), Facts: facts, Source: HostOf(c.addr), Addr: addrOf(c.addr), Version: req.GetAgentVersion(),
+		Heard: s.Presence.Last,
 	}
 	var key enrol.Key
 	err = s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
-		var isNew bool
-		key, isNew, err = s.admitMachine(tx, q)
-		if err != nil || !isNew {
+		var news bool
+		key, news, err = s.admitMachine(tx, q)
+		if err != nil || !news {
 			return nothing, err
 		}
 		e := OfKey(evidence.Enrol, key)
@@ -64,7 +66,7 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 	if err != nil {
 		return nil, err
 	}
-	reply := &rollcallv1.EnrolReply{Realm: identity.RealmOf(identity.Public(s.Key))}
+	reply := &rollcallv1.EnrolReply{Realm: s.realm(), Trust: key.TrustClass()}
 	switch key.State {
 	case enrol.Enrolled:
 		reply.Outcome, reply.Ci = rollcallv1.EnrolReply_ENROLLED, key.CI
@@ -72,21 +74,34 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 	case enrol.Pending:
 		reply.Outcome, reply.RetryAfterS = rollcallv1.EnrolReply_PENDING, pendingRetryS
 		reply.Note = "an operator must approve this machine: rollcall enrol pending"
+		if key.Seat != "" {
+			reply.Note = "another machine has this seat, or had it a short while ago"
+		}
 	default:
 		reply.Outcome, reply.Note = rollcallv1.EnrolReply_REFUSED, "the key is "+string(key.State)
 	}
 	return reply, nil
 }
 
-// admitMachine also tells whether the key was not known before.
-func (s *Service) admitMachine(tx store.Tx, q enrol.Request) (key enrol.Key, isNew bool, err error) {
+// admitMachine also tells whether that is news: the key was not known before, or
+// was not admitted.
+func (s *Service) admitMachine(tx store.Tx, q enrol.Request) (key enrol.Key, news bool, err error) {
 	w := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere))
-	known, err := w.Known(identity.IDOf(q.Public))
+	before, _, err := w.Known(identity.IDOf(q.Public))
 	if err != nil {
 		return enrol.Key{}, false, err
 	}
 	key, err = w.Admit(s.Now(), q)
-	return key, !known, err
+	return key, before.State != key.State, err
+}
+
+// addrOf gives the address without its port; the zero one is in no network.
+func addrOf(addr string) netip.Addr {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
 }
 
 func enrolFacts(b []byte) (fact.Set, error) {
@@ -114,7 +129,7 @@ func enrolFacts(b []byte) (fact.Set, error) {
 
 // Submit takes one envelope in.
 func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*rollcallv1.SubmitReply, error) {
-	res, err := s.Ingest.Accept(ctx, callerOf(ctx).key, req.GetEnvelope())
+	res, err := s.Ingest.Accept(ctx, callerOf(ctx).key, HostOf(callerOf(ctx).addr), req.GetEnvelope())
 	s.Metrics.submitted(res, err)
 	if err != nil {
 		return nil, err
@@ -156,6 +171,15 @@ func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest,
 		return status.Error(codes.ResourceExhausted, "too many uploads at once: try again later")
 	}
 	defer leave()
+	var trust string
+	err := s.view2(ctx, func(v enrol.View) error {
+		k, err := v.Key(key)
+		trust = k.TrustClass()
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	var stored uint32
 	var batch []cmdb.Content
 	held := 0
@@ -169,6 +193,9 @@ func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest,
 			c, err := s.Ingest.CheckContent(key, d, content)
 			if err != nil {
 				return err
+			}
+			if c.Sealed && trust == enrol.T0 {
+				return fmt.Errorf("upload: %w: nothing sealed is taken from it", enrol.ErrTrust)
 			}
 			batch, held = append(batch, c), held+len(content)
 		}

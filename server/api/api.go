@@ -33,6 +33,7 @@ type Service struct {
 	rollcallv1.UnimplementedItemsServer
 	rollcallv1.UnimplementedAdminServer
 	rollcallv1.UnimplementedEvidenceServer
+	rollcallv1.UnimplementedKeysServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -62,6 +63,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterItemsServer(g, s)
 	rollcallv1.RegisterAdminServer(g, s)
 	rollcallv1.RegisterEvidenceServer(g, s)
+	rollcallv1.RegisterKeysServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

@@ -116,7 +116,7 @@ func (s *Service) Content(req *rollcallv1.ContentRequest, st grpc.ServerStreamin
 	var named map[fact.Digest]bool
 	var defaults map[string]bool
 	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
-		sub, err := s.subjectAt(r, items, req.GetCi(), when(req.GetAtMs()))
+		sub, err := s.sourceAt(r, items, req.GetCi(), when(req.GetAtMs()))
 		if err != nil {
 			return err
 		}

@@ -54,6 +54,7 @@ var gates = map[string]gate{
 	rollcallv1.Agents_Enrol_FullMethodName:  {keys: anyKey},
 	rollcallv1.Agents_Submit_FullMethodName: {keys: agentOnly},
 	rollcallv1.Agents_Upload_FullMethodName: {keys: agentOnly},
+	rollcallv1.Agents_Rotate_FullMethodName: {keys: agentOnly},
 
 	rollcallv1.Items_List_FullMethodName:     sited(auth.Viewer), // part of every role
 	rollcallv1.Items_Get_FullMethodName:      sited(auth.Viewer),
@@ -73,6 +74,10 @@ var gates = map[string]gate{
 	rollcallv1.Admin_Approve_FullMethodName:        sited(auth.Approver),
 	rollcallv1.Admin_Refuse_FullMethodName:         sited(auth.Approver),
 	rollcallv1.Admin_Revoke_FullMethodName:         sited(auth.Approver, auth.Admin),
+	rollcallv1.Keys_Tokens_FullMethodName:          sited(auth.Approver, auth.Admin, auth.Auditor),
+	rollcallv1.Keys_Withdraw_FullMethodName:        sited(auth.Approver, auth.Admin),
+	rollcallv1.Keys_Forks_FullMethodName:           sited(auth.Approver, auth.Admin, auth.Auditor),
+	rollcallv1.Keys_Keep_FullMethodName:            sited(auth.Approver),
 	rollcallv1.Admin_Sites_FullMethodName:          sited(auth.Viewer),
 	rollcallv1.Admin_SetSite_FullMethodName:        sited(auth.Admin),
 	rollcallv1.Admin_RemoveSite_FullMethodName:     sited(auth.Admin),

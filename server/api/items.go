@@ -66,7 +66,7 @@ func (s *Service) summary(sub *subject) (*rollcallv1.ItemSummary, error) {
 	sum := &rollcallv1.ItemSummary{
 		Id: ci.ID, Name: ci.Name, Class: ci.Class, Site: ci.Site, Status: string(ci.Status),
 		Presence: sub.presence(), LastSeenMs: millis(sub.seen()),
-		ChangedMs: millis(ci.Changed), CreatedMs: millis(ci.Created), Revision: ci.Rev, Cloned: ci.Cloned,
+		ChangedMs: millis(ci.Changed), CreatedMs: millis(ci.Created), Revision: ci.Rev, Cloned: ci.Cloned, Trust: ci.TrustClass(),
 	}
 	for _, f := range []struct {
 		section  string
@@ -175,11 +175,21 @@ func (s *Service) Set(ctx context.Context, req *rollcallv1.SetRequest) (*rollcal
 	return reply, err
 }
 
+// sourceAt is subjectAt for a restore. What a machine only claims to be is no
+// source: whoever boots in its place could have put anything there.
+func (s *Service) sourceAt(r store.Reader, items cmdb.View, name string, at time.Time) (*subject, error) {
+	sub, err := s.subjectAt(r, items, name, at)
+	if err == nil && sub.ci.TrustClass() == enrol.T0 {
+		err = fmt.Errorf("CI %s, trust class T0, is no source of a restore: %w: its /etc comes from its boot image", sub.ci.Name, enrol.ErrTrust)
+	}
+	return sub, err
+}
+
 // Manifest gives the facts that a restore needs.
 func (s *Service) Manifest(ctx context.Context, req *rollcallv1.ManifestRequest) (*rollcallv1.ManifestReply, error) {
 	reply := &rollcallv1.ManifestReply{}
 	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
-		sub, err := s.subjectAt(r, items, req.GetCi(), when(req.GetAtMs()))
+		sub, err := s.sourceAt(r, items, req.GetCi(), when(req.GetAtMs()))
 		if err != nil {
 			return err
 		}

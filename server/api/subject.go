@@ -58,6 +58,8 @@ func (u *subject) field(name string) (value string, known bool) {
 		return timeField(u.ci.Changed), true
 	case "created":
 		return timeField(u.ci.Created), true
+	case "trust":
+		return u.ci.TrustClass(), true
 	case "cloned":
 		if u.ci.Cloned {
 			return "yes", true

@@ -71,6 +71,18 @@ type CI struct {
 	Repo    string            `json:"repo,omitempty"`
 	Folder  string            `json:"folder,omitempty"` // of the mirror, unique in Repo
 	Cloned  bool              `json:"cloned,omitempty"` // its key speaks from two places
+	Trust   string            `json:"trust,omitempty"`  // how far its key is trusted, see TrustClass
+}
+
+// TrustClass tells how far what was observed of the CI can be trusted: "T0" is a
+// claim of a machine that booted from the network, "T1" is signed with a key in a
+// file. It is empty where no machine ever spoke for the CI. Heads that were stored
+// before there were classes name none.
+func (c CI) TrustClass() string {
+	if c.Trust == "" && len(c.State) > 0 {
+		return "T1"
+	}
+	return c.Trust
 }
 
 // Change is an old and a new value; empty means absent.

@@ -171,6 +171,37 @@ func (w Writer) Found(now time.Time, id, hostname, class, site, by, reason strin
 	return err
 }
 
+// Standing returns class and trust class of a CI; found is false if there is
+// none.
+func (w Writer) Standing(id string) (class, trust string, found bool, err error) {
+	ci, err := w.CI(id)
+	if errors.Is(err, ErrNotFound) {
+		return "", "", false, nil
+	}
+	return ci.Class, ci.TrustClass(), err == nil, err
+}
+
+// Note stores a revision that changes nothing of the CI itself but says what
+// happened, to its key for one.
+func (w Writer) Note(now time.Time, id, by, reason string) error {
+	ci, err := w.CI(id)
+	if err != nil {
+		return err
+	}
+	_, _, err = w.Record(now, ci, ci, Revision{By: by, Reason: fact.Value(reason)})
+	return err
+}
+
+// SetTrust notes on a CI how far its key is trusted. That is no revision.
+func (w Writer) SetTrust(id, trust string) error {
+	ci, err := w.CI(id)
+	if err != nil || ci.Trust == trust {
+		return err
+	}
+	ci.Trust = trust
+	return w.put(ciKey(w.tenant, id), ci)
+}
+
 // SetCloned notes on a CI whether its key speaks from two places. That is no
 // revision: nothing about the machine has changed.
 func (w Writer) SetCloned(id string, cloned bool) error {

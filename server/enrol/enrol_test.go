@@ -14,7 +14,7 @@ import (
 	"rollcall/server/enrol"
 )
 
-func TestASingleUseTokenAdmitsOneOfHundredKeys(t *testing.T) {
+func TestClass21EnrolTokenReuseOneOfHundredParallelUsesIsAdmitted(t *testing.T) {
 	onEngines(t, func(t *testing.T, b *base) {
 		secret := b.token(enrol.Token{ID: "one"})
 		var admitted atomic.Int32
@@ -146,7 +146,7 @@ func TestApprovalQueue(t *testing.T) {
 			t.Errorf("%d wait, want 2", n)
 		}
 		b.do(func(w enrol.Writer) error {
-			k, err := w.Approve(day, a.String(), "operator ola", "", "", "server")
+			k, err := w.Approve(day, a.String(), "operator ola", "", "", "workstation")
 			if err == nil && (k.State != enrol.Enrolled || k.CI == "" || k.By != "operator ola") {
 				t.Errorf("approved: %+v", k)
 			}
@@ -165,8 +165,8 @@ func TestApprovalQueue(t *testing.T) {
 				return err
 			}
 			ci, err := items.CI(k.CI)
-			if ci.Class != "server" || ci.Name != "pc07" {
-				t.Errorf("CI %s of class %s, want pc07, server", ci.Name, ci.Class)
+			if ci.Class != "workstation" || ci.Name != "pc07" {
+				t.Errorf("CI %s of class %s, want pc07, workstation", ci.Name, ci.Class)
 			}
 			return err
 		}); err != nil {
@@ -193,7 +193,7 @@ func TestARevokedKeySpeaksNoMore(t *testing.T) {
 	onEngines(t, func(t *testing.T, b *base) {
 		key := newKey(t)
 		k := b.enrolled("a", key, enrol.Token{})
-		b.do(func(w enrol.Writer) error { return w.MarkCloned(k.ID) })
+		b.do(func(w enrol.Writer) error { _, err := w.MarkCloned(day, k.ID); return err })
 		b.do(func(w enrol.Writer) error {
 			_, err := w.Revoke(day, k.ID, "operator ola", "stolen")
 			return err
@@ -226,7 +226,7 @@ func TestAReinstalledMachineTakesItsCIOver(t *testing.T) {
 	onEngines(t, func(t *testing.T, b *base) {
 		key := newKey(t)
 		old := b.enrolled("a", key, enrol.Token{})
-		b.do(func(w enrol.Writer) error { return w.MarkCloned(old.ID) })
+		b.do(func(w enrol.Writer) error { _, err := w.MarkCloned(day, old.ID); return err })
 		b.do(func(w enrol.Writer) error { return w.PutChain(old.ID, enrol.Chain{Seq: 9}) })
 		fresh := b.enrolled("b", newKey(t), enrol.Token{CI: old.CI})
 		if fresh.CI != old.CI {
@@ -268,7 +268,7 @@ func TestATokenNamesWhatExists(t *testing.T) {
 			{enrol.Token{ID: "a", Site: "elm"}, cmdb.ErrInvalid},
 			{enrol.Token{ID: "a", Class: "toaster"}, cmdb.ErrInvalid},
 		} {
-			if err := b.try(func(w enrol.Writer) error { return w.AddToken(tt.token) }); !errors.Is(err, tt.want) {
+			if err := b.try(func(w enrol.Writer) error { _, err := w.AddToken(tt.token); return err }); !errors.Is(err, tt.want) {
 				t.Errorf("%+v: %v, want %v", tt.token, err, tt.want)
 			}
 		}

@@ -20,7 +20,7 @@ const tenant = "t"
 var day = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
 type base struct {
-	t      *testing.T
+	t      testing.TB
 	engine store.Engine
 	writer *store.Writer
 	sets   *cmdb.Sets
@@ -44,6 +44,25 @@ func onEngines(t *testing.T, test func(t *testing.T, b *base)) {
 		on(t, e)
 	})
 	t.Run("weak", func(t *testing.T) { on(t, storetest.Weak(storetest.Seed(t))) })
+}
+
+// newBase is on the weak engine.
+func newBase(t testing.TB) *base {
+	t.Helper()
+	sets, err := cmdb.NewSets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := storetest.Weak(storetest.Seed(t))
+	return &base{t, e, storetest.NewWriter(t, e, nil), sets}
+}
+
+// items changes CIs.
+func (b *base) items(fn func(w cmdb.Writer) error) {
+	b.t.Helper()
+	if err := b.writer.Update(b.t.Context(), func(tx store.Tx) error { return fn(cmdb.In(tx, tenant, cmdb.Everywhere)) }); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *base) try(fn func(w enrol.Writer) error) error {
@@ -73,11 +92,11 @@ func (b *base) token(t enrol.Token) []byte {
 	if t.Expires.IsZero() {
 		t.Expires = day.Add(time.Hour)
 	}
-	b.do(func(w enrol.Writer) error { return w.AddToken(t) })
+	b.do(func(w enrol.Writer) error { _, err := w.AddToken(t); return err })
 	return secret
 }
 
-func newKey(t *testing.T) identity.Key {
+func newKey(t testing.TB) identity.Key {
 	t.Helper()
 	k, err := identity.NewKey()
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 //	Record  <t>/chain/<key id>    Chain, framed JSON
 //	Record  <t>/pending/<key id>  key id
 //	Unique  <t>/owner/<ci>        id of the key that speaks for the CI
+//	Record  <t>/seat/<ci>         Seat, framed JSON
 func tokenKey(tenant, id string) store.Key { return store.At(store.Record, tenant, "/token/", id) }
 
 func keyKey(tenant, id string) store.Key { return store.At(store.Unique, tenant, "/key/", id) }
@@ -29,6 +30,8 @@ func chainKey(tenant, id string) store.Key { return store.At(store.Record, tenan
 func pendingKey(tenant, id string) store.Key {
 	return store.At(store.Record, tenant, "/pending/", id)
 }
+
+func seatKey(tenant, ci string) store.Key { return store.At(store.Record, tenant, "/seat/", ci) }
 
 func ownerKey(tenant, ci string) store.Key { return store.At(store.Unique, tenant, "/owner/", ci) }
 
@@ -112,12 +115,18 @@ func (v View) Waiting() ([]Key, error) {
 	return keys, nil
 }
 
+// Tokens returns all tokens by their ids, the spent ones too.
+func (v View) Tokens() ([]Token, error) {
+	return store.ListJSON[Token](v.r, store.Record, tokenKey(v.tenant, "").K)
+}
+
+// Any returns a key in whatever state it is; ok is false if there is none.
+func (v View) Any(id string) (k Key, ok bool, err error) {
+	ok, err = store.GetJSON(v.r, keyKey(v.tenant, id), &k)
+	return k, ok, err
+}
+
 // Keys returns all keys whose id begins with prefix.
 func (v View) Keys(prefix string) ([]Key, error) {
 	return store.ListJSON[Key](v.r, store.Unique, keyKey(v.tenant, strings.ToLower(prefix)).K)
-}
-
-// Tokens returns all tokens by their ids.
-func (v View) Tokens() ([]Token, error) {
-	return store.ListJSON[Token](v.r, store.Record, tokenKey(v.tenant, "").K)
 }

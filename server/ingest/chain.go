@@ -14,7 +14,6 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
-	"rollcall/server/evidence"
 	"rollcall/server/store"
 )
 
@@ -34,6 +33,17 @@ func forkKey(tenant, key string, hash fact.Digest) store.Key {
 	return store.At(store.Record, tenant, "/fork/", key, "/", string(hash[:]))
 }
 
+func forkPrefix(tenant, key string) store.Key {
+	return store.At(store.Record, tenant, "/fork/", key, "/")
+}
+
+// arrival is an envelope as it came.
+type arrival struct {
+	raw  []byte
+	hash fact.Digest
+	from string // address
+}
+
 // What is stored in the same transaction as the revision, in bytes; more goes
 // before it.
 const (
@@ -49,67 +59,6 @@ func Envelope(g store.Getter, tenant string, hash fact.Digest) ([]byte, error) {
 		err = fmt.Errorf("envelope %s: %w: it is another", hash, store.ErrCorrupt)
 	}
 	return raw, err
-}
-
-// Fork is one envelope that did not fit its key's chain: the key speaks from two
-// places, as after cloning a disk. The envelope itself is stored beside it.
-type Fork struct {
-	At   time.Time `json:"at"`
-	CI   string    `json:"ci"`
-	Seq  uint64    `json:"seq"`
-	Prev []byte    `json:"prev,omitempty"`
-}
-
-// quarantine keeps an envelope that does not fit its chain apart and marks key
-// and CI. Neither branch wins by itself: an operator revokes the key.
-func (s *Service) quarantine(tx store.Tx, key enrol.Key, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
-	if err := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere)).MarkCloned(key.ID); err != nil {
-		return Result{}, err
-	}
-	if err := s.putEnvelope(tx, hash, raw); err != nil {
-		return Result{}, err
-	}
-	log := evidence.In(tx, s.Tenant)
-	if known, err := log.Has(hash); err != nil {
-		return Result{}, err
-	} else if !known { // the same one may come again and again
-		leaf := evidence.Entry{Kind: evidence.Fork, CI: key.CI, Seq: body.GetSeq(), Subject: hash[:]}
-		if _, err := log.Append(s.now(), leaf); err != nil {
-			return Result{}, err
-		}
-	}
-	f := Fork{At: s.now(), CI: key.CI, Seq: body.GetSeq(), Prev: body.GetPrev()}
-	return Result{Outcome: Quarantined}, store.PutJSON(tx, forkKey(s.Tenant, key.ID, hash), f)
-}
-
-// forked handles a report that did not fit its chain when it was read: whether
-// its base is known does not matter then, it is no report of this machine alone.
-func (s *Service) forked(ctx context.Context, key enrol.Key, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
-	if err := s.putLargeEnvelope(ctx, hash, raw); err != nil {
-		return Result{}, err
-	}
-	var res Result
-	_, err := s.Writer.Do(ctx, store.Op{Touch: []string{key.CI}, Fn: func(tx store.Tx) error {
-		keys := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere))
-		present, chain, err := s.present(keys, key)
-		if err != nil {
-			return err
-		}
-		receipt, err := store.GetFramed(tx, receiptKey(s.Tenant, key.ID, hash))
-		switch {
-		case err != nil:
-			return err
-		case receipt != nil: // it was on its way twice
-			res = Result{Outcome: Recorded, Receipt: bytes.Clone(receipt)}
-			return nil
-		case follows(present, chain, body): // the one before it was on its way
-			res = Result{Outcome: NeedFull}
-			return nil
-		}
-		res, err = s.quarantine(tx, present, body, hash, raw)
-		return err
-	}})
-	return res, err
 }
 
 // present reads a key and its chain again, within the transaction that relies on
@@ -128,11 +77,14 @@ func (s *Service) present(keys enrol.Writer, key enrol.Key) (enrol.Key, enrol.Ch
 }
 
 // tick handles an envelope without payload: nothing has changed.
-func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
-	if key.Cloned {
+func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, env arrival) (Result, error) {
+	switch {
+	case key.Cloned:
 		return Result{Outcome: Quarantined}, nil
+	case chain.Restart:
+		return Result{Outcome: NeedFull}, nil
 	}
-	switch s.ticks.note(key.ID, body.GetSeq(), chain.Seq, hash) {
+	switch s.ticks.note(key.ID, body.GetSeq(), chain.Seq, env.hash) {
 	case tickRepeated:
 		return Result{Outcome: Seen}, nil
 	case tickForked:
@@ -140,7 +92,7 @@ func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 		_, err := s.Writer.Do(ctx, store.Op{Touch: []string{key.CI}, Fn: func(tx store.Tx) error {
 			present, _, err := s.present(enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere)), key)
 			if err == nil {
-				res, err = s.quarantine(tx, present, body, hash, raw)
+				res, err = s.quarantine(tx, present, body, env)
 			}
 			return err
 		}})
@@ -199,6 +151,13 @@ func (t *tickMemory) note(key string, seq, recorded uint64, hash fact.Digest) ti
 	}
 	t.last[key] = tickMark{seq, hash}
 	return tickNew
+}
+
+// forget lets a key begin anew with any number.
+func (t *tickMemory) forget(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.last, key)
 }
 
 // Limits of one key: how much it may send, and how often.

@@ -33,7 +33,7 @@ func (s *Service) decodeBody(b []byte) (*rollcallv1.Body, error) {
 	if err := proto.Unmarshal(b, body); err != nil {
 		return nil, fmt.Errorf("decode body: %w: %w", ErrMalformed, err)
 	}
-	if !bytes.Equal(body.GetRealm(), identity.RealmOf(identity.Public(s.Key))) {
+	if !bytes.Equal(body.GetRealm(), s.RealmID()) {
 		return nil, fmt.Errorf("decode body: %w: enrol the machine here", ErrRealm)
 	}
 	if n := len(body.GetPrev()); n != 0 && n != sha256.Size {

@@ -69,8 +69,8 @@ func TestAForkIsKeptApart(t *testing.T) {
 					}
 				}
 				now := h.head(a)
-				if !now.Cloned || now.Rev != head.Rev || now.State.Digest() != head.State.Digest() {
-					t.Errorf("CI: cloned %v, revision %d, want true, %d", now.Cloned, now.Rev, head.Rev)
+				if !now.Cloned || now.Rev != head.Rev+1 || now.State.Digest() != head.State.Digest() {
+					t.Errorf("CI: cloned %v, revision %d, want true, and %d, which says so", now.Cloned, now.Rev, head.Rev+1)
 				}
 				// Neither branch wins, also after a restart.
 				h.restart()
@@ -171,7 +171,7 @@ func TestReportsInOrderAreNoFork(t *testing.T) {
 	})
 }
 
-func TestFiftyClonesAreOneForkAndOverwriteNothing(t *testing.T) {
+func TestClass32ClonedKeyFiftyClonesAreOneForkAndOverwriteNothing(t *testing.T) {
 	onEngines(t, func(t *testing.T, h *house) {
 		a := h.machine("image")
 		a.report(map[string]fact.Set{"pkg": packages(30)}, true)
@@ -182,8 +182,8 @@ func TestFiftyClonesAreOneForkAndOverwriteNothing(t *testing.T) {
 				t.Errorf("clone %d: %v", i, err)
 			}
 		}
-		if ci := h.head(a); !ci.Cloned || ci.Rev != 3 {
-			t.Errorf("cloned %v, revision %d: want the first clone's report recorded, all others kept apart", ci.Cloned, ci.Rev)
+		if ci := h.head(a); !ci.Cloned || ci.Rev != 4 {
+			t.Errorf("cloned %v, revision %d: want the first clone's report recorded, all others kept apart, one event", ci.Cloned, ci.Rev)
 		}
 	})
 }

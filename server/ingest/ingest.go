@@ -58,9 +58,11 @@ type Result struct {
 	Missing []fact.Digest
 	Have    []byte // with Resend: hash of the newest envelope of the key
 	CI      string // for the server's log
+
+	FirstFork bool // the first one kept apart since an operator last decided
 }
 
-// Service accepts envelopes. All fields but the last three must be set.
+// Service accepts envelopes. All fields up to Now must be set.
 type Service struct {
 	Engine   store.Engine
 	Writer   *store.Writer
@@ -71,15 +73,20 @@ type Service struct {
 	Now      func() time.Time
 	// What one key may send: envelopes at once, and bytes a day. 0: 200 and 200 MiB.
 	Burst, BytesPerDay int
+	// Realm is what the first server key founded; nil: Key did. Past are the
+	// public keys that the server had before: it believes its own receipts.
+	Realm []byte
+	Past  []ed25519.PublicKey
 
 	ticks tickMemory
 	quota quotas
 	lag   atomic.Int64
 }
 
-// Accept handles one envelope that came over a connection whose TLS key is peer.
+// Accept handles one envelope that came over a connection whose TLS key is peer,
+// from an address.
 // The same bytes give the same receipt, however often they come.
-func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, raw []byte) (Result, error) {
+func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, from string, raw []byte) (Result, error) {
 	failpoint.Hit(failpoint.AfterRecv)
 	env, err := identity.OpenEnvelope(raw)
 	if err != nil {
@@ -91,14 +98,14 @@ func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, raw []byte
 	if err := s.takeQuota(env.KeyID, len(raw), 1); err != nil {
 		return Result{}, err
 	}
-	res, err := s.accept(ctx, env, raw)
+	res, err := s.accept(ctx, env, from, raw)
 	if errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrClosed) {
 		s.quota.giveBack(env.KeyID, len(raw), 1) // it comes again, through no fault of the machine
 	}
 	return res, err
 }
 
-func (s *Service) accept(ctx context.Context, env identity.Envelope, raw []byte) (Result, error) {
+func (s *Service) accept(ctx context.Context, env identity.Envelope, from string, raw []byte) (Result, error) {
 	now := s.now()
 	var key enrol.Key
 	var chain enrol.Chain
@@ -121,18 +128,32 @@ func (s *Service) accept(ctx context.Context, env identity.Envelope, raw []byte)
 	if err != nil {
 		return Result{}, err
 	}
-	hash := sha256.Sum256(raw)
+	came := arrival{raw: raw, hash: sha256.Sum256(raw), from: from}
 	var res Result
 	if len(body.GetPayload()) == 0 {
-		res, err = s.tick(ctx, key, chain, body, hash, raw)
+		res, err = s.tick(ctx, key, chain, body, came)
 	} else {
-		res, err = s.report(ctx, key, chain, body, hash, raw)
+		res, err = s.report(ctx, key, chain, body, came)
 	}
 	res.CI = key.CI
 	if err == nil && res.Outcome != Quarantined {
 		s.Presence.Heard(key.CI, now)
 	}
 	return res, err
+}
+
+// RealmID names the installation that reports are for, see identity.RealmOf.
+func (s *Service) RealmID() []byte {
+	if s.Realm != nil {
+		return s.Realm
+	}
+	return identity.RealmOf(identity.Public(s.Key))
+}
+
+// ServerKeys returns the public keys that receipts of this server are signed
+// with: the present one first, then those before it.
+func (s *Service) ServerKeys() []ed25519.PublicKey {
+	return append([]ed25519.PublicKey{identity.Public(s.Key)}, s.Past...)
 }
 
 func (s *Service) now() time.Time {

@@ -104,7 +104,7 @@ func (h *house) machine(name string) *agent {
 	secret, exporter, pub := identity.NewSecret(), make([]byte, 32), identity.Public(a.key)
 	err := h.Writer.Update(h.t.Context(), func(tx store.Tx) error {
 		w := enrol.In(tx, tenant, cmdb.In(tx, tenant, cmdb.Everywhere))
-		if err := w.AddToken(enrol.Token{ID: name, Hash: identity.HashSecret(secret), Expires: day.Add(1e6 * time.Second)}); err != nil {
+		if _, err := w.AddToken(enrol.Token{ID: name, Hash: identity.HashSecret(secret), Expires: day.Add(1e6 * time.Second)}); err != nil {
 			return err
 		}
 		k, err := w.Admit(day, enrol.Request{
@@ -192,7 +192,7 @@ func (a *agent) acknowledged(raw []byte, next map[string]fact.Set) {
 }
 
 func (a *agent) submit(raw []byte) (Result, error) {
-	return a.house.Accept(a.house.t.Context(), identity.Public(a.key), raw)
+	return a.house.Accept(a.house.t.Context(), identity.Public(a.key), "192.0.2.7", raw)
 }
 
 // report sends an honest report that must be recorded, and returns its bytes and

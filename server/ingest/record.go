@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 
 	"rollcall/internal/fact"
@@ -16,8 +17,8 @@ import (
 )
 
 // report handles an envelope with a payload.
-func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, hash fact.Digest, raw []byte) (Result, error) {
-	if res, found, err := s.repeated(ctx, key, hash); err != nil || found {
+func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, env arrival) (Result, error) {
+	if res, found, err := s.repeated(ctx, key, env.hash); err != nil || found {
 		return res, err
 	}
 	if err := s.Writer.Ready(); err != nil {
@@ -27,13 +28,16 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	case err != nil:
 		return Result{}, err
 	case !fits:
-		return s.forked(ctx, key, body, hash, raw)
+		return s.forked(ctx, key, body, env)
 	case gap && body.GetKeptFrom() > 0: // what is lost comes first
 		return Result{Outcome: Resend, Have: chain.Head}, nil
 	}
 	rep, err := decodeReport(body.GetPayload())
 	if err != nil {
 		return Result{}, err
+	}
+	if key.TrustClass() == enrol.T0 && namesSealed(rep) {
+		return Result{}, fmt.Errorf("report of key %s: %w: it names sealed files", key.ID, enrol.ErrTrust)
 	}
 	var ws resolved
 	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
@@ -51,7 +55,7 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	if err := s.putLargeSets(ctx, ws.sets); err != nil {
 		return Result{}, err
 	}
-	if err := s.putLargeEnvelope(ctx, hash, raw); err != nil {
+	if err := s.putLargeEnvelope(ctx, env.hash, env.raw); err != nil {
 		return Result{}, err
 	}
 	failpoint.Hit(failpoint.BeforeApply)
@@ -60,7 +64,7 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	_, err = s.Writer.Do(ctx, store.Op{
 		Touch: []string{key.CI},
 		Fn: func(tx store.Tx) (err error) {
-			res, stored, err = s.record(tx, key, body, rep, ws, hash, raw)
+			res, stored, err = s.record(tx, key, body, rep, ws, env)
 			return err
 		},
 	})
@@ -74,8 +78,23 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	if res.Outcome != Recorded {
 		return res, nil
 	}
+	if chain.Restart {
+		s.ticks.forget(key.ID) // its numbers may begin anew
+	}
 	s.noteLag(body.GetTimeClaimedMs())
 	return res, nil
+}
+
+// namesSealed tells whether a report names a file that only others can open.
+func namesSealed(rep report) bool {
+	for _, d := range rep.deltas {
+		for _, f := range d.Put {
+			if file, err := fact.ParseFile(f.Value); f.Section() == "etc" && err == nil && file.Kind == fact.KindSealed {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // repeated answers an envelope that is recorded already with its first receipt.
@@ -92,32 +111,38 @@ func (s *Service) repeated(ctx context.Context, key enrol.Key, hash fact.Digest)
 // record is the transaction of one report: key still enrolled, chain, base,
 // then sets, revision, the log's leaf, chain and receipt together.
 // It also returns the sets that were new to the store.
-func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep report, ws resolved, hash fact.Digest, raw []byte) (Result, []cmdb.Prepared, error) {
+func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep report, ws resolved, env arrival) (Result, []cmdb.Prepared, error) {
 	items := cmdb.In(tx, s.Tenant, cmdb.Everywhere)
 	keys := enrol.In(tx, s.Tenant, items)
 	present, chain, err := s.present(keys, key)
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if b, err := store.GetFramed(tx, receiptKey(s.Tenant, key.ID, hash)); err != nil || b != nil {
+	if b, err := store.GetFramed(tx, receiptKey(s.Tenant, key.ID, env.hash)); err != nil || b != nil {
 		return Result{Outcome: Recorded, Receipt: bytes.Clone(b)}, nil, err
 	}
-	gap := false
+	gap, anew := false, false
 	if !follows(present, chain, body) {
+		begins := restarts(present, chain)
 		if gap, err = s.ahead(tx, present, chain, body); err != nil {
 			return Result{}, nil, err
 		}
-		if !gap {
-			res, err := s.quarantine(tx, present, body, hash, raw)
+		if !gap && !begins {
+			res, err := s.quarantine(tx, present, body, env)
 			return res, nil, err
 		}
 		switch {
-		case body.GetKeptFrom() > 0:
+		case gap && body.GetKeptFrom() > 0:
 			return Result{Outcome: Resend, Have: chain.Head}, nil, nil
 		case !ws.full:
 			return Result{Outcome: NeedFull}, nil, nil
 		}
-		rep.Reason += lostBefore
+		if gap {
+			rep.Reason += lostBefore
+		} else {
+			rep.Reason += beginsAnew
+			anew = true
+		}
 	}
 	ci, err := items.CI(present.CI)
 	if err != nil {
@@ -126,23 +151,26 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 	if !ws.full && !maps.Equal(ci.State, ws.base) {
 		return Result{Outcome: NeedFull}, nil, nil
 	}
-	stored, err := s.putAll(tx, ws, hash, raw)
+	stored, err := s.putAll(tx, ws, env.hash, env.raw)
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if err := s.revise(items, key, ci, body, rep, ws, hash); err != nil {
+	if err := s.revise(items, key, ci, body, rep, ws, env.hash); err != nil {
 		return Result{}, nil, err
 	}
-	leaf := evidence.Entry{Kind: evidence.Report, CI: ci.ID, Seq: body.GetSeq(), Subject: hash[:]}
+	leaf := evidence.Entry{Kind: evidence.Report, CI: ci.ID, Seq: body.GetSeq(), Subject: env.hash[:]}
 	if _, err := evidence.In(tx, s.Tenant).Append(s.now(), leaf); err != nil {
 		return Result{}, nil, err
 	}
-	receipt := identity.Receipt{Envelope: hash, Index: chain.Count + 1, At: s.now().UnixMilli()}.Sign(s.Key)
-	chain = enrol.Chain{Seq: body.GetSeq(), Head: hash[:], Receipt: receipt, Count: chain.Count + 1}
+	receipt := identity.Receipt{Envelope: env.hash, Index: chain.Count + 1, At: s.now().UnixMilli()}.Sign(s.Key)
+	chain = enrol.Chain{Seq: body.GetSeq(), Head: env.hash[:], Receipt: receipt, Count: chain.Count + 1, Anew: chain.Anew}
+	if anew {
+		chain.Anew = append(chain.Anew, chain.Count)
+	}
 	if err := keys.PutChain(key.ID, chain); err != nil {
 		return Result{}, nil, err
 	}
-	if err := store.PutFramed(tx, receiptKey(s.Tenant, key.ID, hash), receipt); err != nil {
+	if err := store.PutFramed(tx, receiptKey(s.Tenant, key.ID, env.hash), receipt); err != nil {
 		return Result{}, nil, err
 	}
 	failpoint.Hit(failpoint.AfterApply)
@@ -153,6 +181,13 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 func follows(key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) bool {
 	return !key.Cloned && body.GetSeq() > chain.Seq && bytes.Equal(body.GetPrev(), chain.Head)
 }
+
+// restarts tells whether an operator has decided that the next full report of a
+// key is taken wherever it stands in the chain.
+func restarts(key enrol.Key, chain enrol.Chain) bool { return chain.Restart && !key.Cloned }
+
+// beginsAnew is added to the reason of that report.
+const beginsAnew = "; the first after an operator kept the key"
 
 // lostBefore is added to the reason of a report that closes a gap.
 const lostBefore = "; the reports just before it are lost: was the server restored from a backup?"
@@ -165,7 +200,7 @@ func (s *Service) ahead(g store.Getter, key enrol.Key, chain enrol.Chain, body *
 	if key.Cloned || body.GetSeq() <= chain.Seq {
 		return false, nil
 	}
-	r, err := identity.OpenReceipt(identity.Public(s.Key), body.GetLastReceipt())
+	r, err := identity.OpenReceiptOf(s.ServerKeys(), body.GetLastReceipt())
 	if err != nil || !bytes.Equal(r.Envelope[:], body.GetPrev()) {
 		return false, nil // a bad receipt proves nothing
 	}
@@ -173,8 +208,8 @@ func (s *Service) ahead(g store.Getter, key enrol.Key, chain enrol.Chain, body *
 	return known == nil, err
 }
 
-// fits tells whether an envelope is the next one of its key's chain, or comes
-// after a gap that the server itself has made.
+// fits tells whether an envelope is the next one of its key's chain, comes
+// after a gap that the server itself has made, or may begin anew.
 func (s *Service) fits(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) (ok, gap bool, err error) {
 	if follows(key, chain, body) {
 		return true, false, nil
@@ -183,7 +218,7 @@ func (s *Service) fits(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 		gap, err = s.ahead(r, key, chain, body)
 		return err
 	})
-	return gap, gap, err
+	return gap || restarts(key, chain), gap, err
 }
 
 // putAll stores the envelope and the sets.
@@ -254,17 +289,18 @@ func (s *Service) revise(items cmdb.Writer, key enrol.Key, ci cmdb.CI, body *rol
 	next := ci
 	next.State = ws.next
 	if next.Class == "" {
-		next.Class = s.observedClass(ws)
+		next.Class = s.observedClass(key, ws)
 	}
 	_, _, err := items.Record(s.now(), ci, next, r)
 	return err
 }
 
 // observedClass takes the class that the machine sees in itself, where nobody
-// has declared one.
-func (s *Service) observedClass(ws resolved) string {
+// has declared one. No machine makes itself a server: two people do.
+func (s *Service) observedClass(key enrol.Key, ws resolved) string {
 	for _, p := range ws.sets {
-		if class, ok := p.Set.Get("id/class"); ok && cmdb.CheckClass(class) == nil {
+		class, ok := p.Set.Get("id/class")
+		if ok && cmdb.CheckClass(class) == nil && (class != "server" || key.Class == class) {
 			return class
 		}
 	}

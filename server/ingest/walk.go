@@ -81,29 +81,39 @@ func Readable(kind string, content []byte) []byte {
 	return slices.Concat(content, plain)
 }
 
+// Trail is what Walk has to know of a key.
+type Trail struct {
+	Key    string
+	Public ed25519.PublicKey
+	Server []ed25519.PublicKey // that receipts may be signed with
+	From   Link                // the last report of the key that was rotated into this one
+	Anew   []uint64            // numbers of reports that an operator let begin anew, see enrol.Chain
+}
+
 // Walk follows the recorded reports of a key from the first to the last, which
-// it returns; the zero Link if there is none. It returns an error unless every
-// receipt is signed by the server's key for an envelope that is stored and
-// signed by the agent's, their numbers are 1, 2, 3 …, their sequences rise, and
-// each names the one before. A gap is allowed where an envelope shows a receipt
-// of this server for one that is gone, as after a restore from a backup.
-func Walk(r store.Reader, tenant, key string, public, server ed25519.PublicKey) (Link, error) {
-	receipts, err := receiptsOf(r, tenant, key, server)
+// it returns; From if there is none. It returns an error unless every receipt is
+// signed by a key of the server for an envelope that is stored and signed by the
+// agent's, their numbers go on by one, their sequences rise, and each names the
+// one before. A gap is allowed where an envelope shows a receipt of this server
+// for one that is gone, as after a restore from a backup, and where an operator
+// has let the key begin anew.
+func Walk(r store.Reader, tenant string, t Trail) (Link, error) {
+	receipts, err := receiptsOf(r, tenant, t.Key, t.Server)
 	if err != nil {
 		return Link{}, err
 	}
-	var last Link
+	last := t.From
 	for _, rec := range receipts {
 		env, body, err := opened(r, tenant, rec.Envelope)
 		if err == nil {
-			err = env.Verify(public)
+			err = env.Verify(t.Public)
 		}
 		if err != nil {
 			return last, fmt.Errorf("report %d: %w", rec.Index, err)
 		}
 		next := linkOf(rec.Envelope, body)
 		next.Index = rec.Index
-		if err := follow(last, next, body, server); err != nil {
+		if err := t.follow(last, next, body); err != nil {
 			return last, fmt.Errorf("report %d: %w", rec.Index, err)
 		}
 		last = next
@@ -111,7 +121,7 @@ func Walk(r store.Reader, tenant, key string, public, server ed25519.PublicKey) 
 	return last, nil
 }
 
-func follow(last, next Link, body *rollcallv1.Body, server ed25519.PublicKey) error {
+func (t Trail) follow(last, next Link, body *rollcallv1.Body) error {
 	var prev []byte
 	if last.Index > 0 {
 		prev = last.Hash[:]
@@ -119,12 +129,14 @@ func follow(last, next Link, body *rollcallv1.Body, server ed25519.PublicKey) er
 	switch {
 	case next.Index != last.Index+1:
 		return fmt.Errorf("the one before it is report %d: some are missing", last.Index)
+	case slices.Contains(t.Anew, next.Index):
+		return nil
 	case next.Seq <= last.Seq:
 		return fmt.Errorf("its sequence %d does not follow %d", next.Seq, last.Seq)
 	case bytes.Equal(next.Prev, prev):
 		return nil
 	}
-	shown, err := identity.OpenReceipt(server, body.GetLastReceipt())
+	shown, err := identity.OpenReceiptOf(t.Server, body.GetLastReceipt())
 	if err != nil || !bytes.Equal(shown.Envelope[:], next.Prev) {
 		return errors.New("it does not name the one before it")
 	}
@@ -132,7 +144,7 @@ func follow(last, next Link, body *rollcallv1.Body, server ed25519.PublicKey) er
 }
 
 // receiptsOf returns the receipts of a key by their numbers.
-func receiptsOf(r store.Reader, tenant, key string, server ed25519.PublicKey) ([]identity.Receipt, error) {
+func receiptsOf(r store.Reader, tenant, key string, server []ed25519.PublicKey) ([]identity.Receipt, error) {
 	prefix := store.At(store.Record, tenant, "/receipt/", key, "/").K
 	var all []identity.Receipt
 	for p, err := range r.Scan(store.Record, prefix, store.PrefixEnd(prefix), 0) {
@@ -144,7 +156,7 @@ func receiptsOf(r store.Reader, tenant, key string, server ed25519.PublicKey) ([
 		if err != nil {
 			return nil, err
 		}
-		rec, err := identity.OpenReceipt(server, raw)
+		rec, err := identity.OpenReceiptOf(server, raw)
 		if err == nil && string(rec.Envelope[:]) != string(p.K[len(prefix):]) {
 			err = errors.New("it is for another envelope")
 		}

@@ -303,6 +303,9 @@ type NewTokenRequest struct {
 	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`                                // a note for people
 	ValidHours    uint32                 `protobuf:"varint,5,opt,name=valid_hours,json=validHours,proto3" json:"valid_hours,omitempty"` // 0: 24
 	NeedsApproval bool                   `protobuf:"varint,6,opt,name=needs_approval,json=needsApproval,proto3" json:"needs_approval,omitempty"`
+	Kind          string                 `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`  // single, batch, reinstall, netboot; empty: single, or reinstall with ci
+	Uses          uint32                 `protobuf:"varint,8,opt,name=uses,proto3" json:"uses,omitempty"` // batch: machines, netboot: seats; 0: one, or 500 seats
+	Nets          []string               `protobuf:"bytes,9,rep,name=nets,proto3" json:"nets,omitempty"`  // CIDR; it admits from there only
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +380,27 @@ func (x *NewTokenRequest) GetNeedsApproval() bool {
 		return x.NeedsApproval
 	}
 	return false
+}
+
+func (x *NewTokenRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *NewTokenRequest) GetUses() uint32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+func (x *NewTokenRequest) GetNets() []string {
+	if x != nil {
+		return x.Nets
+	}
+	return nil
 }
 
 type NewTokenReply struct {
@@ -501,6 +525,17 @@ type KeyInfo struct {
 	Facts         []byte                 `protobuf:"bytes,14,opt,name=facts,proto3" json:"facts,omitempty"` // encoded fact.Set
 	Cloned        bool                   `protobuf:"varint,15,opt,name=cloned,proto3" json:"cloned,omitempty"`
 	DecidedBy     string                 `protobuf:"bytes,16,opt,name=decided_by,json=decidedBy,proto3" json:"decided_by,omitempty"`
+	Trust         string                 `protobuf:"bytes,17,opt,name=trust,proto3" json:"trust,omitempty"` // T0: claimed, T1: key in a file
+	TokenKind     string                 `protobuf:"bytes,18,opt,name=token_kind,json=tokenKind,proto3" json:"token_kind,omitempty"`
+	Approvals     []string               `protobuf:"bytes,19,rep,name=approvals,proto3" json:"approvals,omitempty"` // of a server, while the second one is missing
+	Needs         string                 `protobuf:"bytes,20,opt,name=needs,proto3" json:"needs,omitempty"`         // in words: what is missing for its admission
+	Reason        string                 `protobuf:"bytes,21,opt,name=reason,proto3" json:"reason,omitempty"`       // why it was refused, revoked or waits
+	DecidedMs     int64                  `protobuf:"varint,22,opt,name=decided_ms,json=decidedMs,proto3" json:"decided_ms,omitempty"`
+	Replaced      string                 `protobuf:"bytes,23,opt,name=replaced,proto3" json:"replaced,omitempty"`   // id of the key that spoke for the CI before
+	Successor     string                 `protobuf:"bytes,24,opt,name=successor,proto3" json:"successor,omitempty"` // id of the key that it was rotated into
+	Forks         uint32                 `protobuf:"varint,25,opt,name=forks,proto3" json:"forks,omitempty"`        // reports kept apart
+	Differs       []*Difference          `protobuf:"bytes,26,rep,name=differs,proto3" json:"differs,omitempty"`     // from the CI that it looks like, or takes over
+	TokenId       string                 `protobuf:"bytes,27,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -647,6 +682,145 @@ func (x *KeyInfo) GetDecidedBy() string {
 	return ""
 }
 
+func (x *KeyInfo) GetTrust() string {
+	if x != nil {
+		return x.Trust
+	}
+	return ""
+}
+
+func (x *KeyInfo) GetTokenKind() string {
+	if x != nil {
+		return x.TokenKind
+	}
+	return ""
+}
+
+func (x *KeyInfo) GetApprovals() []string {
+	if x != nil {
+		return x.Approvals
+	}
+	return nil
+}
+
+func (x *KeyInfo) GetNeeds() string {
+	if x != nil {
+		return x.Needs
+	}
+	return ""
+}
+
+func (x *KeyInfo) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *KeyInfo) GetDecidedMs() int64 {
+	if x != nil {
+		return x.DecidedMs
+	}
+	return 0
+}
+
+func (x *KeyInfo) GetReplaced() string {
+	if x != nil {
+		return x.Replaced
+	}
+	return ""
+}
+
+func (x *KeyInfo) GetSuccessor() string {
+	if x != nil {
+		return x.Successor
+	}
+	return ""
+}
+
+func (x *KeyInfo) GetForks() uint32 {
+	if x != nil {
+		return x.Forks
+	}
+	return 0
+}
+
+func (x *KeyInfo) GetDiffers() []*Difference {
+	if x != nil {
+		return x.Differs
+	}
+	return nil
+}
+
+func (x *KeyInfo) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+// Difference is a fact that a machine claims and that is otherwise in the CI that
+// it looks like.
+type Difference struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Known         string                 `protobuf:"bytes,2,opt,name=known,proto3" json:"known,omitempty"`
+	Claimed       string                 `protobuf:"bytes,3,opt,name=claimed,proto3" json:"claimed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_rollcall_v1_admin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_admin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Difference) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Difference) GetKnown() string {
+	if x != nil {
+		return x.Known
+	}
+	return ""
+}
+
+func (x *Difference) GetClaimed() string {
+	if x != nil {
+		return x.Claimed
+	}
+	return ""
+}
+
 type PendingReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Keys          []*KeyInfo             `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
@@ -656,7 +830,7 @@ type PendingReply struct {
 
 func (x *PendingReply) Reset() {
 	*x = PendingReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[6]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +842,7 @@ func (x *PendingReply) String() string {
 func (*PendingReply) ProtoMessage() {}
 
 func (x *PendingReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[6]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +855,7 @@ func (x *PendingReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingReply.ProtoReflect.Descriptor instead.
 func (*PendingReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PendingReply) GetKeys() []*KeyInfo {
@@ -704,7 +878,7 @@ type DecideRequest struct {
 
 func (x *DecideRequest) Reset() {
 	*x = DecideRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[7]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +890,7 @@ func (x *DecideRequest) String() string {
 func (*DecideRequest) ProtoMessage() {}
 
 func (x *DecideRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[7]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +903,7 @@ func (x *DecideRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideRequest.ProtoReflect.Descriptor instead.
 func (*DecideRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DecideRequest) GetKey() string {
@@ -776,7 +950,7 @@ type DecideReply struct {
 
 func (x *DecideReply) Reset() {
 	*x = DecideReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[8]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +962,7 @@ func (x *DecideReply) String() string {
 func (*DecideReply) ProtoMessage() {}
 
 func (x *DecideReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[8]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +975,7 @@ func (x *DecideReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideReply.ProtoReflect.Descriptor instead.
 func (*DecideReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DecideReply) GetKey() *KeyInfo {
@@ -822,7 +996,7 @@ type Site struct {
 
 func (x *Site) Reset() {
 	*x = Site{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[9]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +1008,7 @@ func (x *Site) String() string {
 func (*Site) ProtoMessage() {}
 
 func (x *Site) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[9]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +1021,7 @@ func (x *Site) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Site.ProtoReflect.Descriptor instead.
 func (*Site) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Site) GetPath() string {
@@ -879,7 +1053,7 @@ type SitesRequest struct {
 
 func (x *SitesRequest) Reset() {
 	*x = SitesRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[10]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1065,7 @@ func (x *SitesRequest) String() string {
 func (*SitesRequest) ProtoMessage() {}
 
 func (x *SitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[10]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1078,7 @@ func (x *SitesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SitesRequest.ProtoReflect.Descriptor instead.
 func (*SitesRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 type SitesReply struct {
@@ -916,7 +1090,7 @@ type SitesReply struct {
 
 func (x *SitesReply) Reset() {
 	*x = SitesReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[11]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1102,7 @@ func (x *SitesReply) String() string {
 func (*SitesReply) ProtoMessage() {}
 
 func (x *SitesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[11]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1115,7 @@ func (x *SitesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SitesReply.ProtoReflect.Descriptor instead.
 func (*SitesReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SitesReply) GetSites() []*Site {
@@ -960,7 +1134,7 @@ type SetSiteRequest struct {
 
 func (x *SetSiteRequest) Reset() {
 	*x = SetSiteRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[12]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -972,7 +1146,7 @@ func (x *SetSiteRequest) String() string {
 func (*SetSiteRequest) ProtoMessage() {}
 
 func (x *SetSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[12]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -985,7 +1159,7 @@ func (x *SetSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSiteRequest.ProtoReflect.Descriptor instead.
 func (*SetSiteRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetSiteRequest) GetSite() *Site {
@@ -1004,7 +1178,7 @@ type SetSiteReply struct {
 
 func (x *SetSiteReply) Reset() {
 	*x = SetSiteReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[13]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1190,7 @@ func (x *SetSiteReply) String() string {
 func (*SetSiteReply) ProtoMessage() {}
 
 func (x *SetSiteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[13]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1203,7 @@ func (x *SetSiteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSiteReply.ProtoReflect.Descriptor instead.
 func (*SetSiteReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetSiteReply) GetSite() *Site {
@@ -1048,7 +1222,7 @@ type RemoveSiteRequest struct {
 
 func (x *RemoveSiteRequest) Reset() {
 	*x = RemoveSiteRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[14]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1234,7 @@ func (x *RemoveSiteRequest) String() string {
 func (*RemoveSiteRequest) ProtoMessage() {}
 
 func (x *RemoveSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[14]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1247,7 @@ func (x *RemoveSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSiteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSiteRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RemoveSiteRequest) GetPath() string {
@@ -1091,7 +1265,7 @@ type RemoveSiteReply struct {
 
 func (x *RemoveSiteReply) Reset() {
 	*x = RemoveSiteReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[15]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1277,7 @@ func (x *RemoveSiteReply) String() string {
 func (*RemoveSiteReply) ProtoMessage() {}
 
 func (x *RemoveSiteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[15]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1290,7 @@ func (x *RemoveSiteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSiteReply.ProtoReflect.Descriptor instead.
 func (*RemoveSiteReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 type Operator struct {
@@ -1132,7 +1306,7 @@ type Operator struct {
 
 func (x *Operator) Reset() {
 	*x = Operator{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[16]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1318,7 @@ func (x *Operator) String() string {
 func (*Operator) ProtoMessage() {}
 
 func (x *Operator) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[16]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1331,7 @@ func (x *Operator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operator.ProtoReflect.Descriptor instead.
 func (*Operator) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Operator) GetName() string {
@@ -1206,7 +1380,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[17]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1392,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[17]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1405,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Grant) GetRole() string {
@@ -1256,7 +1430,7 @@ type OperatorsRequest struct {
 
 func (x *OperatorsRequest) Reset() {
 	*x = OperatorsRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[18]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1442,7 @@ func (x *OperatorsRequest) String() string {
 func (*OperatorsRequest) ProtoMessage() {}
 
 func (x *OperatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[18]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1455,7 @@ func (x *OperatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorsRequest.ProtoReflect.Descriptor instead.
 func (*OperatorsRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 type OperatorsReply struct {
@@ -1293,7 +1467,7 @@ type OperatorsReply struct {
 
 func (x *OperatorsReply) Reset() {
 	*x = OperatorsReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[19]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1479,7 @@ func (x *OperatorsReply) String() string {
 func (*OperatorsReply) ProtoMessage() {}
 
 func (x *OperatorsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[19]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1492,7 @@ func (x *OperatorsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorsReply.ProtoReflect.Descriptor instead.
 func (*OperatorsReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OperatorsReply) GetOperators() []*Operator {
@@ -1339,7 +1513,7 @@ type AddOperatorRequest struct {
 
 func (x *AddOperatorRequest) Reset() {
 	*x = AddOperatorRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[20]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1525,7 @@ func (x *AddOperatorRequest) String() string {
 func (*AddOperatorRequest) ProtoMessage() {}
 
 func (x *AddOperatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[20]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1538,7 @@ func (x *AddOperatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddOperatorRequest.ProtoReflect.Descriptor instead.
 func (*AddOperatorRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AddOperatorRequest) GetName() string {
@@ -1397,7 +1571,7 @@ type AddOperatorReply struct {
 
 func (x *AddOperatorReply) Reset() {
 	*x = AddOperatorReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[21]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1583,7 @@ func (x *AddOperatorReply) String() string {
 func (*AddOperatorReply) ProtoMessage() {}
 
 func (x *AddOperatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[21]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1596,7 @@ func (x *AddOperatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddOperatorReply.ProtoReflect.Descriptor instead.
 func (*AddOperatorReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AddOperatorReply) GetLoginToken() string {
@@ -1441,7 +1615,7 @@ type RemoveOperatorRequest struct {
 
 func (x *RemoveOperatorRequest) Reset() {
 	*x = RemoveOperatorRequest{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[22]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1627,7 @@ func (x *RemoveOperatorRequest) String() string {
 func (*RemoveOperatorRequest) ProtoMessage() {}
 
 func (x *RemoveOperatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[22]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1640,7 @@ func (x *RemoveOperatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOperatorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveOperatorRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RemoveOperatorRequest) GetName() string {
@@ -1484,7 +1658,7 @@ type RemoveOperatorReply struct {
 
 func (x *RemoveOperatorReply) Reset() {
 	*x = RemoveOperatorReply{}
-	mi := &file_rollcall_v1_admin_proto_msgTypes[23]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1670,7 @@ func (x *RemoveOperatorReply) String() string {
 func (*RemoveOperatorReply) ProtoMessage() {}
 
 func (x *RemoveOperatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_admin_proto_msgTypes[23]
+	mi := &file_rollcall_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1683,7 @@ func (x *RemoveOperatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOperatorReply.ProtoReflect.Descriptor instead.
 func (*RemoveOperatorReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_rollcall_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 var File_rollcall_v1_admin_proto protoreflect.FileDescriptor
@@ -1553,7 +1727,7 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\twitnesses\x18\" \x03(\tR\twitnesses\x1a;\n" +
 	"\rPresenceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xa7\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe3\x01\n" +
 	"\x0fNewTokenRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x14\n" +
 	"\x05class\x18\x02 \x01(\tR\x05class\x12\x0e\n" +
@@ -1561,14 +1735,17 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1f\n" +
 	"\vvalid_hours\x18\x05 \x01(\rR\n" +
 	"validHours\x12%\n" +
-	"\x0eneeds_approval\x18\x06 \x01(\bR\rneedsApproval\"T\n" +
+	"\x0eneeds_approval\x18\x06 \x01(\bR\rneedsApproval\x12\x12\n" +
+	"\x04kind\x18\a \x01(\tR\x04kind\x12\x12\n" +
+	"\x04uses\x18\b \x01(\rR\x04uses\x12\x12\n" +
+	"\x04nets\x18\t \x03(\tR\x04nets\"T\n" +
 	"\rNewTokenReply\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\"\"\n" +
 	"\x0ePendingRequest\x12\x10\n" +
-	"\x03all\x18\x01 \x01(\bR\x03all\"\x8e\x03\n" +
+	"\x03all\x18\x01 \x01(\bR\x03all\"\xcc\x05\n" +
 	"\aKeyInfo\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x14\n" +
 	"\x05words\x18\x02 \x01(\tR\x05words\x12\x14\n" +
@@ -1588,7 +1765,25 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\x05facts\x18\x0e \x01(\fR\x05facts\x12\x16\n" +
 	"\x06cloned\x18\x0f \x01(\bR\x06cloned\x12\x1d\n" +
 	"\n" +
-	"decided_by\x18\x10 \x01(\tR\tdecidedBy\"8\n" +
+	"decided_by\x18\x10 \x01(\tR\tdecidedBy\x12\x14\n" +
+	"\x05trust\x18\x11 \x01(\tR\x05trust\x12\x1d\n" +
+	"\n" +
+	"token_kind\x18\x12 \x01(\tR\ttokenKind\x12\x1c\n" +
+	"\tapprovals\x18\x13 \x03(\tR\tapprovals\x12\x14\n" +
+	"\x05needs\x18\x14 \x01(\tR\x05needs\x12\x16\n" +
+	"\x06reason\x18\x15 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"decided_ms\x18\x16 \x01(\x03R\tdecidedMs\x12\x1a\n" +
+	"\breplaced\x18\x17 \x01(\tR\breplaced\x12\x1c\n" +
+	"\tsuccessor\x18\x18 \x01(\tR\tsuccessor\x12\x14\n" +
+	"\x05forks\x18\x19 \x01(\rR\x05forks\x121\n" +
+	"\adiffers\x18\x1a \x03(\v2\x17.rollcall.v1.DifferenceR\adiffers\x12\x19\n" +
+	"\btoken_id\x18\x1b \x01(\tR\atokenId\"P\n" +
+	"\n" +
+	"Difference\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\tR\x05known\x12\x18\n" +
+	"\aclaimed\x18\x03 \x01(\tR\aclaimed\"8\n" +
 	"\fPendingReply\x12(\n" +
 	"\x04keys\x18\x01 \x03(\v2\x14.rollcall.v1.KeyInfoR\x04keys\"s\n" +
 	"\rDecideRequest\x12\x10\n" +
@@ -1665,7 +1860,7 @@ func file_rollcall_v1_admin_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_admin_proto_rawDescData
 }
 
-var file_rollcall_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_rollcall_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_rollcall_v1_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: rollcall.v1.StatusRequest
 	(*StatusReply)(nil),           // 1: rollcall.v1.StatusReply
@@ -1673,65 +1868,67 @@ var file_rollcall_v1_admin_proto_goTypes = []any{
 	(*NewTokenReply)(nil),         // 3: rollcall.v1.NewTokenReply
 	(*PendingRequest)(nil),        // 4: rollcall.v1.PendingRequest
 	(*KeyInfo)(nil),               // 5: rollcall.v1.KeyInfo
-	(*PendingReply)(nil),          // 6: rollcall.v1.PendingReply
-	(*DecideRequest)(nil),         // 7: rollcall.v1.DecideRequest
-	(*DecideReply)(nil),           // 8: rollcall.v1.DecideReply
-	(*Site)(nil),                  // 9: rollcall.v1.Site
-	(*SitesRequest)(nil),          // 10: rollcall.v1.SitesRequest
-	(*SitesReply)(nil),            // 11: rollcall.v1.SitesReply
-	(*SetSiteRequest)(nil),        // 12: rollcall.v1.SetSiteRequest
-	(*SetSiteReply)(nil),          // 13: rollcall.v1.SetSiteReply
-	(*RemoveSiteRequest)(nil),     // 14: rollcall.v1.RemoveSiteRequest
-	(*RemoveSiteReply)(nil),       // 15: rollcall.v1.RemoveSiteReply
-	(*Operator)(nil),              // 16: rollcall.v1.Operator
-	(*Grant)(nil),                 // 17: rollcall.v1.Grant
-	(*OperatorsRequest)(nil),      // 18: rollcall.v1.OperatorsRequest
-	(*OperatorsReply)(nil),        // 19: rollcall.v1.OperatorsReply
-	(*AddOperatorRequest)(nil),    // 20: rollcall.v1.AddOperatorRequest
-	(*AddOperatorReply)(nil),      // 21: rollcall.v1.AddOperatorReply
-	(*RemoveOperatorRequest)(nil), // 22: rollcall.v1.RemoveOperatorRequest
-	(*RemoveOperatorReply)(nil),   // 23: rollcall.v1.RemoveOperatorReply
-	nil,                           // 24: rollcall.v1.StatusReply.PresenceEntry
+	(*Difference)(nil),            // 6: rollcall.v1.Difference
+	(*PendingReply)(nil),          // 7: rollcall.v1.PendingReply
+	(*DecideRequest)(nil),         // 8: rollcall.v1.DecideRequest
+	(*DecideReply)(nil),           // 9: rollcall.v1.DecideReply
+	(*Site)(nil),                  // 10: rollcall.v1.Site
+	(*SitesRequest)(nil),          // 11: rollcall.v1.SitesRequest
+	(*SitesReply)(nil),            // 12: rollcall.v1.SitesReply
+	(*SetSiteRequest)(nil),        // 13: rollcall.v1.SetSiteRequest
+	(*SetSiteReply)(nil),          // 14: rollcall.v1.SetSiteReply
+	(*RemoveSiteRequest)(nil),     // 15: rollcall.v1.RemoveSiteRequest
+	(*RemoveSiteReply)(nil),       // 16: rollcall.v1.RemoveSiteReply
+	(*Operator)(nil),              // 17: rollcall.v1.Operator
+	(*Grant)(nil),                 // 18: rollcall.v1.Grant
+	(*OperatorsRequest)(nil),      // 19: rollcall.v1.OperatorsRequest
+	(*OperatorsReply)(nil),        // 20: rollcall.v1.OperatorsReply
+	(*AddOperatorRequest)(nil),    // 21: rollcall.v1.AddOperatorRequest
+	(*AddOperatorReply)(nil),      // 22: rollcall.v1.AddOperatorReply
+	(*RemoveOperatorRequest)(nil), // 23: rollcall.v1.RemoveOperatorRequest
+	(*RemoveOperatorReply)(nil),   // 24: rollcall.v1.RemoveOperatorReply
+	nil,                           // 25: rollcall.v1.StatusReply.PresenceEntry
 }
 var file_rollcall_v1_admin_proto_depIdxs = []int32{
-	24, // 0: rollcall.v1.StatusReply.presence:type_name -> rollcall.v1.StatusReply.PresenceEntry
-	5,  // 1: rollcall.v1.PendingReply.keys:type_name -> rollcall.v1.KeyInfo
-	5,  // 2: rollcall.v1.DecideReply.key:type_name -> rollcall.v1.KeyInfo
-	9,  // 3: rollcall.v1.SitesReply.sites:type_name -> rollcall.v1.Site
-	9,  // 4: rollcall.v1.SetSiteRequest.site:type_name -> rollcall.v1.Site
-	9,  // 5: rollcall.v1.SetSiteReply.site:type_name -> rollcall.v1.Site
-	17, // 6: rollcall.v1.Operator.grants:type_name -> rollcall.v1.Grant
-	16, // 7: rollcall.v1.OperatorsReply.operators:type_name -> rollcall.v1.Operator
-	17, // 8: rollcall.v1.AddOperatorRequest.grants:type_name -> rollcall.v1.Grant
-	0,  // 9: rollcall.v1.Admin.Status:input_type -> rollcall.v1.StatusRequest
-	2,  // 10: rollcall.v1.Admin.NewToken:input_type -> rollcall.v1.NewTokenRequest
-	4,  // 11: rollcall.v1.Admin.Pending:input_type -> rollcall.v1.PendingRequest
-	7,  // 12: rollcall.v1.Admin.Approve:input_type -> rollcall.v1.DecideRequest
-	7,  // 13: rollcall.v1.Admin.Refuse:input_type -> rollcall.v1.DecideRequest
-	7,  // 14: rollcall.v1.Admin.Revoke:input_type -> rollcall.v1.DecideRequest
-	10, // 15: rollcall.v1.Admin.Sites:input_type -> rollcall.v1.SitesRequest
-	12, // 16: rollcall.v1.Admin.SetSite:input_type -> rollcall.v1.SetSiteRequest
-	14, // 17: rollcall.v1.Admin.RemoveSite:input_type -> rollcall.v1.RemoveSiteRequest
-	18, // 18: rollcall.v1.Admin.Operators:input_type -> rollcall.v1.OperatorsRequest
-	20, // 19: rollcall.v1.Admin.AddOperator:input_type -> rollcall.v1.AddOperatorRequest
-	22, // 20: rollcall.v1.Admin.RemoveOperator:input_type -> rollcall.v1.RemoveOperatorRequest
-	1,  // 21: rollcall.v1.Admin.Status:output_type -> rollcall.v1.StatusReply
-	3,  // 22: rollcall.v1.Admin.NewToken:output_type -> rollcall.v1.NewTokenReply
-	6,  // 23: rollcall.v1.Admin.Pending:output_type -> rollcall.v1.PendingReply
-	8,  // 24: rollcall.v1.Admin.Approve:output_type -> rollcall.v1.DecideReply
-	8,  // 25: rollcall.v1.Admin.Refuse:output_type -> rollcall.v1.DecideReply
-	8,  // 26: rollcall.v1.Admin.Revoke:output_type -> rollcall.v1.DecideReply
-	11, // 27: rollcall.v1.Admin.Sites:output_type -> rollcall.v1.SitesReply
-	13, // 28: rollcall.v1.Admin.SetSite:output_type -> rollcall.v1.SetSiteReply
-	15, // 29: rollcall.v1.Admin.RemoveSite:output_type -> rollcall.v1.RemoveSiteReply
-	19, // 30: rollcall.v1.Admin.Operators:output_type -> rollcall.v1.OperatorsReply
-	21, // 31: rollcall.v1.Admin.AddOperator:output_type -> rollcall.v1.AddOperatorReply
-	23, // 32: rollcall.v1.Admin.RemoveOperator:output_type -> rollcall.v1.RemoveOperatorReply
-	21, // [21:33] is the sub-list for method output_type
-	9,  // [9:21] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	25, // 0: rollcall.v1.StatusReply.presence:type_name -> rollcall.v1.StatusReply.PresenceEntry
+	6,  // 1: rollcall.v1.KeyInfo.differs:type_name -> rollcall.v1.Difference
+	5,  // 2: rollcall.v1.PendingReply.keys:type_name -> rollcall.v1.KeyInfo
+	5,  // 3: rollcall.v1.DecideReply.key:type_name -> rollcall.v1.KeyInfo
+	10, // 4: rollcall.v1.SitesReply.sites:type_name -> rollcall.v1.Site
+	10, // 5: rollcall.v1.SetSiteRequest.site:type_name -> rollcall.v1.Site
+	10, // 6: rollcall.v1.SetSiteReply.site:type_name -> rollcall.v1.Site
+	18, // 7: rollcall.v1.Operator.grants:type_name -> rollcall.v1.Grant
+	17, // 8: rollcall.v1.OperatorsReply.operators:type_name -> rollcall.v1.Operator
+	18, // 9: rollcall.v1.AddOperatorRequest.grants:type_name -> rollcall.v1.Grant
+	0,  // 10: rollcall.v1.Admin.Status:input_type -> rollcall.v1.StatusRequest
+	2,  // 11: rollcall.v1.Admin.NewToken:input_type -> rollcall.v1.NewTokenRequest
+	4,  // 12: rollcall.v1.Admin.Pending:input_type -> rollcall.v1.PendingRequest
+	8,  // 13: rollcall.v1.Admin.Approve:input_type -> rollcall.v1.DecideRequest
+	8,  // 14: rollcall.v1.Admin.Refuse:input_type -> rollcall.v1.DecideRequest
+	8,  // 15: rollcall.v1.Admin.Revoke:input_type -> rollcall.v1.DecideRequest
+	11, // 16: rollcall.v1.Admin.Sites:input_type -> rollcall.v1.SitesRequest
+	13, // 17: rollcall.v1.Admin.SetSite:input_type -> rollcall.v1.SetSiteRequest
+	15, // 18: rollcall.v1.Admin.RemoveSite:input_type -> rollcall.v1.RemoveSiteRequest
+	19, // 19: rollcall.v1.Admin.Operators:input_type -> rollcall.v1.OperatorsRequest
+	21, // 20: rollcall.v1.Admin.AddOperator:input_type -> rollcall.v1.AddOperatorRequest
+	23, // 21: rollcall.v1.Admin.RemoveOperator:input_type -> rollcall.v1.RemoveOperatorRequest
+	1,  // 22: rollcall.v1.Admin.Status:output_type -> rollcall.v1.StatusReply
+	3,  // 23: rollcall.v1.Admin.NewToken:output_type -> rollcall.v1.NewTokenReply
+	7,  // 24: rollcall.v1.Admin.Pending:output_type -> rollcall.v1.PendingReply
+	9,  // 25: rollcall.v1.Admin.Approve:output_type -> rollcall.v1.DecideReply
+	9,  // 26: rollcall.v1.Admin.Refuse:output_type -> rollcall.v1.DecideReply
+	9,  // 27: rollcall.v1.Admin.Revoke:output_type -> rollcall.v1.DecideReply
+	12, // 28: rollcall.v1.Admin.Sites:output_type -> rollcall.v1.SitesReply
+	14, // 29: rollcall.v1.Admin.SetSite:output_type -> rollcall.v1.SetSiteReply
+	16, // 30: rollcall.v1.Admin.RemoveSite:output_type -> rollcall.v1.RemoveSiteReply
+	20, // 31: rollcall.v1.Admin.Operators:output_type -> rollcall.v1.OperatorsReply
+	22, // 32: rollcall.v1.Admin.AddOperator:output_type -> rollcall.v1.AddOperatorReply
+	24, // 33: rollcall.v1.Admin.RemoveOperator:output_type -> rollcall.v1.RemoveOperatorReply
+	22, // [22:34] is the sub-list for method output_type
+	10, // [10:22] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_admin_proto_init() }
@@ -1745,7 +1942,7 @@ func file_rollcall_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_admin_proto_rawDesc), len(file_rollcall_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -135,7 +135,7 @@ func (x SubmitReply_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SubmitReply_Outcome.Descriptor instead.
 func (SubmitReply_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{3, 0}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{5, 0}
 }
 
 type CollectorStatus_Status int32
@@ -193,7 +193,7 @@ func (x CollectorStatus_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CollectorStatus_Status.Descriptor instead.
 func (CollectorStatus_Status) EnumDescriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{8, 0}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{10, 0}
 }
 
 type EnrolRequest struct {
@@ -281,7 +281,8 @@ type EnrolReply struct {
 	Ci            string                 `protobuf:"bytes,2,opt,name=ci,proto3" json:"ci,omitempty"`
 	Realm         []byte                 `protobuf:"bytes,3,opt,name=realm,proto3" json:"realm,omitempty"`
 	RetryAfterS   uint32                 `protobuf:"varint,4,opt,name=retry_after_s,json=retryAfterS,proto3" json:"retry_after_s,omitempty"`
-	Note          string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"` // for people: why it waits or was refused
+	Note          string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`   // for people: why it waits or was refused
+	Trust         string                 `protobuf:"bytes,6,opt,name=trust,proto3" json:"trust,omitempty"` // T0: only a claim, nothing sealed is taken; T1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -351,6 +352,109 @@ func (x *EnrolReply) GetNote() string {
 	return ""
 }
 
+func (x *EnrolReply) GetTrust() string {
+	if x != nil {
+		return x.Trust
+	}
+	return ""
+}
+
+type RotateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Statement     []byte                 `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"` // identity.Rotation in its binary form
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateRequest) Reset() {
+	*x = RotateRequest{}
+	mi := &file_rollcall_v1_agent_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateRequest) ProtoMessage() {}
+
+func (x *RotateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_agent_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateRequest.ProtoReflect.Descriptor instead.
+func (*RotateRequest) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RotateRequest) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+type RotateReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
+	KeyId         string                 `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"` // that speaks for the CI now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateReply) Reset() {
+	*x = RotateReply{}
+	mi := &file_rollcall_v1_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateReply) ProtoMessage() {}
+
+func (x *RotateReply) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateReply.ProtoReflect.Descriptor instead.
+func (*RotateReply) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RotateReply) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *RotateReply) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
 type SubmitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Envelope      []byte                 `protobuf:"bytes,1,opt,name=envelope,proto3" json:"envelope,omitempty"` // identity.Envelope in its binary form
@@ -360,7 +464,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_rollcall_v1_agent_proto_msgTypes[2]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +476,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_agent_proto_msgTypes[2]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +489,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{2}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SubmitRequest) GetEnvelope() []byte {
@@ -409,7 +513,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_rollcall_v1_agent_proto_msgTypes[3]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +525,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_agent_proto_msgTypes[3]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +538,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SubmitReply) GetOutcome() SubmitReply_Outcome {
@@ -492,7 +596,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_rollcall_v1_agent_proto_msgTypes[4]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +608,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_agent_proto_msgTypes[4]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +621,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UploadRequest) GetDigest() []byte {
@@ -550,7 +654,7 @@ type UploadReply struct {
 
 func (x *UploadReply) Reset() {
 	*x = UploadReply{}
-	mi := &file_rollcall_v1_agent_proto_msgTypes[5]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +666,7 @@ func (x *UploadReply) String() string {
 func (*UploadReply) ProtoMessage() {}
 
 func (x *UploadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_agent_proto_msgTypes[5]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +679,7 @@ func (x *UploadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadReply.ProtoReflect.Descriptor instead.
 func (*UploadReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UploadReply) GetStored() uint32 {
@@ -612,7 +716,7 @@ type Body struct {
 
 func (x *Body) Reset() {
 	*x = Body{}
-	mi := &file_rollcall_v1_agent_proto_msgTypes[6]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +728,7 @@ func (x *Body) String() string {
 func (*Body) ProtoMessage() {}
 
 func (x *Body) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_agent_proto_msgTypes[6]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +741,7 @@ func (x *Body) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Body.ProtoReflect.Descriptor instead.
 func (*Body) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Body) GetRealm() []byte {
@@ -745,7 +849,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_rollcall_v1_agent_proto_msgTypes[7]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +861,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_agent_proto_msgTypes[7]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +874,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Report) GetAgentVersion() string {
@@ -827,7 +931,7 @@ type CollectorStatus struct {
 
 func (x *CollectorStatus) Reset() {
 	*x = CollectorStatus{}
-	mi := &file_rollcall_v1_agent_proto_msgTypes[8]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +943,7 @@ func (x *CollectorStatus) String() string {
 func (*CollectorStatus) ProtoMessage() {}
 
 func (x *CollectorStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_agent_proto_msgTypes[8]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +956,7 @@ func (x *CollectorStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectorStatus.ProtoReflect.Descriptor instead.
 func (*CollectorStatus) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CollectorStatus) GetName() string {
@@ -896,7 +1000,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_rollcall_v1_agent_proto_msgTypes[9]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +1012,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_agent_proto_msgTypes[9]
+	mi := &file_rollcall_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1025,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Event) GetTimeMs() int64 {
@@ -955,19 +1059,25 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x05proof\x18\x02 \x01(\fR\x05proof\x12\x1a\n" +
 	"\bhostname\x18\x03 \x01(\tR\bhostname\x12\x14\n" +
 	"\x05facts\x18\x04 \x01(\fR\x05facts\x12#\n" +
-	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\"\xf1\x01\n" +
+	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\"\x87\x02\n" +
 	"\n" +
 	"EnrolReply\x129\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1f.rollcall.v1.EnrolReply.OutcomeR\aoutcome\x12\x0e\n" +
 	"\x02ci\x18\x02 \x01(\tR\x02ci\x12\x14\n" +
 	"\x05realm\x18\x03 \x01(\fR\x05realm\x12\"\n" +
 	"\rretry_after_s\x18\x04 \x01(\rR\vretryAfterS\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"J\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12\x14\n" +
+	"\x05trust\x18\x06 \x01(\tR\x05trust\"J\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bENROLLED\x10\x01\x12\v\n" +
 	"\aPENDING\x10\x02\x12\v\n" +
-	"\aREFUSED\x10\x03\"+\n" +
+	"\aREFUSED\x10\x03\"-\n" +
+	"\rRotateRequest\x12\x1c\n" +
+	"\tstatement\x18\x01 \x01(\fR\tstatement\"4\n" +
+	"\vRotateReply\x12\x0e\n" +
+	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x15\n" +
+	"\x06key_id\x18\x02 \x01(\tR\x05keyId\"+\n" +
 	"\rSubmitRequest\x12\x1a\n" +
 	"\benvelope\x18\x01 \x01(\fR\benvelope\"\xd5\x02\n" +
 	"\vSubmitReply\x12:\n" +
@@ -1034,9 +1144,10 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x05Event\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text2\xc7\x01\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text2\x87\x02\n" +
 	"\x06Agents\x12;\n" +
 	"\x05Enrol\x12\x19.rollcall.v1.EnrolRequest\x1a\x17.rollcall.v1.EnrolReply\x12>\n" +
+	"\x06Rotate\x12\x1a.rollcall.v1.RotateRequest\x1a\x18.rollcall.v1.RotateReply\x12>\n" +
 	"\x06Submit\x12\x1a.rollcall.v1.SubmitRequest\x1a\x18.rollcall.v1.SubmitReply\x12@\n" +
 	"\x06Upload\x12\x1a.rollcall.v1.UploadRequest\x1a\x18.rollcall.v1.UploadReply(\x01B'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
 
@@ -1053,36 +1164,40 @@ func file_rollcall_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_rollcall_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_rollcall_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_rollcall_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_rollcall_v1_agent_proto_goTypes = []any{
 	(EnrolReply_Outcome)(0),     // 0: rollcall.v1.EnrolReply.Outcome
 	(SubmitReply_Outcome)(0),    // 1: rollcall.v1.SubmitReply.Outcome
 	(CollectorStatus_Status)(0), // 2: rollcall.v1.CollectorStatus.Status
 	(*EnrolRequest)(nil),        // 3: rollcall.v1.EnrolRequest
 	(*EnrolReply)(nil),          // 4: rollcall.v1.EnrolReply
-	(*SubmitRequest)(nil),       // 5: rollcall.v1.SubmitRequest
-	(*SubmitReply)(nil),         // 6: rollcall.v1.SubmitReply
-	(*UploadRequest)(nil),       // 7: rollcall.v1.UploadRequest
-	(*UploadReply)(nil),         // 8: rollcall.v1.UploadReply
-	(*Body)(nil),                // 9: rollcall.v1.Body
-	(*Report)(nil),              // 10: rollcall.v1.Report
-	(*CollectorStatus)(nil),     // 11: rollcall.v1.CollectorStatus
-	(*Event)(nil),               // 12: rollcall.v1.Event
+	(*RotateRequest)(nil),       // 5: rollcall.v1.RotateRequest
+	(*RotateReply)(nil),         // 6: rollcall.v1.RotateReply
+	(*SubmitRequest)(nil),       // 7: rollcall.v1.SubmitRequest
+	(*SubmitReply)(nil),         // 8: rollcall.v1.SubmitReply
+	(*UploadRequest)(nil),       // 9: rollcall.v1.UploadRequest
+	(*UploadReply)(nil),         // 10: rollcall.v1.UploadReply
+	(*Body)(nil),                // 11: rollcall.v1.Body
+	(*Report)(nil),              // 12: rollcall.v1.Report
+	(*CollectorStatus)(nil),     // 13: rollcall.v1.CollectorStatus
+	(*Event)(nil),               // 14: rollcall.v1.Event
 }
 var file_rollcall_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.EnrolReply.outcome:type_name -> rollcall.v1.EnrolReply.Outcome
 	1,  // 1: rollcall.v1.SubmitReply.outcome:type_name -> rollcall.v1.SubmitReply.Outcome
-	11, // 2: rollcall.v1.Report.collectors:type_name -> rollcall.v1.CollectorStatus
-	12, // 3: rollcall.v1.Report.events:type_name -> rollcall.v1.Event
+	13, // 2: rollcall.v1.Report.collectors:type_name -> rollcall.v1.CollectorStatus
+	14, // 3: rollcall.v1.Report.events:type_name -> rollcall.v1.Event
 	2,  // 4: rollcall.v1.CollectorStatus.status:type_name -> rollcall.v1.CollectorStatus.Status
 	3,  // 5: rollcall.v1.Agents.Enrol:input_type -> rollcall.v1.EnrolRequest
-	5,  // 6: rollcall.v1.Agents.Submit:input_type -> rollcall.v1.SubmitRequest
-	7,  // 7: rollcall.v1.Agents.Upload:input_type -> rollcall.v1.UploadRequest
-	4,  // 8: rollcall.v1.Agents.Enrol:output_type -> rollcall.v1.EnrolReply
-	6,  // 9: rollcall.v1.Agents.Submit:output_type -> rollcall.v1.SubmitReply
-	8,  // 10: rollcall.v1.Agents.Upload:output_type -> rollcall.v1.UploadReply
-	8,  // [8:11] is the sub-list for method output_type
-	5,  // [5:8] is the sub-list for method input_type
+	5,  // 6: rollcall.v1.Agents.Rotate:input_type -> rollcall.v1.RotateRequest
+	7,  // 7: rollcall.v1.Agents.Submit:input_type -> rollcall.v1.SubmitRequest
+	9,  // 8: rollcall.v1.Agents.Upload:input_type -> rollcall.v1.UploadRequest
+	4,  // 9: rollcall.v1.Agents.Enrol:output_type -> rollcall.v1.EnrolReply
+	6,  // 10: rollcall.v1.Agents.Rotate:output_type -> rollcall.v1.RotateReply
+	8,  // 11: rollcall.v1.Agents.Submit:output_type -> rollcall.v1.SubmitReply
+	10, // 12: rollcall.v1.Agents.Upload:output_type -> rollcall.v1.UploadReply
+	9,  // [9:13] is the sub-list for method output_type
+	5,  // [5:9] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
 	5,  // [5:5] is the sub-list for extension extendee
 	0,  // [0:5] is the sub-list for field type_name
@@ -1099,7 +1214,7 @@ func file_rollcall_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_agent_proto_rawDesc), len(file_rollcall_v1_agent_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

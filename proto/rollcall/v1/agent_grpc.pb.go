@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Agents_Enrol_FullMethodName  = "/rollcall.v1.Agents/Enrol"
+	Agents_Rotate_FullMethodName = "/rollcall.v1.Agents/Rotate"
 	Agents_Submit_FullMethodName = "/rollcall.v1.Agents/Submit"
 	Agents_Upload_FullMethodName = "/rollcall.v1.Agents/Upload"
 )
@@ -37,6 +38,9 @@ const (
 type AgentsClient interface {
 	// Enrol asks for admission with a single-use token.
 	Enrol(ctx context.Context, in *EnrolRequest, opts ...grpc.CallOption) (*EnrolReply, error)
+	// Rotate gives the place of the caller's key to a new one. It may be repeated,
+	// over a connection of either key.
+	Rotate(ctx context.Context, in *RotateRequest, opts ...grpc.CallOption) (*RotateReply, error)
 	// Submit hands over one signed envelope. It may be repeated: the same bytes
 	// give the same receipt.
 	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitReply, error)
@@ -56,6 +60,16 @@ func (c *agentsClient) Enrol(ctx context.Context, in *EnrolRequest, opts ...grpc
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EnrolReply)
 	err := c.cc.Invoke(ctx, Agents_Enrol_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentsClient) Rotate(ctx context.Context, in *RotateRequest, opts ...grpc.CallOption) (*RotateReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateReply)
+	err := c.cc.Invoke(ctx, Agents_Rotate_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +108,9 @@ type Agents_UploadClient = grpc.ClientStreamingClient[UploadRequest, UploadReply
 type AgentsServer interface {
 	// Enrol asks for admission with a single-use token.
 	Enrol(context.Context, *EnrolRequest) (*EnrolReply, error)
+	// Rotate gives the place of the caller's key to a new one. It may be repeated,
+	// over a connection of either key.
+	Rotate(context.Context, *RotateRequest) (*RotateReply, error)
 	// Submit hands over one signed envelope. It may be repeated: the same bytes
 	// give the same receipt.
 	Submit(context.Context, *SubmitRequest) (*SubmitReply, error)
@@ -111,6 +128,9 @@ type UnimplementedAgentsServer struct{}
 
 func (UnimplementedAgentsServer) Enrol(context.Context, *EnrolRequest) (*EnrolReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Enrol not implemented")
+}
+func (UnimplementedAgentsServer) Rotate(context.Context, *RotateRequest) (*RotateReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rotate not implemented")
 }
 func (UnimplementedAgentsServer) Submit(context.Context, *SubmitRequest) (*SubmitReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Submit not implemented")
@@ -157,6 +177,24 @@ func _Agents_Enrol_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Agents_Rotate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentsServer).Rotate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agents_Rotate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentsServer).Rotate(ctx, req.(*RotateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Agents_Submit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SubmitRequest)
 	if err := dec(in); err != nil {
@@ -192,6 +230,10 @@ var Agents_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Enrol",
 			Handler:    _Agents_Enrol_Handler,
+		},
+		{
+			MethodName: "Rotate",
+			Handler:    _Agents_Rotate_Handler,
 		},
 		{
 			MethodName: "Submit",

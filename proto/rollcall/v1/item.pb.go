@@ -42,6 +42,7 @@ type ItemSummary struct {
 	Serial        string                 `protobuf:"bytes,12,opt,name=serial,proto3" json:"serial,omitempty"`
 	Cloned        bool                   `protobuf:"varint,13,opt,name=cloned,proto3" json:"cloned,omitempty"` // its key speaks from two places
 	CreatedMs     int64                  `protobuf:"varint,14,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	Trust         string                 `protobuf:"bytes,15,opt,name=trust,proto3" json:"trust,omitempty"` // T0: claimed by a machine that booted from the network, T1: key in a file
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -172,6 +173,13 @@ func (x *ItemSummary) GetCreatedMs() int64 {
 		return x.CreatedMs
 	}
 	return 0
+}
+
+func (x *ItemSummary) GetTrust() string {
+	if x != nil {
+		return x.Trust
+	}
+	return ""
 }
 
 type ListRequest struct {
@@ -2062,7 +2070,7 @@ var File_rollcall_v1_item_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\n" +
-	"\x16rollcall/v1/item.proto\x12\vrollcall.v1\x1a\x17rollcall/v1/agent.proto\"\xe1\x02\n" +
+	"\x16rollcall/v1/item.proto\x12\vrollcall.v1\x1a\x17rollcall/v1/agent.proto\"\xf7\x02\n" +
 	"\vItemSummary\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2081,7 +2089,8 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x06serial\x18\f \x01(\tR\x06serial\x12\x16\n" +
 	"\x06cloned\x18\r \x01(\bR\x06cloned\x12\x1d\n" +
 	"\n" +
-	"created_ms\x18\x0e \x01(\x03R\tcreatedMs\"f\n" +
+	"created_ms\x18\x0e \x01(\x03R\tcreatedMs\x12\x14\n" +
+	"\x05trust\x18\x0f \x01(\tR\x05trust\"f\n" +
 	"\vListRequest\x12\x16\n" +
 	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x14\n" +
