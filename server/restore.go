@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,7 +67,7 @@ func Restore(ctx context.Context, cfg Config, name string, ids seal.Identities) 
 	case pin != m.Pin:
 		return m, rep, fmt.Errorf("restore: the key in the backup has pin %s, its manifest says %s", pin, m.Pin)
 	}
-	return m, rep, place(work.dir, cfg, m)
+	return m, rep, place(work.dir, cfg, m.Files)
 }
 
 // clearHalf returns ErrNotEmpty unless the folder is empty or holds what an
@@ -122,21 +123,19 @@ func extract(name string, r io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// place moves the members to where they belong, the server's key last.
-func place(from string, cfg Config, m archive.Manifest) error {
+// place moves members of a folder inside of the data folder to where they
+// belong, the server's key last.
+func place(from string, cfg Config, members map[string]archive.Member) error {
 	owner, err := ownerOf(cfg.Data)
 	if err != nil {
 		return err
 	}
 	last := filepath.Base(cfg.KeyFile())
-	var names []string
-	for name := range m.Files {
-		if name != last {
-			names = append(names, name)
-		}
+	names := slices.Sorted(maps.Keys(members))
+	if i := slices.Index(names, last); i >= 0 {
+		names = append(slices.Delete(names, i, i+1), last)
 	}
-	slices.Sort(names)
-	for _, name := range append(names, last) {
+	for _, name := range names {
 		if name == last { // all else is there before it
 			if err := identity.SyncDir(cfg.Data); err != nil {
 				return err
@@ -144,11 +143,11 @@ func place(from string, cfg Config, m archive.Manifest) error {
 		}
 		if os.Getuid() == 0 { // the server runs as the user whose folder it is
 			if err := os.Lchown(filepath.Join(from, name), owner.uid, owner.gid); err != nil {
-				return fmt.Errorf("restore: %w", err)
+				return fmt.Errorf("put %s in its place: %w", name, err)
 			}
 		}
 		if err := os.Rename(filepath.Join(from, name), filepath.Join(cfg.Data, name)); err != nil {
-			return fmt.Errorf("restore: %w", err)
+			return fmt.Errorf("put %s in its place: %w", name, err)
 		}
 	}
 	return identity.SyncDir(cfg.Data)

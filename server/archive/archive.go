@@ -67,7 +67,7 @@ func Create(ctx context.Context, name string, to seal.Recipients, fill func(io.W
 		to, witness, err = to.Witnessed()
 	}
 	if err == nil {
-		w, err = write(ctx, f, to, fill)
+		w, err = fillFile(ctx, f, to, fill)
 	}
 	if err == nil {
 		err = readBack(ctx, f, w, witness, verify)
@@ -110,7 +110,7 @@ func remove(name string) error {
 	return nil
 }
 
-func write(ctx context.Context, f *os.File, to seal.Recipients, fill func(io.Writer) error) (w Written, err error) {
+func fillFile(ctx context.Context, f *os.File, to seal.Recipients, fill func(io.Writer) error) (w Written, err error) {
 	h := sha256.New()
 	count := &counter{ctx: ctx, w: io.MultiWriter(f, h)}
 	out := bufio.NewWriterSize(count, buffered)

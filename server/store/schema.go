@@ -43,6 +43,12 @@ func Schema(ctx context.Context, e Engine) error {
 	return nil
 }
 
+// IsSchema tells whether a key is that of the schema's version.
+func IsSchema(k Key) bool {
+	own := schemaKey()
+	return k.Space == own.Space && string(k.K) == string(own.K)
+}
+
 // readSchema returns the version, 0 if there is none, and whether the store has
 // no key at all.
 func readSchema(r Reader) (version uint64, empty bool, err error) {
