@@ -17,7 +17,16 @@ import (
 	"rollcall/internal/identity"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if needsBuilt {
+			if dir, _ := built(); dir != "" {
+				_ = os.RemoveAll(dir)
+			}
+		}
+		os.Exit(code)
+	}))
+}
 
 func must(t *testing.T, err error) {
 	t.Helper()

@@ -104,6 +104,9 @@ func (a *app) restore(ctx context.Context, r restoring, paths []string) error {
 		return fmt.Errorf("open root: %w", err)
 	}
 	defer root.Close()
+	if err := a.encloseRestore(r, cfg); err != nil {
+		return err
+	}
 	src, ctx, done, err := a.source(ctx, r, at)
 	if err != nil {
 		return err
@@ -132,6 +135,23 @@ func (a *app) restore(ctx context.Context, r restoring, paths []string) error {
 		return err
 	}
 	fmt.Fprintln(a.err, "rollcall-agent: hint: nothing was changed; --apply does it")
+	return nil
+}
+
+// encloseRestore lets the process write where a restore has to, and nowhere else,
+// before it reads the first word of the source.
+func (a *app) encloseRestore(r restoring, cfg agent.Config) error {
+	switch {
+	case a.fence == nil:
+		return nil
+	case !r.apply:
+		a.fence.Enclose()
+		return nil
+	}
+	if err := os.MkdirAll(cfg.State, 0o700); err != nil { // what is replaced is kept there
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	a.fence.Enclose(filepath.Join(cfg.Root, "etc"), cfg.State)
 	return nil
 }
 
