@@ -13,6 +13,7 @@ import (
 
 	"rollcall/agent/collect"
 	"rollcall/agent/uplink"
+	"rollcall/internal/conf"
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -170,6 +171,9 @@ func makeState(dir string) error {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("state folder %s: mode %04o lets others in: chmod 0700 it", dir, info.Mode().Perm())
+	}
+	if err := conf.CheckOwner(dir); err != nil {
+		return fmt.Errorf("state folder: %w", err)
 	}
 	return nil
 }

@@ -142,6 +142,11 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	return nil
 }
 
+// Alive reads from the store, and returns an error if that fails.
+func (s *Server) Alive(ctx context.Context) error {
+	return store.Schema(ctx, s.engine)
+}
+
 // Protected tells the server how its process is shut in, for the log and for
 // 'rollcall status'.
 func (s *Server) Protected(f fence.State) {

@@ -25,7 +25,7 @@ func bootStyle(h Host) string {
 		return "container"
 	}
 	cmdline, _ := h.ReadLine("proc/cmdline") // "" says as little as none
-	root, found := rootMount(h)
+	root, found := rootOf(h, "proc/self/mountinfo")
 	has := func(parts ...string) bool {
 		for _, p := range parts {
 			if strings.Contains(" "+cmdline, p) {
@@ -54,21 +54,6 @@ func bootStyle(h Host) string {
 		return "disk"
 	}
 	return ""
-}
-
-// rootMount finds what is mounted on "/"; of several the last lies on top.
-func rootMount(h Host) (root mount, found bool) {
-	f, err := h.FS.Open("proc/self/mountinfo")
-	if err != nil {
-		return mount{}, false
-	}
-	defer f.Close()
-	err = readMounts(f, func(m mount) {
-		if m.point == "/" {
-			root, found = m, true
-		}
-	})
-	return root, found && err == nil
 }
 
 // machineClass gives the CI's class. How it boots comes first, then the role

@@ -119,6 +119,30 @@ func TestSizeIsAskedOnlyOfDrivesOfThisMachine(t *testing.T) {
 	}
 }
 
+// A service that systemd shuts in sees everything mounted read-only and homes
+// covered; the first process sees the machine.
+func TestMountsAreThoseOfTheMachineAndNotOfTheService(t *testing.T) {
+	const own = "1 0 8:2 / / ro - ext4 /dev/sda2 rw\n2 1 0:20 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw\n"
+	const first = "22 1 8:2 / / rw - ext4 /dev/sda2 rw\n23 22 8:3 / /home rw - ext4 /dev/sda3 rw\n"
+	for _, tt := range []struct{ what, own, first, root, home string }{
+		{"a service", own, first, "/dev/sda2 ext4 rw", "/dev/sda3 ext4 rw"},
+		{"a container that sees another's first process", "1 0 0:4 / / rw - overlay overlay rw\n", first, "overlay overlay rw", ""},
+		{"a chroot", "1 0 8:2 /srv/chroot / rw - ext4 /dev/sda2 rw\n", first, "/dev/sda2 ext4 rw", ""},
+		{"no first process", "1 0 8:2 / / rw - ext4 /dev/sda2 rw\n", "", "/dev/sda2 ext4 rw", ""},
+	} {
+		files := map[string]string{"proc/self/mountinfo": tt.own}
+		if tt.first != "" {
+			files["proc/1/mountinfo"] = tt.first
+		}
+		got := Run(t.Context(), Host{FS: tree(files), Now: time.Now}, []Collector{filesystems()})
+		root, _ := got.Facts.Get("fs/mount/%2F")
+		home, _ := got.Facts.Get("fs/mount/%2Fhome")
+		if root != tt.root || home != tt.home {
+			t.Errorf("%s: / is %q, want %q; /home is %q, want %q", tt.what, root, tt.root, home, tt.home)
+		}
+	}
+}
+
 func TestOneUnreadableValueIsNoPermission(t *testing.T) {
 	root := denying{dmiTree(map[string]string{"sys_vendor": "Dell Inc.", "product_serial": "447E330"}), "sys/class/dmi/id/product_serial"}
 	got := Run(t.Context(), Host{FS: root, Now: time.Now}, []Collector{dmi()})

@@ -24,7 +24,7 @@ type spacer interface {
 func collectFilesystems(ctx context.Context, h Host, s *Sink) error {
 	fstabFacts(h, s)
 	swapFacts(h, s)
-	f, err := h.FS.Open("proc/self/mountinfo")
+	f, err := openMounts(h)
 	if err != nil {
 		if h.Live || !Absent(err) {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 )
 
@@ -39,6 +40,37 @@ func readMounts(r io.Reader, f func(mount)) error {
 		return fmt.Errorf("read mounts: %w", err)
 	}
 	return nil
+}
+
+// openMounts opens the table of what the machine has mounted. A service that
+// systemd shuts in has a view of its own, with everything read-only and homes
+// covered: what the first process sees is the machine. That one's table is taken
+// if both have the same root, which they have not in a container or a chroot.
+func openMounts(h Host) (fs.File, error) {
+	const own, first = "proc/self/mountinfo", "proc/1/mountinfo"
+	mine, found := rootOf(h, own)
+	if theirs, ok := rootOf(h, first); ok && found && mine.dev == theirs.dev && mine.root == theirs.root {
+		if f, err := h.FS.Open(first); err == nil {
+			return f, nil
+		}
+	}
+	return h.FS.Open(own)
+}
+
+// rootOf finds what a table says is mounted on "/"; of several the last lies on
+// top.
+func rootOf(h Host, table string) (root mount, found bool) {
+	f, err := h.FS.Open(table)
+	if err != nil {
+		return mount{}, false
+	}
+	defer f.Close()
+	err = readMounts(f, func(m mount) {
+		if m.point == "/" {
+			root, found = m, true
+		}
+	})
+	return root, found && err == nil
 }
 
 func parseMount(line string) (mount, bool) {

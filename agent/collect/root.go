@@ -167,6 +167,9 @@ func (r *Root) Space(name string) (size, free uint64, err error) {
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return 0, 0, &fs.PathError{Op: "statfs", Path: name, Err: err}
 	}
+	if int64(st.Type) == unix.TMPFS_MAGIC { // systemd covers homes with it; a drive has another type
+		return 0, 0, &fs.PathError{Op: "statfs", Path: name, Err: fs.ErrNotExist}
+	}
 	unit := uint64(st.Frsize)
 	return st.Blocks * unit, st.Bavail * unit, nil
 }

@@ -98,6 +98,6 @@ func container(h Host) string {
 // onDisk tells whether the root lies on a drive: a virtual machine that was made
 // from a container's image still has the container's marks.
 func onDisk(h Host) bool {
-	root, found := rootMount(h)
+	root, found := rootOf(h, "proc/self/mountinfo")
 	return found && root.onDisk() && strings.HasPrefix(root.source, "/dev/")
 }

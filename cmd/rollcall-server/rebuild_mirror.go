@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/cmd/internal/cmdline"
+	"rollcall/internal/conf"
 	"rollcall/server"
 )
 
@@ -23,6 +24,9 @@ stopped.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.load(c)
 			if err != nil {
+				return err
+			}
+			if err := conf.CheckOwner(cfg.Data); err != nil {
 				return err
 			}
 			start := time.Now()

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"net"
+	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +35,23 @@ finished first. Logs go to standard error, one JSON line each.`,
 				o.fence.Enclose(cfg.Writable()...)
 				s.Protected(*o.fence)
 			}
-			return s.Run(c.Context(), nil)
+			return serve(c.Context(), s, notifierOf(os.Getenv), log)
 		},
 	}
+}
+
+// serve runs the server and tells systemd how it is doing.
+func serve(ctx context.Context, s *server.Server, n notifier, log *slog.Logger) error {
+	tell := func(err error) {
+		if err != nil {
+			log.Warn("the watchdog gets no sign of life", "err", err)
+		}
+	}
+	living, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { n.live(living, s.Alive, tell) })
+	err := s.Run(ctx, func(net.Addr) { tell(n.say("READY=1")) })
+	stop()
+	wg.Wait()
+	return err
 }

@@ -53,8 +53,14 @@ func (s *State) add(err error) (stands bool) {
 // Secrets keeps what is in memory, such as private keys, there: no core dump is
 // written, and no other process of the same user may attach or read it.
 func Secrets() error {
-	// The order matters: a soft limit of 0 alone could be raised again.
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	// The hard limit too: the soft one alone could be raised again. A service
+	// manager may have set it already and forbid the call.
+	var core unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_CORE, &core)
+	if err != nil || core != (unix.Rlimit{}) {
+		err = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	}
+	if err != nil {
 		return fmt.Errorf("memory: %w: forbid core dumps: %w", ErrMissing, err)
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
