@@ -19,6 +19,7 @@ var readOnly = map[string]bool{
 	"Agents/Upload":       true,
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true,
 	"Keys/Tokens": true, "Keys/Forks": true,
+	"Proposals/ListProposals": true,
 }
 
 // deeds holds, for every method that changes something, one call that does. A
@@ -102,6 +103,20 @@ var deeds = map[string]struct {
 	"Admin/AddOperator": {evidence.Operator, func(t *testing.T, r *running) func() error {
 		return func() error {
 			_, err := r.kari.AddOperator(t.Context(), &rollcallv1.AddOperatorRequest{Name: "vera", Role: string(auth.Viewer)})
+			return err
+		}
+	}},
+	"Proposals/Confirm": {evidence.Operator, func(t *testing.T, r *running) func() error {
+		id := r.proposal("ola")
+		return func() error {
+			_, err := r.kari.Confirm(t.Context(), &rollcallv1.ConfirmRequest{Id: id})
+			return err
+		}
+	}},
+	"Proposals/Decline": {evidence.Proposal, func(t *testing.T, r *running) func() error {
+		id := r.proposal("ola")
+		return func() error {
+			_, err := r.kari.Decline(t.Context(), &rollcallv1.DeclineRequest{Id: id})
 			return err
 		}
 	}},
@@ -265,4 +280,26 @@ func TestAdoptionEndsTheKeyBeforeInOneLeaf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// lastEntry reads what the last leaf tells.
+func (r *running) lastEntry() (e evidence.Entry) {
+	r.t.Helper()
+	err := r.srv.engine.View(r.t.Context(), func(g store.Reader) error {
+		v := evidence.At(g, r.cfg.Tenant)
+		n, err := v.Size()
+		if err != nil {
+			return err
+		}
+		x, err := v.Explain(n - 1)
+		if err != nil {
+			return err
+		}
+		e, err = evidence.ParseEntry(x.Content)
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return e
 }

@@ -133,6 +133,7 @@ type operator struct {
 	rollcallv1.AdminClient
 	rollcallv1.EvidenceClient
 	rollcallv1.KeysClient
+	rollcallv1.ProposalsClient
 	conn  *grpc.ClientConn
 	token identity.Token
 }
@@ -158,7 +159,10 @@ func (r *running) operator(name string, grants ...auth.Grant) *operator {
 		r.t.Fatal(err)
 	}
 	conn := r.dial(nil, grpc.WithPerRPCCredentials(bearer("Bearer "+name+":"+hex.EncodeToString(token.Secret))))
-	return &operator{rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn), rollcallv1.NewKeysClient(conn), conn, token}
+	return &operator{
+		rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn),
+		rollcallv1.NewKeysClient(conn), rollcallv1.NewProposalsClient(conn), conn, token,
+	}
 }
 
 // bearer shows a login with each call.

@@ -33,6 +33,9 @@ type rule struct {
 	// ask makes a request about one of the two places of the world; nil: an empty
 	// request, whose answer may tell of everything that the caller sees.
 	ask func(p *spot) proto.Message
+	// refused is how a call may also end that is not let in, where the answer must
+	// not tell that there is anything.
+	refused codes.Code
 	// through is how a call ends that was let in and is about something in the
 	// caller's scope; OK unless given.
 	through codes.Code
@@ -68,11 +71,19 @@ var matrix = map[string]rule{
 	"Items/Content":  {roles: "restorer", ask: func(p *spot) proto.Message { return &rollcallv1.ContentRequest{Ci: p.ci} }},
 	"Items/Set":      {roles: "operator", ask: func(p *spot) proto.Message { return &rollcallv1.SetRequest{Ci: p.ci} }}, // changes nothing
 
-	"Evidence/Checkpoint":  {roles: "every"},
-	"Evidence/Consistency": {roles: "every"},
-	"Evidence/Inclusion":   {roles: "auditor", whole: true, through: codes.InvalidArgument}, // a tree of no leaves
-	"Evidence/Leaves":      {roles: "auditor", whole: true},
-	"Evidence/Cosign":      {roles: "auditor", whole: true, through: codes.InvalidArgument}, // no key
+	"Evidence/Checkpoint":     {roles: "every"},
+	"Evidence/Consistency":    {roles: "every"},
+	"Evidence/Inclusion":      {roles: "auditor", whole: true, through: codes.InvalidArgument}, // a tree of no leaves
+	"Evidence/Leaves":         {roles: "auditor", whole: true},
+	"Evidence/Cosign":         {roles: "auditor", whole: true, through: codes.InvalidArgument}, // no key
+	"Proposals/ListProposals": {roles: "every"},
+	"Proposals/Confirm": {
+		roles: "admin", refused: codes.NotFound, through: codes.FailedPrecondition, // it is not what was seen
+		ask: func(p *spot) proto.Message { return &rollcallv1.ConfirmRequest{Id: p.proposal, Digest: []byte("x")} },
+	},
+	"Proposals/Decline": {
+		roles: "every", through: codes.NotFound, // declining would be for good: that it is hidden, Confirm shows
+	},
 
 	"Admin/Status": {roles: "every"},
 	"Admin/NewToken": {
@@ -106,6 +117,7 @@ var matrix = map[string]rule{
 // operator, all of them named so that they are found in any answer.
 type spot struct {
 	site, ci, name, key, waits string
+	proposal                   string // that somebody becomes admin there
 	canaries                   []string
 }
 
@@ -150,8 +162,17 @@ func (w *world) spot(number uint64, site string) *spot {
 	}
 	p.waits = identity.IDOf(identity.Public(waits.Key)).String()
 	boss := strings.ReplaceAll(site, "/", "-") + "-boss"
-	w.operator(boss, auth.Grant{Role: auth.Viewer, Site: site})
-	p.canaries = []string{site, p.name, p.ci, p.key, p.waits, boss}
+	by := w.operator(boss, auth.Grant{Role: auth.Admin, Site: site})
+	_, err = by.AddOperator(w.t.Context(), &rollcallv1.AddOperatorRequest{
+		Name: "x", Grants: []*rollcallv1.Grant{{Role: "admin", Site: site}},
+	})
+	wantCode(w.t, "making an admin alone", err, codes.FailedPrecondition)
+	list, err := by.ListProposals(w.t.Context(), &rollcallv1.ListProposalsRequest{})
+	if err != nil || len(list.GetProposals()) != 1 {
+		w.t.Fatalf("%d proposals, %v, want 1", len(list.GetProposals()), err)
+	}
+	p.proposal = list.GetProposals()[0].GetId()
+	p.canaries = []string{site, p.name, p.ci, p.key, p.waits, boss, p.proposal}
 	return p
 }
 
@@ -238,6 +259,7 @@ func (w *world) askAs(t *testing.T, short string, rule rule) {
 			answer, err := callNamed(t.Context(), caller.conn, short, req)
 			what := fmt.Sprintf("%s of %s at %q", short, role, where)
 			switch {
+			case !allowed && rule.refused != 0 && status.Code(err) == rule.refused:
 			case !allowed:
 				wantCode(t, what, err, codes.PermissionDenied)
 			case where != "other" || rule.ask == nil || short == "Items/Complete" || short == "Admin/Pending":

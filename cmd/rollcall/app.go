@@ -21,6 +21,7 @@ type app struct {
 	secret func(ctx context.Context, prompt string) (string, error) // nil: there is nobody to ask
 
 	loginFile string // flag --login
+	glass     string // flag --break-glass
 }
 
 // newApp returns the world of a real process.

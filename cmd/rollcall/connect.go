@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -24,11 +25,12 @@ const (
 	maxHeaders  = 64 << 10
 )
 
-// server is a connection to the server with both services on it.
+// server is a connection to the server with all services on it.
 type server struct {
 	rollcallv1.ItemsClient
 	rollcallv1.AdminClient
 	rollcallv1.KeysClient
+	rollcallv1.ProposalsClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -40,10 +42,10 @@ func (a *app) connect() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dial(t)
+	return dial(t, a.glass)
 }
 
-func dial(t identity.Token) (*server, error) {
+func dial(t identity.Token, glass string) (*server, error) {
 	tls, err := identity.ClientTLS(t.Pins, nil)
 	if err != nil {
 		return nil, err
@@ -54,13 +56,16 @@ func dial(t identity.Token) (*server, error) {
 		grpc.WithPerRPCCredentials(bearer{name: t.ID, secret: hex.EncodeToString(t.Secret)}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithMaxHeaderListSize(maxHeaders),
-		grpc.WithUnaryInterceptor(bounded),
+		grpc.WithChainUnaryInterceptor(bounded, broken(glass)),
 		grpc.WithUserAgent("rollcall/"+version),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return &server{ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn), KeysClient: rollcallv1.NewKeysClient(conn), conn: conn, login: t}, nil
+	return &server{
+		ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn),
+		KeysClient: rollcallv1.NewKeysClient(conn), ProposalsClient: rollcallv1.NewProposalsClient(conn), conn: conn, login: t,
+	}, nil
 }
 
 // close ends the connection. An error at this point concerns nobody: every
@@ -89,6 +94,19 @@ func bounded(ctx context.Context, method string, req, reply any, cc *grpc.Client
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return invoke(ctx, method, req, reply, cc, opts...)
+}
+
+// glassHeader carries the reason of --break-glass, as bytes.
+const glassHeader = "rollcall-break-glass-bin"
+
+// broken sends the reason of --break-glass along, if there is one.
+func broken(glass string) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if glass != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, glassHeader, glass)
+		}
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
 }
 
 // bearer shows the login with each call; the library sends it over TLS only.

@@ -28,6 +28,7 @@ type fake struct {
 	rollcallv1.UnimplementedItemsServer
 	rollcallv1.UnimplementedAdminServer
 	rollcallv1.UnimplementedKeysServer
+	rollcallv1.UnimplementedProposalsServer
 
 	kind   string
 	token  string // login of kari
@@ -67,6 +68,7 @@ func newFake(kind string) (*fake, error) {
 	rollcallv1.RegisterItemsServer(f.srv, f)
 	rollcallv1.RegisterAdminServer(f.srv, f)
 	rollcallv1.RegisterKeysServer(f.srv, f)
+	rollcallv1.RegisterProposalsServer(f.srv, f)
 	f.done.Go(func() { _ = f.srv.Serve(lis) }) // it ends with stop
 	return f, nil
 }

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
@@ -89,7 +92,12 @@ func (f *fake) Operators(context.Context, *rollcallv1.OperatorsRequest) (*rollca
 	}}, nil
 }
 
-func (f *fake) AddOperator(_ context.Context, req *rollcallv1.AddOperatorRequest) (*rollcallv1.AddOperatorReply, error) {
+func (f *fake) AddOperator(ctx context.Context, req *rollcallv1.AddOperatorRequest) (*rollcallv1.AddOperatorReply, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if req.GetGrants()[0].GetRole() == "admin" && len(md.Get("rollcall-break-glass-bin")) == 0 {
+		return nil, status.Error(codes.FailedPrecondition, "to make ola admin needs a second person: proposal 1a2b3c4d5e6f waits until "+
+			"2026-11-28T12:00:00Z for another one to type rollcall proposal confirm 1a2b3c4d5e6f")
+	}
 	if req.GetName() == "Bad Name" {
 		return nil, status.Error(codes.InvalidArgument, fmt.Sprintf("operator %q: not a valid operator: want 1 to 32 lower-case letters", req.GetName()))
 	}
@@ -101,4 +109,48 @@ func (f *fake) RemoveOperator(_ context.Context, req *rollcallv1.RemoveOperatorR
 		return nil, status.Error(codes.FailedPrecondition, "you cannot remove yourself: ask another admin")
 	}
 	return &rollcallv1.RemoveOperatorReply{}, nil
+}
+
+func proposals() []*rollcallv1.Proposal {
+	return []*rollcallv1.Proposal{
+		{
+			Id: "1a2b3c4d5e6f", Method: rollcallv1.Admin_AddOperator_FullMethodName, What: "make ola admin", Request: `{"name":"ola"}`,
+			Digest: []byte{0xab, 0xcd}, By: "per", MadeMs: ms(-time.Hour), ExpiresMs: ms(7*24*time.Hour - time.Hour), State: "waiting", MayConfirm: true,
+		},
+		{
+			Id: "ffeeddccbbaa", Method: rollcallv1.Admin_AddOperator_FullMethodName, What: "make eva admin@elm", Request: "{}", Site: "elm",
+			By: "kari", MadeMs: ms(-2 * time.Hour), ExpiresMs: ms(time.Hour), State: "declined", DecidedBy: "per", DecidedMs: ms(-time.Hour),
+			Reason: "who is eva?", Yours: true,
+		},
+	}
+}
+
+func (f *fake) ListProposals(_ context.Context, req *rollcallv1.ListProposalsRequest) (*rollcallv1.ListProposalsReply, error) {
+	all := proposals()
+	if !req.GetAll() && req.GetId() == "" {
+		all = all[:1]
+	}
+	if req.GetId() != "" {
+		all = slices.DeleteFunc(all, func(p *rollcallv1.Proposal) bool { return !strings.HasPrefix(p.GetId(), req.GetId()) })
+	}
+	if len(all) == 0 {
+		return nil, status.Errorf(codes.NotFound, "no proposal is meant by %s: see rollcall proposal list --all", req.GetId())
+	}
+	return &rollcallv1.ListProposalsReply{Proposals: all}, nil
+}
+
+func (f *fake) Confirm(_ context.Context, req *rollcallv1.ConfirmRequest) (*rollcallv1.ConfirmReply, error) {
+	p := proposals()[0]
+	if req.GetId() != p.GetId() || string(req.GetDigest()) != string(p.GetDigest()) {
+		return nil, status.Error(codes.FailedPrecondition, "proposal ffeeddccbbaa: the proposal cannot be decided: it is declined")
+	}
+	b, err := proto.Marshal(&rollcallv1.AddOperatorReply{LoginToken: "rcop1.xyz.4567"})
+	p.State, p.DecidedBy, p.DecidedMs, p.MayConfirm = "confirmed", "kari", ms(0), false
+	return &rollcallv1.ConfirmReply{Proposal: p, Method: p.GetMethod(), Reply: b}, err
+}
+
+func (f *fake) Decline(_ context.Context, req *rollcallv1.DeclineRequest) (*rollcallv1.DeclineReply, error) {
+	p := proposals()[0]
+	p.State, p.DecidedBy, p.Reason = "declined", "kari", req.GetReason()
+	return &rollcallv1.DeclineReply{Proposal: p}, nil
 }

@@ -52,7 +52,7 @@ func (a *app) logIn(ctx context.Context, file string) error {
 		}
 		return cmdline.Usage(fmt.Errorf("log in: %w", err))
 	}
-	s, err := dial(t)
+	s, err := dial(t, "")
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,8 @@ standard output or into a new file. One who exists is given these roles instead
 of the old ones and a new login; the old login ends. --role and --site give one
 role at a site and below, or everywhere; --grant gives more.
 
-An admin of some sites gives roles there only. Nobody gives herself a role.`,
+An admin of some sites gives roles there only. Nobody gives herself a role. To make
+somebody admin needs a second admin, see 'rollcall proposal'.`,
 		Example: `  rollcall operator add kari --role operator --site elm/north --out kari.token
   rollcall operator add per --grant helpdesk@elm --grant restorer@elm/north --out per.token
   rollcall operator add ola --role viewer`,
@@ -42,6 +43,7 @@ An admin of some sites gives roles there only. Nobody gives herself a role.`,
 	c.Flags().StringVar(&site, "site", "", "where the role holds: this `SITE` and below; empty: everywhere")
 	c.Flags().StringArrayVar(&more, "grant", nil, "one more `ROLE[@SITE]`; repeatable")
 	c.Flags().StringVar(&out, "out", "", "write the token into this new `FILE`")
+	a.glassFlag(c)
 	a.complete(c, "role", fixed(roles...))
 	a.complete(c, "grant", fixed(roles...))
 	a.complete(c, "site", a.sites)

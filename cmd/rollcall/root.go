@@ -43,6 +43,7 @@ A day alone means its beginning for --since, its end for --at and --until.`,
 		in(groupAsk, a.changesCommand()), in(groupAsk, a.fileCommand()), in(groupAsk, a.compareCommand()),
 		in(groupAsk, a.restoreCommand()),
 		in(groupDecide, a.enrolCommand()), in(groupDecide, a.siteCommand()), in(groupDecide, a.operatorCommand()),
+		in(groupDecide, a.proposalCommand()),
 		in(groupSelf, a.loginCommand()), in(groupSelf, a.logoutCommand()), in(groupSelf, a.versionCommand()),
 		in(groupSelf, completionCommand()),
 	)
@@ -72,6 +73,11 @@ func atFlag(c *cobra.Command, at *string) {
 
 func jsonFlag(c *cobra.Command, on *bool) {
 	c.Flags().BoolVar(on, "json", false, "one JSON document instead of text")
+}
+
+// glassFlag is on commands that may need a second person.
+func (a *app) glassFlag(c *cobra.Command) {
+	c.Flags().StringVar(&a.glass, "break-glass", "", "do alone what needs two people, as an admin of all sites, for this `REASON`")
 }
 
 // exclusive makes two flags of a command exclude each other.

@@ -35,6 +35,9 @@ func (s *Service) act(ctx context.Context, fn func(tx store.Tx) (evidence.Entry,
 			return err
 		}
 		e.By = cmp.Or(e.By, "operator "+callerOf(ctx).operator.Name)
+		if err := s.decided(ctx, tx, &e); err != nil {
+			return err
+		}
 		_, err = evidence.In(tx, s.Tenant).Append(s.Now(), e)
 		return err
 	})

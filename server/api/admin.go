@@ -60,6 +60,9 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 	if err != nil {
 		return nil, err
 	}
+	if err := s.warnOfGlass(ctx, reply); err != nil {
+		return nil, err
+	}
 	n, stopped := s.Mirror.Backlog(ctx)
 	reply.MirrorBacklog = n
 	if stopped != nil {

@@ -34,6 +34,7 @@ type Service struct {
 	rollcallv1.UnimplementedAdminServer
 	rollcallv1.UnimplementedEvidenceServer
 	rollcallv1.UnimplementedKeysServer
+	rollcallv1.UnimplementedProposalsServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -64,6 +65,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterAdminServer(g, s)
 	rollcallv1.RegisterEvidenceServer(g, s)
 	rollcallv1.RegisterKeysServer(g, s)
+	rollcallv1.RegisterProposalsServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

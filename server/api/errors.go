@@ -28,6 +28,7 @@ var classes = []class{
 	{auth.ErrWho, codes.Unauthenticated},
 	{auth.ErrInvalid, codes.InvalidArgument},
 	{auth.ErrNotFound, codes.NotFound},
+	{auth.ErrProposal, codes.FailedPrecondition},
 	{cmdb.ErrNotFound, codes.NotFound},
 	{cmdb.ErrNoFile, codes.NotFound},
 	{cmdb.ErrInvalid, codes.InvalidArgument},

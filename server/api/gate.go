@@ -90,6 +90,10 @@ var gates = map[string]gate{
 	rollcallv1.Evidence_Inclusion_FullMethodName:   {roles: []auth.Role{auth.Auditor}, whole: true},
 	rollcallv1.Evidence_Leaves_FullMethodName:      {roles: []auth.Role{auth.Auditor}, whole: true},
 	rollcallv1.Evidence_Cosign_FullMethodName:      {roles: []auth.Role{auth.Auditor}, whole: true},
+	// Who may confirm is who may call what was proposed.
+	rollcallv1.Proposals_ListProposals_FullMethodName: sited(auth.Viewer),
+	rollcallv1.Proposals_Confirm_FullMethodName:       sited(auth.Viewer),
+	rollcallv1.Proposals_Decline_FullMethodName:       sited(auth.Viewer),
 }
 
 // maxCall is how long a call may take.
@@ -104,6 +108,8 @@ type caller struct {
 	addr     string
 	operator auth.Operator // operators
 	scope    cmdb.Scope    // where the operator may call this method
+	second   *second       // who confirmed the call, where it needs two people
+	glass    *glass        // the reason to do alone what needs two people
 }
 
 func callerOf(ctx context.Context) caller {
@@ -129,7 +135,11 @@ func (s *Service) Tap(ctx context.Context, info *tap.Info) (next context.Context
 // know.
 func (s *Service) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (res any, err error) {
 	defer func() { err = s.told(ctx, info.FullMethod, cmp.Or(panicked(recover()), err)) }()
-	return next(ctx, req)
+	res, err = next(ctx, req)
+	if n, ok := isProposal(err); ok {
+		return nil, s.propose(ctx, info.FullMethod, n)
+	}
+	return res, err
 }
 
 // Stream does the same for streams.
@@ -224,6 +234,9 @@ func (s *Service) person(ctx context.Context, c caller, need gate) (caller, erro
 		return c, status.Error(codes.ResourceExhausted, "too many failed logins from this address: wait a minute")
 	}
 	if err != nil {
+		return c, err
+	}
+	if c.glass, err = breakGlass(c.operator, md.Get(glassHeader)); err != nil {
 		return c, err
 	}
 	sites := c.operator.Sites(need.roles...)

@@ -80,13 +80,71 @@ func (s *Service) AddOperator(ctx context.Context, req *rollcallv1.AddOperatorRe
 			}
 		}
 	}
+	if err := s.makesAdmin(ctx, req, grants); err != nil {
+		return nil, err
+	}
 	text, err := s.login(ctx, c.scope, req.GetName(), grants, c.operator.Name)
 	return &rollcallv1.AddOperatorReply{LoginToken: text}, err
 }
 
+// makesAdmin asks for a second person where somebody becomes admin who is not.
+func (s *Service) makesAdmin(ctx context.Context, req *rollcallv1.AddOperatorRequest, grants []auth.Grant) error {
+	if err := auth.CheckName(req.GetName()); err != nil {
+		return err
+	}
+	var had []auth.Grant
+	if err := s.Engine.View(ctx, func(r store.Reader) error {
+		o, _, err := auth.Get(r, s.Tenant, req.GetName())
+		had = o.Grants
+		return err
+	}); err != nil {
+		return err
+	}
+	t := twice{
+		what: fmt.Sprintf("make %s %s", req.GetName(), auth.Words(grants)),
+		req:  &rollcallv1.AddOperatorRequest{Name: req.GetName(), Grants: wireGrants(grants)},
+	}
+	n := 0
+	for _, g := range grants {
+		if err := g.Check(); err != nil {
+			return err
+		}
+		if err := callerOf(ctx).scope.Check(g.Site); err != nil { // no use in proposing it
+			return err
+		}
+		if g.Role == auth.Admin && !slices.Contains(had, g) {
+			t.site = g.Site
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return s.twoPeople(ctx, t)
+	}
+	t.site = "" // of several sites: who is admin everywhere
+	return s.twoPeople(ctx, t)
+}
+
 // Login stores an operator, as the server itself does it, and returns the login
-// token, which nobody can get again.
+// token, which nobody can get again. It is how the first admin gets in; another
+// one made this way is noted as made alone.
 func (s *Service) Login(ctx context.Context, name string, grants []auth.Grant, by string) (string, error) {
+	isAdmin := func(g auth.Grant) bool { return g.Role == auth.Admin }
+	if slices.ContainsFunc(grants, isAdmin) {
+		err := s.Engine.View(ctx, func(r store.Reader) error {
+			all, err := auth.List(r, s.Tenant)
+			if slices.ContainsFunc(all, func(o auth.Operator) bool { return slices.ContainsFunc(o.Grants, isAdmin) }) {
+				c := caller{glass: &glass{reason: "done on the server itself", what: fmt.Sprintf("make %s %s", name, auth.Words(grants))}}
+				ctx = context.WithValue(ctx, callerKey{}, c)
+			}
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
 	return s.login(ctx, cmdb.Everywhere, name, grants, by)
 }
 
