@@ -17,7 +17,7 @@ var readOnly = map[string]bool{
 	"Items/Compare": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true,
 	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
 	"Agents/Upload":       true,
-	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true,
+	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true, "Evidence/Prove": true,
 	"Keys/Tokens": true, "Keys/Forks": true,
 	"Proposals/ListProposals": true,
 }

@@ -44,6 +44,7 @@ func (s *Server) proofs() (api.LogKey, error) {
 			}
 			return nil
 		},
+		Sign: s.trySign,
 	}, err
 }
 

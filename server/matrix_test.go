@@ -71,6 +71,7 @@ var matrix = map[string]rule{
 	"Items/Content":  {roles: "restorer", ask: func(p *spot) proto.Message { return &rollcallv1.ContentRequest{Ci: p.ci} }},
 	"Items/Set":      {roles: "operator", ask: func(p *spot) proto.Message { return &rollcallv1.SetRequest{Ci: p.ci} }}, // changes nothing
 
+	"Evidence/Prove":          {roles: "auditor", ask: func(p *spot) proto.Message { return &rollcallv1.ProveRequest{Ci: p.ci} }},
 	"Evidence/Checkpoint":     {roles: "every"},
 	"Evidence/Consistency":    {roles: "every"},
 	"Evidence/Inclusion":      {roles: "auditor", whole: true, through: codes.InvalidArgument}, // a tree of no leaves

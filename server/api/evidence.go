@@ -28,6 +28,8 @@ type LogKey struct {
 	Endorsement []byte // identity.TypeLogKey
 	// Trouble tells why no checkpoint is signed any more; nil if all is well.
 	Trouble func() error
+	// Sign signs a checkpoint now, if the log has grown.
+	Sign func(ctx context.Context) error
 }
 
 // log gives the evidence log of a snapshot.

@@ -69,7 +69,7 @@ type logCheck struct {
 	each  func(Told)
 	sizes []uint64
 	sum   Summary
-	tree  growing
+	tree  Growing
 }
 
 func (c *logCheck) leaf(l Numbered) {
@@ -78,12 +78,12 @@ func (c *logCheck) leaf(l Numbered) {
 		c.fault(fmt.Errorf("leaf %d of the log: %w", l.Index, err))
 	}
 	if !c.sum.Broken {
-		want := c.tree.add(l.Index, l.Leaf)
+		want := c.tree.Add(l.Leaf)
 		if !slices.Equal(want, l.hashes) {
 			c.fault(fmt.Errorf("%s: the stored hashes are not those of the leaves up to it: one of them was changed", name(l.Index, leaf)))
 		}
 		if n := l.Index + 1; slices.Contains(c.sizes, n) {
-			root, err := c.tree.root(n)
+			root, err := c.tree.Root()
 			if err != nil {
 				c.fault(fmt.Errorf("root of %d leaves: %w", n, err))
 			}
@@ -141,15 +141,20 @@ func (c *logCheck) explained(n uint64, leaf Leaf) (Told, error) {
 	return t, nil
 }
 
-// growing computes the hashes of a tree that leaves are added to, in little
-// memory: of each size of complete subtree only the last one is needed.
-type growing struct{ last []tlog.Hash }
+// Growing computes the hashes of a tree that leaves are added to, in little
+// memory: of each size of complete subtree only the last one is kept. The zero
+// value is the tree without leaves.
+type Growing struct {
+	n    uint64
+	last []tlog.Hash
+}
 
-// add returns the hashes that leaf n completes, as tlog.StoredHashes does.
-func (g *growing) add(n uint64, leaf []byte) []tlog.Hash {
+// Add adds the next leaf and returns the hashes that it completes, as
+// tlog.StoredHashes does.
+func (g *Growing) Add(leaf []byte) []tlog.Hash {
 	h := tlog.RecordHash(leaf)
 	done := []tlog.Hash{h}
-	for level := 0; n>>level&1 == 1; level++ {
+	for level := 0; g.n>>level&1 == 1; level++ {
 		h = tlog.NodeHash(g.last[level], h)
 		done = append(done, h)
 	}
@@ -158,12 +163,13 @@ func (g *growing) add(n uint64, leaf []byte) []tlog.Hash {
 		g.last = append(g.last, h)
 	}
 	g.last[level] = h
+	g.n++
 	return done
 }
 
-// root gives the root of the n leaves that were added.
-func (g *growing) root(n uint64) (tlog.Hash, error) {
-	return tlog.TreeHash(int64(n), tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+// Root gives the root of the leaves that were added.
+func (g *Growing) Root() (tlog.Hash, error) {
+	return tlog.TreeHash(int64(g.n), tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(indexes))
 		for i, index := range indexes {
 			level, _ := tlog.SplitStoredHashIndex(index)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"time"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/failpoint"
@@ -155,11 +156,12 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if err := s.revise(items, key, ci, body, rep, ws, env.hash); err != nil {
+	at, err := s.revise(items, key, ci, body, rep, ws, env.hash)
+	if err != nil {
 		return Result{}, nil, err
 	}
 	leaf := evidence.Entry{Kind: evidence.Report, CI: ci.ID, Seq: body.GetSeq(), Subject: env.hash[:]}
-	if _, err := evidence.In(tx, s.Tenant).Append(s.now(), leaf); err != nil {
+	if _, err := evidence.In(tx, s.Tenant).Append(at, leaf); err != nil {
 		return Result{}, nil, err
 	}
 	receipt := identity.Receipt{Envelope: env.hash, Index: chain.Count + 1, At: s.now().UnixMilli()}.Sign(s.Key)
@@ -270,17 +272,18 @@ func (s *Service) putEnvelope(tx store.Tx, hash fact.Digest, raw []byte) error {
 	return store.PutBlobTx(tx, s.Tenant, envelopeKind, hash, raw)
 }
 
-// revise records the revision, unless the report says what is known already.
-func (s *Service) revise(items cmdb.Writer, key enrol.Key, ci cmdb.CI, body *rollcallv1.Body, rep report, ws resolved, hash fact.Digest) error {
+// revise records the revision, unless the report says what is known already. It
+// returns the time of the record, which history and log share.
+func (s *Service) revise(items cmdb.Writer, key enrol.Key, ci cmdb.CI, body *rollcallv1.Body, rep report, ws resolved, hash fact.Digest) (time.Time, error) {
 	last := cmdb.Last{AgentVersion: cut(rep.GetAgentVersion()), Measurements: body.GetMeasurements()}
 	for _, c := range rep.GetCollectors() {
 		last.Collectors = append(last.Collectors, cmdb.CollectorStatus{Name: cut(c.GetName()), Status: int32(c.GetStatus()), Detail: cut(c.GetDetail()), TookMS: c.GetTookMs()})
 	}
 	if err := items.PutLast(ci.ID, last); err != nil {
-		return err
+		return time.Time{}, err
 	}
 	if maps.Equal(ci.State, ws.next) {
-		return nil
+		return s.now(), nil
 	}
 	r := cmdb.Revision{By: "agent " + key.ID, Report: hash.String(), Reason: cut(rep.GetReason()), Claimed: body.GetTimeClaimedMs()}
 	for _, e := range rep.GetEvents() {
@@ -291,8 +294,8 @@ func (s *Service) revise(items cmdb.Writer, key enrol.Key, ci cmdb.CI, body *rol
 	if next.Class == "" {
 		next.Class = s.observedClass(key, ws)
 	}
-	_, _, err := items.Record(s.now(), ci, next, r)
-	return err
+	_, r, err := items.Record(s.now(), ci, next, r)
+	return r.At(), err
 }
 
 // observedClass takes the class that the machine sees in itself, where nobody

@@ -604,6 +604,118 @@ func (*CosignReply) Descriptor() ([]byte, []int) {
 	return file_rollcall_v1_evidence_proto_rawDescGZIP(), []int{10}
 }
 
+type ProveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`                  // id or name
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // 0: now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveRequest) Reset() {
+	*x = ProveRequest{}
+	mi := &file_rollcall_v1_evidence_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveRequest) ProtoMessage() {}
+
+func (x *ProveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_evidence_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveRequest.ProtoReflect.Descriptor instead.
+func (*ProveRequest) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_evidence_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ProveRequest) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *ProveRequest) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+type ProveReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Proof         []byte                 `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"` // a proof file, see server/proof
+	Ci            string                 `protobuf:"bytes,2,opt,name=ci,proto3" json:"ci,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"` // what people call the CI: no part of the proof
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveReply) Reset() {
+	*x = ProveReply{}
+	mi := &file_rollcall_v1_evidence_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveReply) ProtoMessage() {}
+
+func (x *ProveReply) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_evidence_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveReply.ProtoReflect.Descriptor instead.
+func (*ProveReply) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_evidence_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ProveReply) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *ProveReply) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *ProveReply) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 var File_rollcall_v1_evidence_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_evidence_proto_rawDesc = "" +
@@ -642,14 +754,23 @@ const file_rollcall_v1_evidence_proto_rawDesc = "" +
 	"\rCosignRequest\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\fR\x04note\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\r\n" +
-	"\vCosignReply2\xee\x02\n" +
+	"\vCosignReply\"3\n" +
+	"\fProveRequest\x12\x0e\n" +
+	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"F\n" +
+	"\n" +
+	"ProveReply\x12\x14\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\x12\x0e\n" +
+	"\x02ci\x18\x02 \x01(\tR\x02ci\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name2\xab\x03\n" +
 	"\bEvidence\x12J\n" +
 	"\n" +
 	"Checkpoint\x12\x1e.rollcall.v1.CheckpointRequest\x1a\x1c.rollcall.v1.CheckpointReply\x12M\n" +
 	"\vConsistency\x12\x1f.rollcall.v1.ConsistencyRequest\x1a\x1d.rollcall.v1.ConsistencyReply\x12G\n" +
 	"\tInclusion\x12\x1d.rollcall.v1.InclusionRequest\x1a\x1b.rollcall.v1.InclusionReply\x12>\n" +
 	"\x06Leaves\x12\x1a.rollcall.v1.LeavesRequest\x1a\x18.rollcall.v1.LeavesReply\x12>\n" +
-	"\x06Cosign\x12\x1a.rollcall.v1.CosignRequest\x1a\x18.rollcall.v1.CosignReplyB'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
+	"\x06Cosign\x12\x1a.rollcall.v1.CosignRequest\x1a\x18.rollcall.v1.CosignReply\x12;\n" +
+	"\x05Prove\x12\x19.rollcall.v1.ProveRequest\x1a\x17.rollcall.v1.ProveReplyB'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
 
 var (
 	file_rollcall_v1_evidence_proto_rawDescOnce sync.Once
@@ -663,7 +784,7 @@ func file_rollcall_v1_evidence_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_evidence_proto_rawDescData
 }
 
-var file_rollcall_v1_evidence_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_rollcall_v1_evidence_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_rollcall_v1_evidence_proto_goTypes = []any{
 	(*CheckpointRequest)(nil),  // 0: rollcall.v1.CheckpointRequest
 	(*CheckpointReply)(nil),    // 1: rollcall.v1.CheckpointReply
@@ -676,6 +797,8 @@ var file_rollcall_v1_evidence_proto_goTypes = []any{
 	(*LeavesReply)(nil),        // 8: rollcall.v1.LeavesReply
 	(*CosignRequest)(nil),      // 9: rollcall.v1.CosignRequest
 	(*CosignReply)(nil),        // 10: rollcall.v1.CosignReply
+	(*ProveRequest)(nil),       // 11: rollcall.v1.ProveRequest
+	(*ProveReply)(nil),         // 12: rollcall.v1.ProveReply
 }
 var file_rollcall_v1_evidence_proto_depIdxs = []int32{
 	2,  // 0: rollcall.v1.CheckpointReply.witnesses:type_name -> rollcall.v1.WitnessInfo
@@ -684,13 +807,15 @@ var file_rollcall_v1_evidence_proto_depIdxs = []int32{
 	5,  // 3: rollcall.v1.Evidence.Inclusion:input_type -> rollcall.v1.InclusionRequest
 	7,  // 4: rollcall.v1.Evidence.Leaves:input_type -> rollcall.v1.LeavesRequest
 	9,  // 5: rollcall.v1.Evidence.Cosign:input_type -> rollcall.v1.CosignRequest
-	1,  // 6: rollcall.v1.Evidence.Checkpoint:output_type -> rollcall.v1.CheckpointReply
-	4,  // 7: rollcall.v1.Evidence.Consistency:output_type -> rollcall.v1.ConsistencyReply
-	6,  // 8: rollcall.v1.Evidence.Inclusion:output_type -> rollcall.v1.InclusionReply
-	8,  // 9: rollcall.v1.Evidence.Leaves:output_type -> rollcall.v1.LeavesReply
-	10, // 10: rollcall.v1.Evidence.Cosign:output_type -> rollcall.v1.CosignReply
-	6,  // [6:11] is the sub-list for method output_type
-	1,  // [1:6] is the sub-list for method input_type
+	11, // 6: rollcall.v1.Evidence.Prove:input_type -> rollcall.v1.ProveRequest
+	1,  // 7: rollcall.v1.Evidence.Checkpoint:output_type -> rollcall.v1.CheckpointReply
+	4,  // 8: rollcall.v1.Evidence.Consistency:output_type -> rollcall.v1.ConsistencyReply
+	6,  // 9: rollcall.v1.Evidence.Inclusion:output_type -> rollcall.v1.InclusionReply
+	8,  // 10: rollcall.v1.Evidence.Leaves:output_type -> rollcall.v1.LeavesReply
+	10, // 11: rollcall.v1.Evidence.Cosign:output_type -> rollcall.v1.CosignReply
+	12, // 12: rollcall.v1.Evidence.Prove:output_type -> rollcall.v1.ProveReply
+	7,  // [7:13] is the sub-list for method output_type
+	1,  // [1:7] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -707,7 +832,7 @@ func file_rollcall_v1_evidence_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_evidence_proto_rawDesc), len(file_rollcall_v1_evidence_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

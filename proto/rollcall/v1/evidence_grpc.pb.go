@@ -27,6 +27,7 @@ const (
 	Evidence_Inclusion_FullMethodName   = "/rollcall.v1.Evidence/Inclusion"
 	Evidence_Leaves_FullMethodName      = "/rollcall.v1.Evidence/Leaves"
 	Evidence_Cosign_FullMethodName      = "/rollcall.v1.Evidence/Cosign"
+	Evidence_Prove_FullMethodName       = "/rollcall.v1.Evidence/Prove"
 )
 
 // EvidenceClient is the client API for Evidence service.
@@ -43,6 +44,8 @@ type EvidenceClient interface {
 	Leaves(ctx context.Context, in *LeavesRequest, opts ...grpc.CallOption) (*LeavesReply, error)
 	// Cosign keeps what a witness has cosigned, for others.
 	Cosign(ctx context.Context, in *CosignRequest, opts ...grpc.CallOption) (*CosignReply, error)
+	// Prove gives one file that proves what state a machine had at a time.
+	Prove(ctx context.Context, in *ProveRequest, opts ...grpc.CallOption) (*ProveReply, error)
 }
 
 type evidenceClient struct {
@@ -103,6 +106,16 @@ func (c *evidenceClient) Cosign(ctx context.Context, in *CosignRequest, opts ...
 	return out, nil
 }
 
+func (c *evidenceClient) Prove(ctx context.Context, in *ProveRequest, opts ...grpc.CallOption) (*ProveReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProveReply)
+	err := c.cc.Invoke(ctx, Evidence_Prove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EvidenceServer is the server API for Evidence service.
 // All implementations must embed UnimplementedEvidenceServer
 // for forward compatibility.
@@ -117,6 +130,8 @@ type EvidenceServer interface {
 	Leaves(context.Context, *LeavesRequest) (*LeavesReply, error)
 	// Cosign keeps what a witness has cosigned, for others.
 	Cosign(context.Context, *CosignRequest) (*CosignReply, error)
+	// Prove gives one file that proves what state a machine had at a time.
+	Prove(context.Context, *ProveRequest) (*ProveReply, error)
 	mustEmbedUnimplementedEvidenceServer()
 }
 
@@ -141,6 +156,9 @@ func (UnimplementedEvidenceServer) Leaves(context.Context, *LeavesRequest) (*Lea
 }
 func (UnimplementedEvidenceServer) Cosign(context.Context, *CosignRequest) (*CosignReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cosign not implemented")
+}
+func (UnimplementedEvidenceServer) Prove(context.Context, *ProveRequest) (*ProveReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Prove not implemented")
 }
 func (UnimplementedEvidenceServer) mustEmbedUnimplementedEvidenceServer() {}
 func (UnimplementedEvidenceServer) testEmbeddedByValue()                  {}
@@ -253,6 +271,24 @@ func _Evidence_Cosign_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Evidence_Prove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EvidenceServer).Prove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Evidence_Prove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EvidenceServer).Prove(ctx, req.(*ProveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Evidence_ServiceDesc is the grpc.ServiceDesc for Evidence service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -279,6 +315,10 @@ var Evidence_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Cosign",
 			Handler:    _Evidence_Cosign_Handler,
+		},
+		{
+			MethodName: "Prove",
+			Handler:    _Evidence_Prove_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
