@@ -23,6 +23,7 @@ type Config struct {
 	WatchEtc   bool          `conf:"watch_etc"`   // look soon after a change below /etc or by dpkg
 	Recipients []string      `conf:"recipient"`   // age recipients of secrets; at least two are wise
 	Exclude    []string      `conf:"exclude"`     // names or paths below /etc that are left out
+	RadarKey   string        `conf:"radar_key"`   // file with the key that finds secrets shared by machines
 	Secret     []string      `conf:"secret"`      // paths below /etc that are sealed, beside the built-in list
 	Site       string        `conf:"site"`        // hint for the server, elm/north/b1/room12
 	Class      string        `conf:"class"`       // hint for the server: server, workstation, laptop, …
@@ -70,6 +71,9 @@ func (c Config) Validate() error {
 	}
 	if _, err := seal.ParseRecipients(c.Recipients); err != nil {
 		bad("recipient", "%w", err)
+	}
+	if c.RadarKey != "" && !filepath.IsAbs(c.RadarKey) {
+		bad("radar_key", "%q is not an absolute path", c.RadarKey)
 	}
 	for _, pattern := range c.Exclude {
 		if _, err := path.Match(pattern, ""); err != nil {

@@ -57,7 +57,7 @@ func (a *Agent) gather(ctx context.Context) gathered {
 	facts := hinted(a.cfg, res.Facts)
 
 	start := a.now()
-	status := collect.Status{Name: etcCollector, Owns: []string{"etc/", "conffile/"}, State: collect.OK}
+	status := collect.Status{Name: etcCollector, Owns: []string{"etc/", "conffile/", "secret/"}, State: collect.OK}
 	g.incomplete = res.Status
 	var err error
 	if a.scanner.Conffiles, err = collect.Conffiles(host); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -140,8 +140,12 @@ func (a *Agent) newScanner() error {
 			a.log.Warn("cache of /etc is not usable: everything is read again", "err", err)
 		}
 	}
+	radar, err := a.radarKey()
+	if err != nil {
+		return err
+	}
 	a.scanner = &etc.Scanner{
-		Root: a.cfg.Root, Cache: cache, Key: key, Recipients: recipients, Store: a.sealed,
+		RadarKey: radar, Root: a.cfg.Root, Cache: cache, Key: key, Recipients: recipients, Store: a.sealed,
 		Exclude: a.cfg.Exclude, Secret: a.cfg.isSecret, Policy: a.cfg.policy(), Now: a.now,
 	}
 	return nil
@@ -163,6 +167,25 @@ func (a *Agent) fingerprintKey() ([]byte, error) {
 		return nil, err
 	}
 	return key, identity.WriteFile(name, key)
+}
+
+// radarKey reads the key of the radar, if one is configured. One that is named and
+// cannot be read is an error: without it the machine would look as if it shared
+// nothing.
+func (a *Agent) radarKey() ([]byte, error) {
+	if a.cfg.RadarKey == "" {
+		return nil, nil
+	}
+	text, err := conf.ReadSecret(a.cfg.RadarKey)
+	if err != nil {
+		return nil, fmt.Errorf("radar_key: %w", err)
+	}
+	defer clear(text)
+	key, err := seal.ParseRadarKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("radar_key %s: %w", a.cfg.RadarKey, err)
+	}
+	return key, nil
 }
 
 func (a *Agent) loadMemory() {

@@ -134,6 +134,7 @@ type operator struct {
 	rollcallv1.EvidenceClient
 	rollcallv1.KeysClient
 	rollcallv1.ProposalsClient
+	rollcallv1.RadarClient
 	conn  *grpc.ClientConn
 	token identity.Token
 }
@@ -161,7 +162,7 @@ func (r *running) operator(name string, grants ...auth.Grant) *operator {
 	conn := r.dial(nil, grpc.WithPerRPCCredentials(bearer("Bearer "+name+":"+hex.EncodeToString(token.Secret))))
 	return &operator{
 		rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn),
-		rollcallv1.NewKeysClient(conn), rollcallv1.NewProposalsClient(conn), conn, token,
+		rollcallv1.NewKeysClient(conn), rollcallv1.NewProposalsClient(conn), rollcallv1.NewRadarClient(conn), conn, token,
 	}
 }
 

@@ -85,6 +85,7 @@ var matrix = map[string]rule{
 	"Proposals/Decline": {
 		roles: "every", through: codes.NotFound, // declining would be for good: that it is hidden, Confirm shows
 	},
+	"Radar/Shared": {roles: "operator auditor"},
 
 	"Admin/Status": {roles: "every"},
 	"Admin/NewToken": {

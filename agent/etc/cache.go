@@ -55,6 +55,8 @@ type entry struct {
 	against [16]byte // the digest by dpkg that the content was compared with
 	gen     uint32   // the scan that saw it last
 
+	radar string // kinds of secrets and their fingerprints, see radarText
+
 	trusted  bool // an equal statKey proves an equal file
 	compared bool // against and differs say something
 	differs  bool // the content is not the one shipped by the package
@@ -101,7 +103,7 @@ func (e *entry) content() (Content, bool) {
 // begin prepares the cache for a scan and returns the scan's number.
 func (c *Cache) begin(s *Scanner) uint32 {
 	now := rules{
-		policy:     s.Policy,
+		policy:     s.Policy + s.radarRule(),
 		key:        seal.Fingerprint(s.Key, []byte("rollcall: cache of /etc")),
 		recipients: s.Recipients.ID(),
 	}

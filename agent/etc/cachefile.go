@@ -18,7 +18,7 @@ import (
 
 // cacheMagic begins a cache file; its last byte is the version. A file of
 // another version is a cold start.
-const cacheMagic = "rollcall etc cache\x00\x01"
+const cacheMagic = "rollcall etc cache\x00\x02"
 
 const maxCache = 64 << 20 // bytes
 
@@ -85,6 +85,7 @@ func (e *entry) append(b []byte, last string) []byte {
 		b = append(b, digest[:]...)
 	}
 	b = appendString(b, value)
+	b = appendString(b, e.radar)
 	if e.compared {
 		b = append(b, e.against[:]...)
 	}
@@ -196,6 +197,7 @@ func (d *decoder) entry(last string) *entry {
 	}
 	value += d.string()
 	e := newEntry(rel, statKey{}, value)
+	e.radar = d.string()
 	e.trusted, e.compared, e.differs = flags[0]&flagTrusted != 0, flags[0]&flagCompared != 0, flags[0]&flagDiffers != 0
 	e.stale, e.resealed = flags[0]&flagStale != 0, flags[0]&flagResealed != 0
 	if e.compared {
@@ -205,7 +207,8 @@ func (d *decoder) entry(last string) *entry {
 		dev: d.uvarint(), ino: d.uvarint(), mode: uint32(d.uvarint()), uid: uint32(d.uvarint()), gid: uint32(d.uvarint()),
 		ctime: d.varint(), mtime: d.varint(), size: d.varint(),
 	}
-	if _, err := fact.ParseFile(value); value != "" && err != nil || len(value) > fact.MaxValue || len(e.path) > fact.MaxPath {
+	if _, err := fact.ParseFile(value); value != "" && err != nil || len(value) > fact.MaxValue || len(e.path) > fact.MaxPath ||
+		len(radarFacts(e)) != strings.Count(e.radar, "\n") {
 		d.bad = true
 	}
 	return e

@@ -75,8 +75,10 @@ func (w *walker) read(fd int, rel string, old *entry) (e *entry, settled bool, e
 		w.problem(rel, xattrText)
 	}
 	f.Kind, f.Digest = fact.KindPlain, c.sum
+	var radar string
 	if c.secret {
 		f.Digest = fact.Digest{}
+		radar = w.scanner.radarText(rel, c.plain)
 		w.withhold(&f, rel, c.plain, c.fingerprint, old)
 		clear(c.plain)
 	}
@@ -85,6 +87,7 @@ func (w *walker) read(fd int, rel string, old *entry) (e *entry, settled bool, e
 	}
 	settled = keyOf(&st) == key
 	e = w.newEntry(rel, key, f)
+	e.radar = radar
 	if generatedContent(rel, c.plain) {
 		e.value = ""
 	}

@@ -50,6 +50,7 @@ func (w *walker) emit(e *entry) {
 		}
 	}
 	w.res.Facts = append(w.res.Facts, fact.Fact{Path: e.path, Value: value})
+	w.res.Facts = append(w.res.Facts, radarFacts(e)...)
 }
 
 // carry reports again what was known below a folder that cannot be read now.

@@ -73,6 +73,10 @@ type Scanner struct {
 	Recipients seal.Recipients
 	// Store keeps ciphertexts.
 	Store Store
+	// RadarKey, if there is one, makes the fingerprints by which machines that
+	// share a secret are found (seal.Radar). All machines have the same; it
+	// never leaves them.
+	RadarKey []byte
 	// Conffiles is dpkg's record by absolute path, "/etc/cups/cupsd.conf".
 	Conffiles map[string]fact.Conffile
 	// Exclude adds to the built-in exclusions: patterns of path.Match for
@@ -91,7 +95,7 @@ type Scanner struct {
 
 // Result is what a scan found.
 type Result struct {
-	// Facts of the sections etc and conffile, sorted by path.
+	// Facts of the sections etc, conffile and secret, sorted by path.
 	Facts []fact.Fact
 	// Contents are those of the entries that are new or changed since the
 	// cache's scan. Cache.Contents has all.
@@ -151,6 +155,9 @@ func (r Result) Status() string {
 func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 	if len(s.Key) != seal.FingerprintKeySize {
 		return Result{}, fmt.Errorf("scan etc: fingerprint key of %d bytes, want %d", len(s.Key), seal.FingerprintKeySize)
+	}
+	if n := len(s.RadarKey); n > 0 && n != seal.FingerprintKeySize {
+		return Result{}, fmt.Errorf("scan etc: radar key of %d bytes, want %d", n, seal.FingerprintKeySize)
 	}
 	if s.Recipients.Len() > 0 && s.Store == nil {
 		return Result{}, errors.New("scan etc: secrets are to be sealed but there is no store for them")

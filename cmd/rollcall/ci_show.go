@@ -51,7 +51,7 @@ value), "collectors" [{"name", "status", "detail", "took_ms"}], "measurements",
 // sections are those that agents of this release fill; a newer agent may have
 // more.
 var sections = []string{
-	"apt", "conffile", "etc", "fs", "group", "hw", "id", "module", "net", "os", "pkg", "port", "ssh", "svc", "user",
+	"apt", "conffile", "etc", "fs", "group", "hw", "id", "module", "net", "os", "pkg", "port", "secret", "ssh", "svc", "user",
 }
 
 // showing is a question for one CI.

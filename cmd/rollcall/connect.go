@@ -31,6 +31,7 @@ type server struct {
 	rollcallv1.AdminClient
 	rollcallv1.KeysClient
 	rollcallv1.ProposalsClient
+	rollcallv1.RadarClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -64,7 +65,8 @@ func dial(t identity.Token, glass string) (*server, error) {
 	}
 	return &server{
 		ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn),
-		KeysClient: rollcallv1.NewKeysClient(conn), ProposalsClient: rollcallv1.NewProposalsClient(conn), conn: conn, login: t,
+		KeysClient: rollcallv1.NewKeysClient(conn), ProposalsClient: rollcallv1.NewProposalsClient(conn), RadarClient: rollcallv1.NewRadarClient(conn),
+		conn: conn, login: t,
 	}, nil
 }
 

@@ -81,7 +81,7 @@ func understood(t *testing.T, line string) string {
 // filtersOf gives the filters in a parsed command line.
 func filtersOf(c *cobra.Command) (filters []string) {
 	switch c.CommandPath() {
-	case "rollcall find", "rollcall ci list", "rollcall changes":
+	case "rollcall find", "rollcall ci list", "rollcall changes", "rollcall radar":
 		if f := words(c.Flags().Args()); f != "" {
 			filters = append(filters, f)
 		}
@@ -177,7 +177,7 @@ func jsonNames(typ reflect.Type) (names []string) {
 func TestTheHelpNamesEveryFieldOfTheJSON(t *testing.T) {
 	documents := map[string]any{
 		"ci list": listJSON{}, "changes": changesJSON{}, "file show": showFileJSON{}, "file log": fileLogJSON{},
-		"compare": compareJSON{}, "restore": restoreJSON{}, "enrol token": tokenJSON{}, "enrol pending": pendingJSON{},
+		"compare": compareJSON{}, "radar": radarJSON{}, "restore": restoreJSON{}, "enrol token": tokenJSON{}, "enrol pending": pendingJSON{},
 		"site list": sitesJSON{}, "operator list": operatorsJSON{}, "status": statusJSON{}, "version": versionJSON{},
 		"file diff": struct {
 			CI     string `json:"ci"`

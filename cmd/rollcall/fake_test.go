@@ -29,6 +29,7 @@ type fake struct {
 	rollcallv1.UnimplementedAdminServer
 	rollcallv1.UnimplementedKeysServer
 	rollcallv1.UnimplementedProposalsServer
+	rollcallv1.UnimplementedRadarServer
 
 	kind   string
 	token  string // login of kari
@@ -69,6 +70,7 @@ func newFake(kind string) (*fake, error) {
 	rollcallv1.RegisterAdminServer(f.srv, f)
 	rollcallv1.RegisterKeysServer(f.srv, f)
 	rollcallv1.RegisterProposalsServer(f.srv, f)
+	rollcallv1.RegisterRadarServer(f.srv, f)
 	f.done.Go(func() { _ = f.srv.Serve(lis) }) // it ends with stop
 	return f, nil
 }
@@ -241,6 +243,13 @@ func (f *fake) Compare(_ context.Context, req *rollcallv1.CompareRequest) (*roll
 		}
 	}
 	return comparison(), nil
+}
+
+func (f *fake) Shared(_ context.Context, req *rollcallv1.SharedRequest) (*rollcallv1.SharedReply, error) {
+	if _, err := selected(req.GetFilter()); err != nil {
+		return nil, err
+	}
+	return shared(req.GetKinds()), nil
 }
 
 func (f *fake) Manifest(_ context.Context, req *rollcallv1.ManifestRequest) (*rollcallv1.ManifestReply, error) {

@@ -35,6 +35,7 @@ type Service struct {
 	rollcallv1.UnimplementedEvidenceServer
 	rollcallv1.UnimplementedKeysServer
 	rollcallv1.UnimplementedProposalsServer
+	rollcallv1.UnimplementedRadarServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -66,6 +67,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterEvidenceServer(g, s)
 	rollcallv1.RegisterKeysServer(g, s)
 	rollcallv1.RegisterProposalsServer(g, s)
+	rollcallv1.RegisterRadarServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

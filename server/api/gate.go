@@ -68,6 +68,8 @@ var gates = map[string]gate{
 	rollcallv1.Items_Manifest_FullMethodName: sited(auth.Restorer),
 	rollcallv1.Items_Content_FullMethodName:  sited(auth.Restorer),
 
+	rollcallv1.Radar_Shared_FullMethodName: sited(auth.Worker, auth.Auditor),
+
 	rollcallv1.Admin_Status_FullMethodName:         sited(auth.Viewer),
 	rollcallv1.Admin_NewToken_FullMethodName:       sited(auth.Approver, auth.Admin),
 	rollcallv1.Admin_Pending_FullMethodName:        sited(auth.Approver, auth.Admin, auth.Auditor),
