@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/md5"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,6 +48,8 @@ func openOffline(cfg Config) (*offline, error) {
 type Report struct {
 	Items, Revisions, Sets, Contents, Records, Leaves int
 
+	Unreferenced int // contents that nothing refers to yet, or any more
+
 	Last   time.Time // of the newest revision
 	Faults []Fault
 }
@@ -71,7 +75,7 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 	}
 	c := checker{
 		cfg: o.cfg, rep: rep, tenant: o.tenant, servers: []ed25519.PublicKey{identity.Public(key)}, rule: RuleBytes,
-		sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{},
+		sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{}, md5s: map[fact.Digest]string{},
 	}
 	if _, err := o.engine.Check(ctx, c.fault); err != nil {
 		return err
@@ -79,7 +83,7 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 	return o.engine.View(ctx, func(r store.Reader) error {
 		c.View, c.r, c.keys = cmdb.At(r, o.tenant, o.sets, cmdb.Everywhere), r, enrol.At(r, o.tenant)
 		c.frames()
-		for _, part := range []func(context.Context) error{c.log, c.items, c.references, c.admission} {
+		for _, part := range []func(context.Context) error{c.log, c.items, c.references, c.indexes, c.admission} {
 			if err := part(ctx); err != nil {
 				return err
 			}
@@ -98,6 +102,7 @@ type checker struct {
 	servers        []ed25519.PublicKey
 	sets, contents map[fact.Digest]bool // looked at already
 	heads          map[string]cmdb.CI
+	md5s           map[fact.Digest]string // of contents that were read
 	keys           enrol.View
 	leafOf         evidence.View
 	admitted       map[string]string // key → the CI that a leaf admits it to
@@ -155,7 +160,8 @@ func (c *checker) items(ctx context.Context) error {
 // the last one ends at the present state.
 func (c *checker) history(ci cmdb.CI) {
 	var last cmdb.Revision
-	for n := uint64(1); n <= ci.Rev; n++ {
+	var fold cmdb.Fold
+	for n := ci.From(); n <= ci.Rev; n++ {
 		r, err := c.Revision(ci.ID, n)
 		if err != nil {
 			c.fault(err)
@@ -165,12 +171,18 @@ func (c *checker) history(ci cmdb.CI) {
 		if at := r.At(); at.After(c.rep.Last) {
 			c.rep.Last = at
 		}
-		if n > 1 && last.N == n-1 && (r.Prev.Digest() != last.State.Digest() || r.Stamp <= last.Stamp) {
+		if err := fold.Add(r); err != nil {
+			c.fault(err)
+		}
+		if n > ci.From() && last.N == n-1 && (r.Prev.Digest() != last.State.Digest() || r.Stamp <= last.Stamp) {
 			c.fault(fmt.Errorf("revision %d of CI %s (%s) does not follow the one before", n, ci.ID, ci.Name))
 		}
 		last = r
 		c.state(ci, r)
 		c.envelope(ci, r)
+	}
+	if last.N == ci.Rev && !fold.Leads(ci) {
+		c.fault(fmt.Errorf("CI %s (%s): what is declared about it is not what its revisions lead to", ci.ID, ci.Name))
 	}
 	if last.N == ci.Rev && last.State.Digest() != ci.State.Digest() {
 		c.fault(fmt.Errorf("CI %s (%s): its present state is not that of revision %d", ci.ID, ci.Name, ci.Rev))
@@ -213,7 +225,11 @@ func (c *checker) files(ci cmdb.CI, r cmdb.Revision, set fact.Set) {
 		if err == nil && sha256.Sum256(b) != file.Digest {
 			err = store.ErrCorrupt
 		}
-		if err != nil {
+		c.md5s[file.Digest] = "" // told of here if at all
+		if err == nil {
+			sum := md5.Sum(b)
+			c.md5s[file.Digest] = hex.EncodeToString(sum[:])
+		} else {
 			c.under(RuleBlobs, func() {
 				c.fault(fmt.Errorf("revision %d of CI %s (%s), /%s: %w", r.N, ci.ID, ci.Name, f.Path, err))
 			})

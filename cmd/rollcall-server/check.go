@@ -53,6 +53,9 @@ func show(c *cobra.Command, rep server.Report, asJSON bool) error {
 		fmt.Fprintf(c.OutOrStdout(), "%d CIs, %d revisions, %d fact sets, %d file contents, %d leaves of the log read: %d faults\n",
 			rep.Items, rep.Revisions, rep.Sets, rep.Contents, rep.Leaves, len(rep.Faults))
 	}
+	if rep.Unreferenced > 0 && !asJSON {
+		fmt.Fprintf(c.OutOrStdout(), "%d contents are named by no report yet, or by none any more: the server removes them after a day\n", rep.Unreferenced)
+	}
 	derived := func(f server.Fault) bool { return f.Rule == server.RuleMirror }
 	switch n := len(rep.Faults); {
 	case n > 0 && !slices.ContainsFunc(rep.Faults, func(f server.Fault) bool { return !derived(f) }):

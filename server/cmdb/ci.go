@@ -72,7 +72,11 @@ type CI struct {
 	Folder  string            `json:"folder,omitempty"` // of the mirror, unique in Repo
 	Cloned  bool              `json:"cloned,omitempty"` // its key speaks from two places
 	Trust   string            `json:"trust,omitempty"`  // how far its key is trusted, see TrustClass
+	First   uint64            `json:"first,omitempty"`  // number of the oldest revision that is kept; 0: 1
 }
+
+// From returns the number of the oldest revision that is kept.
+func (c CI) From() uint64 { return max(1, c.First) }
 
 // TrustClass tells how far what was observed of the CI can be trusted: "T0" is a
 // claim of a machine that booted from the network, "T1" is signed with a key in a

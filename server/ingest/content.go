@@ -45,3 +45,11 @@ func isSealed(b []byte) bool {
 	const head = "age-encryption.org/v1\n"
 	return len(b) > len(head) && string(b[:len(head)]) == head
 }
+
+// Alone runs fn while no report is between finding a content in the store and
+// being recorded with its name: the time to remove contents.
+func (s *Service) Alone(fn func() error) error {
+	s.alone.Lock()
+	defer s.alone.Unlock()
+	return fn()
+}

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,6 +79,7 @@ type Service struct {
 	Realm []byte
 	Past  []ed25519.PublicKey
 
+	alone sync.RWMutex // read by every report between looking for contents and naming them
 	ticks tickMemory
 	quota quotas
 	lag   atomic.Int64

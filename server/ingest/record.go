@@ -40,6 +40,8 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 	if key.TrustClass() == enrol.T0 && namesSealed(rep) {
 		return Result{}, fmt.Errorf("report of key %s: %w: it names sealed files", key.ID, enrol.ErrTrust)
 	}
+	s.alone.RLock() // what is found in the store now is there still when it is named
+	defer s.alone.RUnlock()
 	var ws resolved
 	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
 		ws, err = s.resolve(r, key.CI, body, rep)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -167,4 +168,23 @@ func receiptsOf(r store.Reader, tenant, key string, server []ed25519.PublicKey) 
 	}
 	slices.SortFunc(all, func(a, b identity.Receipt) int { return cmp.Compare(a.Index, b.Index) })
 	return all, nil
+}
+
+// Named calls fn with every envelope that got a receipt or was kept apart, and the
+// key that it is of.
+func Named(r store.Reader, tenant string, fn func(key string, hash fact.Digest)) error {
+	for _, kind := range []string{"/receipt/", "/fork/"} {
+		prefix := []byte(tenant + kind)
+		for p, err := range r.Scan(store.Record, prefix, store.PrefixEnd(prefix), 0) {
+			if err != nil {
+				return err
+			}
+			key, hash, ok := strings.Cut(string(p.K[len(prefix):]), "/")
+			if !ok || len(hash) != len(fact.Digest{}) {
+				return &store.CorruptError{Key: store.Key{Space: store.Record, K: p.K}, Reason: "not the name of an envelope"}
+			}
+			fn(key, fact.Digest([]byte(hash)))
+		}
+	}
+	return nil
 }

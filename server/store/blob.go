@@ -164,6 +164,55 @@ func restOf(g Getter, tenant, kind string, name fact.Digest, n int, body []byte)
 	return all, nil
 }
 
+// ParseBlobKey returns kind and name of the content that a key in space Blob holds
+// a chunk of.
+func ParseBlobKey(k []byte, tenant string) (kind string, name fact.Digest, ok bool) {
+	rest, ok := strings.CutPrefix(string(k), tenant+"/")
+	kind, rest, cut := strings.Cut(rest, "/")
+	if !ok || !cut || len(rest) != len(name)+3 {
+		return "", name, false
+	}
+	copy(name[:], rest)
+	return kind, name, true
+}
+
+// DeleteBlob removes all chunks of a content, also of one that was stored in
+// part, in one transaction that check, run in it, agrees with. It returns whether
+// it did.
+func DeleteBlob(ctx context.Context, e Engine, u Updater, tenant, kind string, name fact.Digest, check func(Tx) (bool, error)) (done bool, err error) {
+	var keys []Key
+	err = e.View(ctx, func(r Reader) error {
+		keys = nil
+		from := blobKey(tenant, kind, name, 0).K
+		prefix := from[:len(from)-2]
+		for p, err := range r.Scan(Blob, prefix, PrefixEnd(prefix), 0) {
+			if err != nil {
+				return err
+			}
+			keys = append(keys, Key{Blob, append([]byte(nil), p.K...)})
+		}
+		return nil
+	})
+	if err != nil || len(keys) == 0 {
+		return false, err
+	}
+	err = UpdateAgain(ctx, u, func(tx Tx) error {
+		if done, err = check(tx); err != nil || !done {
+			return err
+		}
+		for _, k := range keys {
+			if err := tx.Delete(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("delete %s %s: %w", kind, name, err)
+	}
+	return done, nil
+}
+
 // Blobs calls fn with every content of a tenant, as GetBlob returns it. It stops
 // at the first error, its own or fn's.
 func Blobs(r Reader, tenant string, fn func(kind string, name fact.Digest, content []byte) error) error {
