@@ -67,6 +67,9 @@ type Agent struct {
 	quiet     time.Duration
 	notBefore time.Time // no attempt to reach the server earlier
 
+	step func(string) // of a rotation; tests end there
+	born bool         // the key is this machine's own
+
 	memory      memory
 	memorySaved []byte
 }
@@ -199,6 +202,8 @@ type Summary struct {
 
 	retry time.Duration // what the server asked for
 	early bool          // the server was not asked, because it was not time
+
+	refused bool // the server does not know the key
 }
 
 // Collected is how one collector did.
@@ -224,6 +229,9 @@ func (a *Agent) Once(ctx context.Context, reason string) (Summary, error) {
 	start := a.now()
 	var sum Summary
 	var g gathered
+	if err := a.begin(ctx); err != nil {
+		return Summary{}, err
+	}
 	again := true
 	for round := 0; again && round < maxRounds; round++ {
 		g = a.gather(ctx) // again too: what the server lacked may have changed
@@ -233,6 +241,14 @@ func (a *Agent) Once(ctx context.Context, reason string) (Summary, error) {
 		var err error
 		if again, err = a.round(ctx, g, reason, &sum); err != nil {
 			return sum, err
+		}
+		if sum.refused && round == 0 && a.tellAgain(ctx) {
+			if again = a.spool.Status().Waiting == 0; again {
+				continue // it was a tick
+			}
+			if again, err = a.deliver(ctx, &sum); err != nil {
+				return sum, err
+			}
 		}
 	}
 	if again {
@@ -247,6 +263,21 @@ func (a *Agent) Once(ctx context.Context, reason string) (Summary, error) {
 		return sum, nil
 	}
 	return sum, saveJSON(filepath.Join(a.cfg.State, lastFile), sum)
+}
+
+// begin is what goes before the key is used: ErrElsewhere if it is not this
+// machine's own.
+func (a *Agent) begin(ctx context.Context) error {
+	if a.dry {
+		return nil
+	}
+	if !a.born {
+		if err := checkBirth(ctx, a.cfg); err != nil {
+			return err
+		}
+		a.born = true
+	}
+	return a.finishRotation(ctx)
 }
 
 // maxRounds is how often a look is sent again because the server wants it full.

@@ -102,6 +102,7 @@ func (a *Agent) deliver(ctx context.Context, sum *Summary) (again bool, err erro
 // machine's own disk is an error.
 func (a *Agent) settle(again bool, err error, l *link, sum *Summary) (bool, error) {
 	sum.retry, sum.Problem, sum.early = max(l.retry, uplink.RetryAfter(err)), "", errors.Is(err, errNotYet)
+	sum.refused = errors.Is(err, uplink.ErrKey)
 	if err == nil {
 		a.backoff.Reset()
 		return again, nil
@@ -143,7 +144,7 @@ func (a *Agent) drain(ctx context.Context, l *link) (again bool, err error) {
 		l.retry = max(l.retry, ans.Retry)
 		switch ans.Outcome {
 		case rollcallv1.SubmitReply_RECORDED:
-			if err := a.spool.Ack(ans.Receipt, ans.Raw); err != nil {
+			if err := errors.Join(a.spool.Ack(ans.Receipt, ans.Raw), a.learn(ans.CI)); err != nil {
 				return false, err
 			}
 		case rollcallv1.SubmitReply_NEED_FULL:

@@ -41,6 +41,7 @@ type Enrolment struct {
 	Server    ed25519.PublicKey `json:"server"`       // signs receipts
 	Realm     []byte            `json:"realm"`        // see identity.RealmOf
 	CI        string            `json:"ci,omitempty"` // empty while an operator has not approved
+	Trust     string            `json:"trust,omitempty"`
 	At        time.Time         `json:"at"`
 }
 
@@ -77,13 +78,18 @@ type Admission struct {
 	Retry   time.Duration `json:"-"`
 	Note    string        `json:"note,omitempty"`
 	Words   string        `json:"words"` // of this machine's key, to be compared by voice
+	Trust   string        `json:"trust,omitempty"`
 }
 
 // Enrol asks the server that the token names for admission and remembers the
 // server. A machine that is enrolled with another server is refused first, so
-// that nobody takes it over by a slip: its state folder has to be removed.
+// that nobody takes it over by a slip: its state folder has to be removed. What a
+// state folder brought from another machine, as a clone's does, is removed here.
 func Enrol(ctx context.Context, c Config, version string, token identity.Token, dial *uplink.Client) (Admission, error) {
 	if err := makeState(c.State); err != nil {
+		return Admission{}, err
+	}
+	if err := removeForeign(ctx, c); err != nil {
 		return Admission{}, err
 	}
 	old, err := loadEnrolment(c.State)
@@ -117,12 +123,42 @@ func Enrol(ctx context.Context, c Config, version string, token identity.Token, 
 	if a.Outcome == rollcallv1.EnrolReply_REFUSED {
 		return Admission{}, fmt.Errorf("enrol: the server refuses this machine: %s", a.Note)
 	}
-	e := Enrolment{Addresses: token.URLs, Pins: token.Pins, Server: token.Server, Realm: a.Realm, CI: a.CI, At: time.Now().UTC()}
+	e := Enrolment{Addresses: token.URLs, Pins: token.Pins, Server: token.Server, Realm: a.Realm, CI: a.CI, Trust: a.Trust, At: time.Now().UTC()}
 	if err := saveJSON(filepath.Join(c.State, serverFile), e); err != nil {
 		return Admission{}, err
 	}
 	pending := a.Outcome == rollcallv1.EnrolReply_PENDING
-	return Admission{CI: a.CI, Pending: pending, Retry: a.Retry, Note: a.Note, Words: identity.Words(identity.Public(key))}, nil
+	return Admission{CI: a.CI, Pending: pending, Retry: a.Retry, Note: a.Note, Words: identity.Words(identity.Public(key)), Trust: a.Trust}, nil
+}
+
+// removeForeign removes an identity that was made on another machine.
+func removeForeign(ctx context.Context, c Config) error {
+	if _, err := os.Stat(filepath.Join(c.State, keyFile)); errors.Is(err, fs.ErrNotExist) {
+		return writeBirth(ctx, c)
+	}
+	err := checkBirth(ctx, c)
+	if !errors.Is(err, ErrElsewhere) {
+		return err
+	}
+	if err := forgetIdentity(c); err != nil {
+		return err
+	}
+	return writeBirth(ctx, c)
+}
+
+// learn keeps the CI that the server says a machine is, where that was not known
+// when it enrolled.
+func (a *Agent) learn(ci string) error {
+	if a.enrolment.CI != "" || ci == "" {
+		return nil
+	}
+	e := a.enrolment
+	e.CI = ci
+	if err := saveJSON(filepath.Join(a.cfg.State, serverFile), e); err != nil {
+		return err
+	}
+	a.enrolment = e
+	return nil
 }
 
 // sayHello collects what an approver wants to see: the identity of the machine

@@ -26,6 +26,9 @@ const maxWatches = 2000
 // interval, and after changes. It returns nil when ctx ended, and an error for
 // what trying again cannot mend.
 func (a *Agent) Run(ctx context.Context) error {
+	if err := a.begin(ctx); err != nil {
+		return err
+	}
 	changes := make(chan string, 1)
 	w := a.watch()
 	if w != nil {
@@ -80,6 +83,7 @@ func (a *Agent) cycle(ctx context.Context, reason string) time.Duration {
 		return min(wait, next)
 	}
 	a.notBefore = a.now().Add(min(sum.retry, uplink.MaxRetry))
+	a.rotateIfDue(ctx)
 	a.log.Info("looked", "reason", reason, "outcome", string(sum.Outcome), "sections", len(sum.Changed), "bytes", sum.Envelope, "took", sum.Took)
 	if sum.Recipients == 1 {
 		a.log.Warn("ONE RECIPIENT ONLY: if its identity is lost, no secret can be restored")

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -44,6 +45,10 @@ type fakeServer struct {
 	ticks    int
 	got      bytes.Buffer // everything that came, unpacked
 	address  string
+
+	speaks identity.KeyID // the key that is enrolled; zero: any
+	knows  [][]byte       // statements of rotation that were taken
+	lose   func() error   // what happens to the answer to a rotation
 }
 
 func startServer(t *testing.T) *fakeServer {
@@ -94,12 +99,54 @@ func (s *fakeServer) Enrol(context.Context, *rollcallv1.EnrolRequest) (*rollcall
 	return &rollcallv1.EnrolReply{Outcome: rollcallv1.EnrolReply_ENROLLED, Ci: "ci-1", Realm: identity.RealmOf(identity.Public(s.key))}, nil
 }
 
-func (s *fakeServer) Submit(_ context.Context, r *rollcallv1.SubmitRequest) (*rollcallv1.SubmitReply, error) {
+// caller refuses a key that is not enrolled, as a server does before it reads.
+func (s *fakeServer) caller(ctx context.Context) error {
+	p, _ := peer.FromContext(ctx)
+	pub, err := identity.PeerKey(p.AuthInfo.(credentials.TLSInfo).State)
+	if err == nil && s.speaks != (identity.KeyID{}) && identity.IDOf(pub) != s.speaks {
+		err = status.Error(codes.PermissionDenied, "the key is not enrolled")
+	}
+	return err
+}
+
+func (s *fakeServer) Rotate(ctx context.Context, r *rollcallv1.RotateRequest) (*rollcallv1.RotateReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.caller(ctx); err != nil {
+		return nil, err
+	}
+	rot, err := identity.OpenRotation(r.GetStatement())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	next := identity.IDOf(rot.New)
+	if next != s.speaks {
+		if rot.Old != s.speaks || rot.CI != "ci-1" {
+			return nil, status.Error(codes.FailedPrecondition, "not the key of this CI")
+		}
+		s.speaks, s.knows = next, append(s.knows, r.GetStatement())
+	}
+	if lose := s.lose; lose != nil {
+		s.lose = nil
+		if err := lose(); err != nil {
+			return nil, err
+		}
+	}
+	return &rollcallv1.RotateReply{Ci: "ci-1", KeyId: s.speaks.String()}, nil
+}
+
+func (s *fakeServer) Submit(ctx context.Context, r *rollcallv1.SubmitRequest) (*rollcallv1.SubmitReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.caller(ctx); err != nil {
+		return nil, err
+	}
 	env, err := identity.OpenEnvelope(r.GetEnvelope())
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if s.speaks != (identity.KeyID{}) && env.KeyID != s.speaks {
+		return nil, status.Error(codes.PermissionDenied, "the envelope is of another key")
 	}
 	var body rollcallv1.Body
 	if err := proto.Unmarshal(env.Body, &body); err != nil {

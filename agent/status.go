@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"rollcall/agent/spool"
 	"rollcall/internal/identity"
@@ -21,6 +23,8 @@ type Status struct {
 	Pins       []string     `json:"pins,omitempty"`
 	KeyID      string       `json:"key_id,omitempty"`
 	Words      string       `json:"words,omitempty"` // of this machine's key
+	KeyMade    time.Time    `json:"key_made,omitzero"`
+	Trust      string       `json:"trust,omitempty"`
 	Recipients []string     `json:"recipients"`
 	Spool      spool.Status `json:"spool"`
 	Last       *Summary     `json:"last,omitempty"`
@@ -42,11 +46,15 @@ func ReadStatus(c Config) (Status, error) {
 		return st, err
 	}
 	st.Enrolled, st.CI, st.Addresses, st.Pins = true, e.CI, e.Addresses, e.Pins
+	st.Trust = cmp.Or(e.Trust, "T1")
 	key, err := identity.LoadKey(filepath.Join(c.State, keyFile))
 	if err != nil {
 		return st, err
 	}
 	st.KeyID, st.Words = identity.IDOf(identity.Public(key)).String(), identity.Words(identity.Public(key))
+	if info, err := os.Stat(filepath.Join(c.State, keyFile)); err == nil {
+		st.KeyMade = info.ModTime().UTC()
+	}
 	if st.Spool, err = spool.Look(filepath.Join(c.State, spoolDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return st, err
 	}

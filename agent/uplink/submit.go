@@ -35,6 +35,7 @@ type Admission struct {
 	Realm   []byte
 	Retry   time.Duration
 	Note    string // for people, inert
+	Trust   string // T0: only a claim; T1
 }
 
 // Enrol asks for admission. The token's secret itself never leaves: the proof is
@@ -57,9 +58,12 @@ func (s *Session) Enrol(ctx context.Context, token identity.Token, h Hello) (Adm
 		Outcome: reply.GetOutcome(), CI: reply.GetCi(), Realm: reply.GetRealm(),
 		Retry: bounded(reply.GetRetryAfterS()), Note: shown(reply.GetNote()),
 	}
-	realm := string(identity.RealmOf(token.Server))
+	if reply.GetTrust() == "T0" {
+		a.Trust = "T0" // nothing else changes what the agent does
+	}
+	realm := string(token.RealmID())
 	switch {
-	case a.Outcome == rollcallv1.EnrolReply_ENROLLED && (a.CI == "" || len(a.CI) > 128 || a.CI != fact.Name(a.CI)):
+	case a.Outcome == rollcallv1.EnrolReply_ENROLLED && !usableCI(a.CI):
 		return Admission{}, fmt.Errorf("enrol: %w: no usable CI", ErrReply)
 	case a.Outcome != rollcallv1.EnrolReply_REFUSED && string(a.Realm) != realm:
 		return Admission{}, fmt.Errorf("enrol: %w: its realm is not that of the token", ErrReply)
@@ -68,6 +72,8 @@ func (s *Session) Enrol(ctx context.Context, token identity.Token, h Hello) (Adm
 	}
 	return a, nil
 }
+
+func usableCI(ci string) bool { return ci != "" && len(ci) <= 128 && ci == fact.Name(ci) }
 
 // Answer is what the server says to an envelope.
 type Answer struct {
@@ -78,6 +84,7 @@ type Answer struct {
 	Have       []byte           // with RESEND: hash of the newest report that the server has; empty: none
 	Retry      time.Duration    // how long to wait before the next report; 0: as usual
 	ServerTime time.Time
+	CI         string // that the key speaks for, if the server says it
 }
 
 // Submit hands over one envelope. RECORDED is answered only with a receipt that
@@ -91,6 +98,9 @@ func (s *Session) Submit(ctx context.Context, envelope []byte) (Answer, error) {
 		return Answer{}, classify("submit", err)
 	}
 	a := Answer{Outcome: reply.GetOutcome(), Retry: bounded(reply.GetRetryAfterS()), ServerTime: time.UnixMilli(reply.GetServerTimeMs())}
+	if ci := reply.GetCi(); usableCI(ci) {
+		a.CI = ci
+	}
 	switch a.Outcome {
 	case rollcallv1.SubmitReply_RECORDED:
 		a.Raw = reply.GetReceipt()
@@ -176,4 +186,19 @@ func shown(s string) string {
 		s = s[:maxText]
 	}
 	return fact.Escape(s)
+}
+
+// Rotate hands a statement of rotation over; next is the key that it leads to.
+// The server may be told again.
+func (s *Session) Rotate(ctx context.Context, statement []byte, next identity.KeyID) error {
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	reply, err := rollcallv1.NewAgentsClient(s.conn).Rotate(ctx, &rollcallv1.RotateRequest{Statement: statement})
+	if err != nil {
+		return classify("rotate", err)
+	}
+	if reply.GetKeyId() != next.String() {
+		return fmt.Errorf("rotate: %w: another key speaks", ErrReply)
+	}
+	return nil
 }

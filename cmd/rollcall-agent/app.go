@@ -68,7 +68,7 @@ Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
 	f.StringVar(&a.state, "state", "", "state folder, instead of the configured one")
 	f.StringVar(&a.root, "root", "", "folder of a mounted or recorded machine, instead of /; it needs a --state of its own")
 	c.AddCommand(
-		a.runCommand(), a.onceCommand(), a.enrolCommand(), a.statusCommand(), a.restoreCommand(), a.restoreKeyCommand(), a.versionCommand(),
+		a.runCommand(), a.onceCommand(), a.enrolCommand(), a.rotateCommand(), a.statusCommand(), a.restoreCommand(), a.restoreKeyCommand(), a.versionCommand(),
 		cmdline.Completion(c.Name(), "commands and flags"),
 	)
 	cmdline.Strict(c)
@@ -109,6 +109,8 @@ func hint(err error) string {
 		hint  string
 	}{
 		{agent.ErrNotEnrolled, "an operator makes a token with: rollcall enrol token; then: rollcall-agent enrol --token-file FILE"},
+		{agent.ErrElsewhere, "an operator makes a token with: rollcall enrol token, or rollcall enrol token --ci NAME if it takes the other machine's place; then: rollcall-agent enrol --token-file FILE"},
+		{agent.ErrWaiting, "is the server reachable? 'rollcall-agent status' shows what waits"},
 		{spool.ErrBusy, "stop the service, or wait: systemctl stop rollcall-agent"},
 		{identity.ErrPin, "another server answers at this address, or its key was replaced: ask its operator before enrolling anew"},
 		{uplink.ErrAway, "is the server running, and reachable from here?"},

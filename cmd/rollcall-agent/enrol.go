@@ -29,7 +29,10 @@ recognise it: no other server gets to see anything.
 
 If an operator has to approve the machine, this says so, with the words of the
 machine's key for both to compare. Reports are taken once it is approved; --wait
-waits for that.`,
+waits for that.
+
+Once the machine is enrolled the token is of no more use: its file is overwritten
+and removed. Only the token of a boot image stays, which many machines read.`,
 		Example: "  rollcall-agent enrol --token-file /root/token\n  ssh tjener rollcall enrol token --site elm/north | rollcall-agent enrol --token-file -",
 		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -46,10 +49,14 @@ waits for that.`,
 				return err
 			}
 			if asJSON {
-				return a.document(adm)
+				err = a.document(adm)
+			} else {
+				a.printAdmission(adm)
 			}
-			a.printAdmission(adm)
-			return nil
+			if err == nil && !adm.Pending && file != "-" && !token.Public {
+				err = shred(file)
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&file, "token-file", "", "file that holds the token, - for standard input")
@@ -75,6 +82,33 @@ func (a *app) token(file string) (identity.Token, error) {
 		return identity.Token{}, err
 	}
 	return identity.ParseToken(identity.EnrolPrefix, string(text))
+}
+
+// shred overwrites the file of a token that is used up, and removes it. On a file
+// system that writes elsewhere than it wrote before the old bytes may stay: they
+// admit nobody any more.
+func shred(name string) error {
+	bad := func(err error) error {
+		return fmt.Errorf("this machine is enrolled, but the file of its token could not be removed: %w: remove it", err)
+	}
+	info, err := os.Lstat(name)
+	if err != nil {
+		return bad(err)
+	}
+	if info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return bad(err)
+		}
+		_, err = f.Write(make([]byte, min(info.Size(), 64<<10)))
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return bad(err)
+		}
+	}
+	if err := os.Remove(name); err != nil {
+		return bad(err)
+	}
+	return nil
 }
 
 func (a *app) enrol(ctx context.Context, cfg agent.Config, token identity.Token, wait bool) (agent.Admission, error) {

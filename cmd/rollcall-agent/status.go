@@ -55,8 +55,11 @@ func (a *app) printStatus(st agent.Status) {
 		line("server", "%s", strings.Join(st.Addresses, ", "))
 		line("pin", "%s", strings.Join(st.Pins, ", "))
 		line("CI", "%s", ci)
-		line("key", "%s", st.KeyID)
+		line("key", "%s, made %s", st.KeyID, stamp(st.KeyMade))
 		line("key words", "%s", st.Words)
+		if st.Trust == "T0" {
+			line("trust", "T0: the server takes what this machine says as a claim, it booted from the network")
+		}
 		a.printSpool(st, line)
 	} else {
 		line("server", "%s", a.loud("NOT ENROLLED"))

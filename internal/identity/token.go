@@ -45,6 +45,14 @@ type Token struct {
 	Public bool      `json:"public,omitempty"` // it lies in a boot image: no secret, and not to be removed after use
 }
 
+// RealmID names the installation that the token leads to.
+func (t Token) RealmID() []byte {
+	if len(t.Realm) > 0 {
+		return t.Realm
+	}
+	return RealmOf(t.Server)
+}
+
 // NewSecret returns 16 random bytes.
 func NewSecret() []byte {
 	b := make([]byte, 16)

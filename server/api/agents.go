@@ -73,10 +73,7 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 		s.Log.Info("machine enrolled", "key", key.ID, "ci", key.CI, "by", key.By)
 	case enrol.Pending:
 		reply.Outcome, reply.RetryAfterS = rollcallv1.EnrolReply_PENDING, pendingRetryS
-		reply.Note = "an operator must approve this machine: rollcall enrol pending"
-		if key.Seat != "" {
-			reply.Note = "another machine has this seat, or had it a short while ago"
-		}
+		reply.Note = "it needs " + needs(key) + "; see rollcall enrol pending"
 	default:
 		reply.Outcome, reply.Note = rollcallv1.EnrolReply_REFUSED, "the key is "+string(key.State)
 	}
@@ -140,7 +137,7 @@ func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 	reply := &rollcallv1.SubmitReply{Receipt: res.Receipt, ServerTimeMs: s.Now().UnixMilli()}
 	switch res.Outcome {
 	case ingest.Recorded:
-		reply.Outcome = rollcallv1.SubmitReply_RECORDED
+		reply.Outcome, reply.Ci = rollcallv1.SubmitReply_RECORDED, res.CI
 		failpoint.Soon(failpoint.AfterAck)
 	case ingest.Seen:
 		reply.Outcome = rollcallv1.SubmitReply_SEEN

@@ -63,11 +63,11 @@ func keyInfo(items cmdb.View, k enrol.Key, known *likeness) (*rollcallv1.KeyInfo
 func needs(k enrol.Key) string {
 	switch {
 	case k.Seat != "":
-		return "its seat is in use: it gets it when the session before has been silent, or by approval"
+		return "its seat, which another session has or had a short while ago, or an approval"
 	case k.Vouched != "":
-		return "a server: an approval by somebody else than " + k.Vouched
+		return "an approval by somebody else than " + k.Vouched + ", for it is a server"
 	case k.Class == "server" || len(k.Votes) > 0:
-		return "a server: approvals by two operators who agree"
+		return "approvals by two operators who agree, for it is a server"
 	}
 	return "an approval"
 }

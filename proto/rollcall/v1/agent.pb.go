@@ -507,6 +507,7 @@ type SubmitReply struct {
 	RetryAfterS   uint32                 `protobuf:"varint,4,opt,name=retry_after_s,json=retryAfterS,proto3" json:"retry_after_s,omitempty"` // 0: as usual
 	ServerTimeMs  int64                  `protobuf:"varint,5,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
 	Have          []byte                 `protobuf:"bytes,10,opt,name=have,proto3" json:"have,omitempty"` // with RESEND: SHA-256 of the newest envelope of this key; empty: none
+	Ci            string                 `protobuf:"bytes,20,opt,name=ci,proto3" json:"ci,omitempty"`     // that the key speaks for, with RECORDED
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -581,6 +582,13 @@ func (x *SubmitReply) GetHave() []byte {
 		return x.Have
 	}
 	return nil
+}
+
+func (x *SubmitReply) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
 }
 
 // UploadRequest carries a part of one content: first the digest and the whole
@@ -1079,7 +1087,7 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\"+\n" +
 	"\rSubmitRequest\x12\x1a\n" +
-	"\benvelope\x18\x01 \x01(\fR\benvelope\"\xd5\x02\n" +
+	"\benvelope\x18\x01 \x01(\fR\benvelope\"\xe5\x02\n" +
 	"\vSubmitReply\x12:\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2 .rollcall.v1.SubmitReply.OutcomeR\aoutcome\x12\x18\n" +
 	"\areceipt\x18\x02 \x01(\fR\areceipt\x12\x18\n" +
@@ -1087,7 +1095,8 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\rretry_after_s\x18\x04 \x01(\rR\vretryAfterS\x12$\n" +
 	"\x0eserver_time_ms\x18\x05 \x01(\x03R\fserverTimeMs\x12\x12\n" +
 	"\x04have\x18\n" +
-	" \x01(\fR\x04have\"x\n" +
+	" \x01(\fR\x04have\x12\x0e\n" +
+	"\x02ci\x18\x14 \x01(\tR\x02ci\"x\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bRECORDED\x10\x01\x12\b\n" +
