@@ -39,8 +39,11 @@ type Deps struct {
 	Version    string
 	Collectors []collect.Collector // nil: collect.All
 	Dial       *uplink.Client      // template of the connection; nil: the network
-	DryRun     bool                // look and compare; write and send nothing
-	Fence      *fence.State        // of this process, which Open then shuts into the state folder; nil: it is left open
+	// Connect begins an exchange with the server; nil: over the connection.
+	Connect func(context.Context) (Session, error)
+	Rest    func()       // is called after each look of Run; may be nil
+	DryRun  bool         // look and compare; write and send nothing
+	Fence   *fence.State // of this process, which Open then shuts into the state folder; nil: it is left open
 }
 
 // Agent is one machine's agent. Its methods are for one goroutine.
@@ -63,6 +66,8 @@ type Agent struct {
 	enrolment Enrolment
 	key       identity.Key
 	client    uplink.Client
+	connect   func(context.Context) (Session, error)
+	rest      func()
 	backoff   uplink.Backoff
 	quiet     time.Duration
 	notBefore time.Time // no attempt to reach the server earlier
@@ -90,6 +95,12 @@ func Open(c Config, d Deps) (*Agent, error) {
 	}
 	if a.collectors == nil {
 		a.collectors = collect.All()
+	}
+	if a.connect = d.Connect; a.connect == nil {
+		a.connect = func(ctx context.Context) (Session, error) { return a.client.Connect(ctx) }
+	}
+	if a.rest = d.Rest; a.rest == nil {
+		a.rest = func() {}
 	}
 	a.backoff.Rand, a.quiet = a.rand, defaultQuiet
 	if err := a.open(d); err != nil {
@@ -165,6 +176,8 @@ func (a *Agent) Close() error {
 
 // Tune sets the process up to be a light guest: one thread of Go code at a time
 // and a soft memory limit. It is for programs that do nothing else.
+// Such a program gives memory back after each look: Deps.Rest is
+// debug.FreeOSMemory there.
 func Tune(c Config) {
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(int64(c.Memory))

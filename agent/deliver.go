@@ -27,10 +27,19 @@ var errNotYet = errors.New("waiting before the next attempt to reach the server"
 // maxUploads is how often a server may ask for contents of one report.
 const maxUploads = 20
 
+// Session is what an agent needs of an exchange with the server: *uplink.Session,
+// or what stands for it where thousands of agents are simulated.
+type Session interface {
+	// Submit and Upload do what those of *uplink.Session do, with its errors.
+	Submit(ctx context.Context, envelope []byte) (uplink.Answer, error)
+	Upload(ctx context.Context, want []fact.Digest, read func(fact.Digest) ([]byte, error)) error
+	Close() error
+}
+
 // link is one exchange with the server while something is to be delivered.
 type link struct {
 	a       *Agent
-	session *uplink.Session
+	session Session
 	retry   time.Duration
 	scanned map[fact.Digest]etc.Content // what the last scan's facts name, once asked for
 	resent  bool                        // what the server had lost was sent once
@@ -43,8 +52,10 @@ func (l *link) open(ctx context.Context) error {
 	if l.a.now().Before(l.a.notBefore) {
 		return fmt.Errorf("%w (until %s)", errNotYet, l.a.notBefore.UTC().Format(time.RFC3339))
 	}
-	var err error
-	l.session, err = l.a.client.Connect(ctx)
+	session, err := l.a.connect(ctx)
+	if err == nil {
+		l.session = session
+	}
 	return err
 }
 

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -56,7 +55,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		wait = a.cycle(ctx, reason)
 		reason = "interval"
-		debug.FreeOSMemory()
+		a.rest()
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +31,7 @@ in the state folder. Ends with SIGTERM or SIGINT.`,
 				h = slog.NewJSONHandler(a.err, nil)
 			}
 			log := slog.New(h)
-			ag, err := agent.Open(cfg, agent.Deps{Log: log, Fence: a.fence, Version: version})
+			ag, err := agent.Open(cfg, agent.Deps{Log: log, Fence: a.fence, Version: version, Rest: debug.FreeOSMemory})
 			if err != nil {
 				return err
 			}
