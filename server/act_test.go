@@ -106,6 +106,31 @@ var deeds = map[string]struct {
 			return err
 		}
 	}},
+	"Account/Login": {evidence.Login, func(t *testing.T, r *running) func() error {
+		r.password(r.kari, "a long enough one")
+		return func() error { _, err := r.logIn("kari", "a long enough one"); return err }
+	}},
+	"Account/Logout": {evidence.Login, func(t *testing.T, r *running) func() error {
+		r.password(r.kari, "a long enough one")
+		kari, err := r.logIn("kari", "a long enough one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() error { _, err := kari.Logout(t.Context(), &rollcallv1.LogoutRequest{}); return err }
+	}},
+	"Account/SetPassword": {evidence.Login, func(t *testing.T, r *running) func() error {
+		return func() error {
+			_, err := r.kari.SetPassword(t.Context(), &rollcallv1.SetPasswordRequest{New: "a long enough one"})
+			return err
+		}
+	}},
+	"Account/EndLogins": {evidence.Login, func(t *testing.T, r *running) func() error {
+		r.operator("vera", auth.Grant{Role: auth.Viewer})
+		return func() error {
+			_, err := r.kari.EndLogins(t.Context(), &rollcallv1.EndLoginsRequest{Name: "vera", Token: true})
+			return err
+		}
+	}},
 	"Proposals/Confirm": {evidence.Operator, func(t *testing.T, r *running) func() error {
 		id := r.proposal("ola")
 		return func() error {

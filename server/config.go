@@ -25,7 +25,9 @@ type Config struct {
 	SilentAfter time.Duration `conf:"silent_after"`
 	Connections int           `conf:"connections"` // at once
 	PerHost     int           `conf:"connections_per_host"`
-	Reserve     conf.Size     `conf:"reserve"` // read-only when less is free on the disk; 0: the larger of 2 % and 512 MiB
+	Session     time.Duration `conf:"session"`      // life of a login by password
+	SessionIdle time.Duration `conf:"session_idle"` // it ends when it is not used for so long
+	Reserve     conf.Size     `conf:"reserve"`      // read-only when less is free on the disk; 0: the larger of 2 % and 512 MiB
 
 	BackupRecipients []string `conf:"backup_recipient"` // age; their private halves are offline
 }
@@ -34,7 +36,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		Data: "/var/lib/rollcall-server", Listen: ":7465", Metrics: "127.0.0.1:9465", Tenant: "main",
-		SilentAfter: 72 * time.Hour, Connections: 4000, PerHost: 500,
+		SilentAfter: 72 * time.Hour, Connections: 4000, PerHost: 500, Session: 8 * time.Hour, SessionIdle: 30 * time.Minute,
 	}
 }
 
@@ -67,6 +69,9 @@ func (c *Config) Validate() error {
 	}
 	if c.SilentAfter < time.Hour {
 		errs = append(errs, conf.Bad("silent_after", "want an hour or more"))
+	}
+	if c.Session < 5*time.Minute || c.Session > 7*24*time.Hour || c.SessionIdle < time.Minute || c.SessionIdle > c.Session {
+		errs = append(errs, conf.Bad("session", "want 5 minutes to 7 days, and a session_idle of a minute or more that is not longer"))
 	}
 	if c.Connections < 10 || c.PerHost < 1 {
 		errs = append(errs, conf.Bad("connections", "want 10 or more, and 1 or more for each host"))

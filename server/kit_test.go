@@ -135,6 +135,7 @@ type operator struct {
 	rollcallv1.KeysClient
 	rollcallv1.ProposalsClient
 	rollcallv1.RadarClient
+	rollcallv1.AccountClient
 	conn  *grpc.ClientConn
 	token identity.Token
 }
@@ -159,10 +160,17 @@ func (r *running) operator(name string, grants ...auth.Grant) *operator {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	conn := r.dial(nil, grpc.WithPerRPCCredentials(bearer("Bearer "+name+":"+hex.EncodeToString(token.Secret))))
+	return r.as(token)
+}
+
+// as is a person with a login token, or with that of a session.
+func (r *running) as(token identity.Token) *operator {
+	r.t.Helper()
+	conn := r.dial(nil, grpc.WithPerRPCCredentials(bearer("Bearer "+token.ID+":"+hex.EncodeToString(token.Secret))))
 	return &operator{
 		rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn),
-		rollcallv1.NewKeysClient(conn), rollcallv1.NewProposalsClient(conn), rollcallv1.NewRadarClient(conn), conn, token,
+		rollcallv1.NewKeysClient(conn), rollcallv1.NewProposalsClient(conn), rollcallv1.NewRadarClient(conn),
+		rollcallv1.NewAccountClient(conn), conn, token,
 	}
 }
 

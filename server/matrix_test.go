@@ -71,12 +71,21 @@ var matrix = map[string]rule{
 	"Items/Content":  {roles: "restorer", ask: func(p *spot) proto.Message { return &rollcallv1.ContentRequest{Ci: p.ci} }},
 	"Items/Set":      {roles: "operator", ask: func(p *spot) proto.Message { return &rollcallv1.SetRequest{Ci: p.ci} }}, // changes nothing
 
-	"Evidence/Prove":          {roles: "auditor", ask: func(p *spot) proto.Message { return &rollcallv1.ProveRequest{Ci: p.ci} }},
-	"Evidence/Checkpoint":     {roles: "every"},
-	"Evidence/Consistency":    {roles: "every"},
-	"Evidence/Inclusion":      {roles: "auditor", whole: true, through: codes.InvalidArgument}, // a tree of no leaves
-	"Evidence/Leaves":         {roles: "auditor", whole: true},
-	"Evidence/Cosign":         {roles: "auditor", whole: true, through: codes.InvalidArgument}, // no key
+	"Evidence/Prove":       {roles: "auditor", ask: func(p *spot) proto.Message { return &rollcallv1.ProveRequest{Ci: p.ci} }},
+	"Evidence/Checkpoint":  {roles: "every"},
+	"Evidence/Consistency": {roles: "every"},
+	"Evidence/Inclusion":   {roles: "auditor", whole: true, through: codes.InvalidArgument}, // a tree of no leaves
+	"Evidence/Leaves":      {roles: "auditor", whole: true},
+	"Evidence/Cosign":      {roles: "auditor", whole: true, through: codes.InvalidArgument}, // no key
+
+	"Account/Login":       {keys: "password"},
+	"Account/Logout":      {roles: "every", through: codes.FailedPrecondition}, // a token is no session
+	"Account/SetPassword": {roles: "every", through: codes.InvalidArgument},    // too short
+	"Account/EndLogins": {
+		roles: "admin", through: codes.NotFound,
+		ask: func(*spot) proto.Message { return &rollcallv1.EndLoginsRequest{Name: "nobody"} },
+	},
+
 	"Proposals/ListProposals": {roles: "every"},
 	"Proposals/Confirm": {
 		roles: "admin", refused: codes.NotFound, through: codes.FailedPrecondition, // it is not what was seen

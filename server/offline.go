@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"rollcall/server/api"
 	"rollcall/server/auth"
 	"rollcall/server/mirror"
 )
@@ -58,7 +59,7 @@ func (s *Server) control(ctx context.Context, lis net.Listener) error {
 		}
 		token := ""
 		if err == nil {
-			token, err = s.service.Login(r.Context(), r.FormValue("name"), grants, "rollcall-server operator add")
+			token, err = s.service.Admit(r.Context(), api.NewOperator{Name: r.FormValue("name"), Grants: grants, By: "rollcall-server operator add"})
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -124,7 +125,7 @@ func AddOperator(ctx context.Context, cfg Config, name string, grants ...auth.Gr
 		return "", err
 	}
 	s.service.Writer = s.engine
-	token, err := s.service.Login(ctx, name, grants, "rollcall-server operator add")
+	token, err := s.service.Admit(ctx, api.NewOperator{Name: name, Grants: grants, By: "rollcall-server operator add"})
 	return token, errors.Join(err, s.engine.Close())
 }
 

@@ -126,7 +126,7 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	s.service = &api.Service{
 		Engine: s.engine, Writer: s.writer, Sets: sets, Presence: s.presence, Mirror: backlog{s.mirror}, Tenant: s.cfg.Tenant,
 		Key: s.key, Addresses: s.cfg.Addresses, Version: version, Started: time.Now(), Now: time.Now, Log: s.log,
-		Size: s.size, Metrics: metrics, Condition: s.room.Condition,
+		Size: s.size, Metrics: metrics, SessionLife: s.cfg.Session, SessionIdle: s.cfg.SessionIdle, Condition: s.room.Condition,
 		Ingest: &ingest.Service{
 			Engine: s.engine, Writer: s.writer, Tenant: s.cfg.Tenant, Key: s.key, Sets: sets, Presence: s.presence, Now: time.Now,
 		},
@@ -224,7 +224,8 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 		ready(lis.Addr())
 	}
 	err = g.Wait()
-	if saveErr := s.presence.Save(context.WithoutCancel(ctx), s.writer, s.cfg.Tenant); saveErr != nil {
+	last := context.WithoutCancel(ctx)
+	if saveErr := errors.Join(s.presence.Save(last, s.writer, s.cfg.Tenant), s.service.SaveUses(last)); saveErr != nil {
 		s.log.Error("presence", "err", saveErr)
 	}
 	s.signCheckpoint(context.WithoutCancel(ctx))
@@ -275,7 +276,7 @@ func (s *Server) savePresence(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			err := s.presence.Save(ctx, s.writer, s.cfg.Tenant)
+			err := errors.Join(s.presence.Save(ctx, s.writer, s.cfg.Tenant), s.service.SaveUses(ctx))
 			if errors.Is(err, store.ErrReadOnly) {
 				continue // said already; it is kept in memory
 			}

@@ -32,6 +32,7 @@ type server struct {
 	rollcallv1.KeysClient
 	rollcallv1.ProposalsClient
 	rollcallv1.RadarClient
+	rollcallv1.AccountClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -51,22 +52,25 @@ func dial(t identity.Token, glass string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("passthrough:///rollcall",
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(credentials.NewTLS(tls)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return firstOf(ctx, t.URLs) }),
-		grpc.WithPerRPCCredentials(bearer{name: t.ID, secret: hex.EncodeToString(t.Secret)}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithMaxHeaderListSize(maxHeaders),
 		grpc.WithChainUnaryInterceptor(bounded, broken(glass)),
-		grpc.WithUserAgent("rollcall/"+version),
-	)
+		grpc.WithUserAgent("rollcall/" + version),
+	}
+	if len(t.Secret) > 0 {
+		options = append(options, grpc.WithPerRPCCredentials(bearer{name: t.ID, secret: hex.EncodeToString(t.Secret)}))
+	}
+	conn, err := grpc.NewClient("passthrough:///rollcall", options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return &server{
 		ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn),
 		KeysClient: rollcallv1.NewKeysClient(conn), ProposalsClient: rollcallv1.NewProposalsClient(conn), RadarClient: rollcallv1.NewRadarClient(conn),
-		conn: conn, login: t,
+		AccountClient: rollcallv1.NewAccountClient(conn), conn: conn, login: t,
 	}, nil
 }
 

@@ -30,6 +30,7 @@ type fake struct {
 	rollcallv1.UnimplementedKeysServer
 	rollcallv1.UnimplementedProposalsServer
 	rollcallv1.UnimplementedRadarServer
+	rollcallv1.UnimplementedAccountServer
 
 	kind   string
 	token  string // login of kari
@@ -71,6 +72,7 @@ func newFake(kind string) (*fake, error) {
 	rollcallv1.RegisterKeysServer(f.srv, f)
 	rollcallv1.RegisterProposalsServer(f.srv, f)
 	rollcallv1.RegisterRadarServer(f.srv, f)
+	rollcallv1.RegisterAccountServer(f.srv, f)
 	f.done.Go(func() { _ = f.srv.Serve(lis) }) // it ends with stop
 	return f, nil
 }

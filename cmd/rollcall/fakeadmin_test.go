@@ -84,9 +84,13 @@ func (f *fake) RemoveSite(_ context.Context, req *rollcallv1.RemoveSiteRequest) 
 
 func (f *fake) Operators(context.Context, *rollcallv1.OperatorsRequest) (*rollcallv1.OperatorsReply, error) {
 	return &rollcallv1.OperatorsReply{Operators: []*rollcallv1.Operator{
-		{Name: "kari", Role: "admin", Grants: []*rollcallv1.Grant{{Role: "admin"}}, CreatedMs: ms(-30 * 24 * time.Hour)},
 		{
-			Name: "ola", Role: "viewer, approver@elm/north", CreatedMs: ms(-time.Hour),
+			Name: "kari", Role: "admin", Grants: []*rollcallv1.Grant{{Role: "admin"}}, CreatedMs: ms(-30 * 24 * time.Hour),
+			By: "rollcall-server operator add", HasToken: true, HasPassword: true, LastUsedMs: ms(-5 * time.Minute),
+			Sessions: []*rollcallv1.Session{{MadeMs: ms(-time.Hour), ExpiresMs: ms(7 * time.Hour), LastUsedMs: ms(-5 * time.Minute), From: "192.0.2.7"}},
+		},
+		{
+			Name: "ola", Role: "viewer, approver@elm/north", CreatedMs: ms(-time.Hour), Service: true, HasToken: true,
 			Grants: []*rollcallv1.Grant{{Role: "viewer"}, {Role: "approver", Site: "elm/north"}},
 		},
 	}}, nil

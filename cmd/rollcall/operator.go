@@ -24,7 +24,9 @@ auditors.`,
 		Example: `  rollcall operator list
   rollcall operator add kari --role operator --site elm/north --out kari.token`,
 	}
-	c.AddCommand(a.operatorListCommand(), a.operatorAddCommand(), a.operatorRemoveCommand())
+	c.AddCommand(
+		a.operatorListCommand(), a.operatorShowCommand(), a.operatorAddCommand(), a.operatorLogoutCommand(), a.operatorRemoveCommand(),
+	)
 	return c
 }
 

@@ -43,6 +43,7 @@ somebody admin needs a second admin, see 'rollcall proposal'.`,
 	c.Flags().StringVar(&site, "site", "", "where the role holds: this `SITE` and below; empty: everywhere")
 	c.Flags().StringArrayVar(&more, "grant", nil, "one more `ROLE[@SITE]`; repeatable")
 	c.Flags().StringVar(&out, "out", "", "write the token into this new `FILE`")
+	c.Flags().BoolVar(&req.Service, "service", false, "a program: it keeps its login token and never gets a password")
 	a.glassFlag(c)
 	a.complete(c, "role", fixed(roles...))
 	a.complete(c, "grant", fixed(roles...))

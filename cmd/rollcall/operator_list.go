@@ -10,17 +10,29 @@ import (
 )
 
 type operatorJSON struct {
-	Name     string      `json:"name"`
-	Role     string      `json:"role"`
-	Grants   []grantJSON `json:"grants"`
-	Created  msTime      `json:"created"`
-	LastUsed msTime      `json:"last_used"` // null: not known
+	Name     string        `json:"name"`
+	Role     string        `json:"role"`
+	Grants   []grantJSON   `json:"grants"`
+	Service  bool          `json:"service"`
+	Token    bool          `json:"has_token"`
+	Password bool          `json:"has_password"`
+	Sessions []sessionJSON `json:"sessions"`
+	Created  msTime        `json:"created"`
+	LastUsed msTime        `json:"last_used"` // null: not known
 }
 
 // grantJSON is a role at a site and below; no site is everywhere.
 type grantJSON struct {
 	Role string `json:"role"`
 	Site string `json:"site"`
+}
+
+// sessionJSON is a session that is open.
+type sessionJSON struct {
+	Made     msTime `json:"made"`
+	Expires  msTime `json:"expires"`
+	LastUsed msTime `json:"last_used"`
+	From     string `json:"from"`
 }
 
 type operatorsJSON struct {
@@ -34,8 +46,9 @@ func (a *app) operatorListCommand() *cobra.Command {
 		Short: "List the operators",
 		Long: `Lists the operators who hold roles at your sites, and these roles.
 
-As JSON: {"operators": [{"name", "role", "grants": [{"role", "site"}], "created",
-"last_used"}]}; "role" is the grants in words.`,
+As JSON: {"operators": [{"name", "role", "grants": [{"role", "site"}], "service",
+"has_token", "has_password", "sessions": [{"made", "expires", "last_used", "from"}],
+"created", "last_used"}]}; "role" is the grants in words.`,
 		Example: `  rollcall operator list`,
 		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -45,10 +58,10 @@ As JSON: {"operators": [{"name", "role", "grants": [{"role", "site"}], "created"
 					return fmt.Errorf("list operators: %w", err)
 				}
 				doc := operatorsJSON{Operators: []operatorJSON{}}
-				t := table{header: []string{"NAME", "ROLES", "SINCE"}}
+				t := table{header: []string{"NAME", "ROLES", "LOGIN", "LAST HERE"}}
 				for _, o := range reply.GetOperators() {
 					doc.Operators = append(doc.Operators, operatorOf(o))
-					t.row(o.GetName(), o.GetRole(), a.when(o.GetCreatedMs()))
+					t.row(o.GetName(), o.GetRole(), loginWords(o), a.when(o.GetLastUsedMs()))
 				}
 				if asJSON {
 					return a.document(doc)
@@ -64,10 +77,14 @@ As JSON: {"operators": [{"name", "role", "grants": [{"role", "site"}], "created"
 
 func operatorOf(o *rollcallv1.Operator) operatorJSON {
 	doc := operatorJSON{
-		Name: o.GetName(), Role: o.GetRole(), Grants: []grantJSON{}, Created: msTime(o.GetCreatedMs()), LastUsed: msTime(o.GetLastUsedMs()),
+		Name: o.GetName(), Role: o.GetRole(), Grants: []grantJSON{}, Sessions: []sessionJSON{}, Service: o.GetService(),
+		Token: o.GetHasToken(), Password: o.GetHasPassword(), Created: msTime(o.GetCreatedMs()), LastUsed: msTime(o.GetLastUsedMs()),
 	}
 	for _, g := range o.GetGrants() {
 		doc.Grants = append(doc.Grants, grantJSON{g.GetRole(), g.GetSite()})
+	}
+	for _, s := range o.GetSessions() {
+		doc.Sessions = append(doc.Sessions, sessionJSON{msTime(s.GetMadeMs()), msTime(s.GetExpiresMs()), msTime(s.GetLastUsedMs()), s.GetFrom()})
 	}
 	return doc
 }

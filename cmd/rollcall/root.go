@@ -44,7 +44,7 @@ A day alone means its beginning for --since, its end for --at and --until.`,
 		in(groupAsk, a.restoreCommand()), in(groupAsk, a.radarCommand()),
 		in(groupDecide, a.enrolCommand()), in(groupDecide, a.siteCommand()), in(groupDecide, a.operatorCommand()),
 		in(groupDecide, a.proposalCommand()),
-		in(groupSelf, a.loginCommand()), in(groupSelf, a.logoutCommand()), in(groupSelf, a.versionCommand()),
+		in(groupSelf, a.loginCommand()), in(groupSelf, a.logoutCommand()), in(groupSelf, a.passwordCommand()), in(groupSelf, a.versionCommand()),
 		in(groupSelf, completionCommand()),
 	)
 	cmdline.Strict(c)

@@ -9,10 +9,12 @@ package api
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/auth"
 	"rollcall/server/cmdb"
 	"rollcall/server/ingest"
 	"rollcall/server/store"
@@ -36,6 +38,7 @@ type Service struct {
 	rollcallv1.UnimplementedKeysServer
 	rollcallv1.UnimplementedProposalsServer
 	rollcallv1.UnimplementedRadarServer
+	rollcallv1.UnimplementedAccountServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -56,7 +59,13 @@ type Service struct {
 	Condition func() Condition // whether anything is taken in; nil: it is
 	Proofs    LogKey
 
-	limiter limiter
+	SessionLife time.Duration // of a login by password; 0: 8 hours
+	SessionIdle time.Duration // it ends when it is not used for so long; 0: 30 minutes
+
+	limiter    limiter
+	loginsOnce sync.Once
+	hasher     *auth.Hasher
+	uses       *auth.Uses
 }
 
 // Register adds the services to a server.
@@ -68,6 +77,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterKeysServer(g, s)
 	rollcallv1.RegisterProposalsServer(g, s)
 	rollcallv1.RegisterRadarServer(g, s)
+	rollcallv1.RegisterAccountServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

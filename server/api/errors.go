@@ -29,6 +29,7 @@ var classes = []class{
 	{auth.ErrInvalid, codes.InvalidArgument},
 	{auth.ErrNotFound, codes.NotFound},
 	{auth.ErrProposal, codes.FailedPrecondition},
+	{auth.ErrBusy, codes.ResourceExhausted},
 	{cmdb.ErrNotFound, codes.NotFound},
 	{cmdb.ErrNoFile, codes.NotFound},
 	{cmdb.ErrInvalid, codes.InvalidArgument},

@@ -42,6 +42,7 @@ type who string
 const (
 	anyKey    who = "any key"      // shows a certificate, enrolled or not
 	agentOnly who = "enrolled key" // the key is enrolled
+	knowing   who = "a password"   // no machine: who knows an operator's password
 )
 
 // sited is the gate of a method that keeps within the sites where the caller holds
@@ -93,6 +94,12 @@ var gates = map[string]gate{
 	rollcallv1.Evidence_Inclusion_FullMethodName:   {roles: []auth.Role{auth.Auditor}, whole: true},
 	rollcallv1.Evidence_Leaves_FullMethodName:      {roles: []auth.Role{auth.Auditor}, whole: true},
 	rollcallv1.Evidence_Cosign_FullMethodName:      {roles: []auth.Role{auth.Auditor}, whole: true},
+	// How one logs in oneself; of others, EndLogins asks for an admin.
+	rollcallv1.Account_Login_FullMethodName:       {keys: knowing},
+	rollcallv1.Account_Logout_FullMethodName:      sited(auth.Viewer),
+	rollcallv1.Account_SetPassword_FullMethodName: sited(auth.Viewer),
+	rollcallv1.Account_EndLogins_FullMethodName:   sited(auth.Viewer),
+
 	// Who may confirm is who may call what was proposed.
 	rollcallv1.Proposals_ListProposals_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Proposals_Confirm_FullMethodName:       sited(auth.Viewer),
@@ -110,6 +117,7 @@ type caller struct {
 	exporter []byte
 	addr     string
 	operator auth.Operator // operators
+	session  string        // hash of the session that the operator uses; empty: her login token
 	scope    cmdb.Scope    // where the operator may call this method
 	second   *second       // who confirmed the call, where it needs two people
 	glass    *glass        // the reason to do alone what needs two people
@@ -188,10 +196,13 @@ func (s *Service) admit(ctx context.Context, method string) (context.Context, er
 	c := caller{addr: p.Addr.String()}
 	ctx = context.WithValue(ctx, callerKey{}, c)
 	var err error
-	if need.keys != "" {
-		c, err = s.agent(ctx, p, c, need.keys)
-	} else {
+	switch need.keys {
+	case "":
 		c, err = s.person(ctx, c, need)
+	case knowing:
+		c, err = s.byPassword(ctx, c)
+	default:
+		c, err = s.agent(ctx, p, c, need.keys)
 	}
 	return context.WithValue(ctx, callerKey{}, c), err
 }
@@ -228,7 +239,7 @@ func (s *Service) person(ctx context.Context, c caller, need gate) (caller, erro
 	name, secret, ok := bearer(md.Get("authorization"))
 	err := auth.ErrWho
 	if ok {
-		c.operator, err = auth.Check(ctx, s.Engine, s.Tenant, name, secret)
+		c, err = s.whoIs(ctx, c, name, secret)
 	}
 	// Only failures are bounded, for the sake of the log: a secret of 128 bits
 	// needs no bound, and whoever fails often from a school's one address must
@@ -242,15 +253,35 @@ func (s *Service) person(ctx context.Context, c caller, need gate) (caller, erro
 	if c.glass, err = breakGlass(c.operator, md.Get(glassHeader)); err != nil {
 		return c, err
 	}
-	sites := c.operator.Sites(need.roles...)
-	if len(sites) == 0 {
+	if len(c.operator.Sites(need.roles...)) == 0 {
 		return c, c.operator.Denied(need.roles...)
 	}
-	if scope := cmdb.Within(sites...); !need.whole || scope.All() {
+	if scope := scopeOf(c.operator, need.roles...); !need.whole || scope.All() {
 		c.scope = scope
 		return c, nil
 	}
 	return c, fmt.Errorf("this concerns all sites, your role is bound to some: %w", c.operator.Denied(need.roles...))
+}
+
+// scopeOf gives where an operator holds one of the roles.
+func scopeOf(o auth.Operator, roles ...auth.Role) cmdb.Scope {
+	return cmdb.Within(o.Sites(roles...)...)
+}
+
+// whoIs finds the operator whose login token or session it is.
+func (s *Service) whoIs(ctx context.Context, c caller, name string, secret []byte) (caller, error) {
+	_, uses := s.logins()
+	o, err := auth.Check(ctx, s.Engine, s.Tenant, name, secret)
+	if errors.Is(err, auth.ErrWho) {
+		var open auth.Session
+		o, open, err = auth.CheckSession(ctx, s.Engine, s.Tenant, name, secret, s.Now(), s.idle(), uses)
+		c.session = open.Hash
+	}
+	if err == nil {
+		c.operator = o
+		uses.Note(o.Name, c.session, s.Now())
+	}
+	return c, err
 }
 
 // bearer reads the metadata "authorization: Bearer NAME:SECRET-HEX".

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -44,7 +46,7 @@ func TestEveryMethodHasItsGateAndEveryGateItsMethod(t *testing.T) {
 			t.Errorf("the gate of %s leads nowhere", m)
 		}
 		switch {
-		case need.keys != "" && (need.roles != nil || need.keys != anyKey && need.keys != agentOnly):
+		case need.keys != "" && (need.roles != nil || !slices.Contains([]who{anyKey, agentOnly, knowing}, need.keys)):
 			t.Errorf("%s is for keys %q and for operators", m, need.keys)
 		case need.keys == "" && len(need.roles) == 0:
 			t.Errorf("nobody may call %s", m)
@@ -244,5 +246,56 @@ func TestPathsThatPeopleType(t *testing.T) {
 		if got := factPath(in); got != want {
 			t.Errorf("factPath(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+func FuzzPassword(f *testing.F) {
+	f.Add("Password a2FyaTpnb29k")
+	f.Add("Password ::")
+	f.Add("Bearer kari:00")
+	f.Fuzz(func(t *testing.T, word string) {
+		name, password, ok := passwordIn([]string{word})
+		if !ok {
+			return
+		}
+		if auth.CheckName(name) != nil || password == "" {
+			t.Errorf("%q is read as %q, %q", word, name, password)
+		}
+		if again := "Password " + base64.RawURLEncoding.EncodeToString([]byte(name+":"+password)); len(again) != len(word) {
+			t.Errorf("%q is read as %q, %q", word, name, password)
+		}
+	})
+}
+
+func TestAttemptsAreTakenBackAndCountedForEachName(t *testing.T) {
+	var l limiter
+	now := time.Unix(1e9, 0)
+	for range 50 {
+		again, ok := l.attempt("a", "kari", now)
+		if !ok {
+			t.Fatal("attempts that were good count")
+		}
+		again()
+	}
+	n := 0
+	for i := range 30 {
+		if _, ok := l.attempt(fmt.Sprint(i), "kari", now); ok { // from everywhere
+			n++
+		}
+	}
+	if n != 10 {
+		t.Errorf("%d attempts for one name, want 10", n)
+	}
+	if _, ok := l.attempt("x", "ola", now); !ok {
+		t.Error("another name is hurt")
+	}
+	for i := range 2 * limiterEntries {
+		l.attempt(fmt.Sprint("host", i), fmt.Sprint("name", i), now)
+	}
+	if _, ok := l.attempt("y", "kari", now); ok {
+		t.Error("many other names make this one's attempts forgotten")
+	}
+	if _, ok := l.attempt("y", "kari", now.Add(11*time.Second)); !ok {
+		t.Error("time does not bring another attempt")
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"hash/crc32"
 	"sync"
 	"time"
 
@@ -13,6 +14,8 @@ type limiter struct {
 	mu      sync.Mutex
 	enrols  map[string]*rate.Limiter
 	logins  map[string]*rate.Limiter
+	names   [4096]*rate.Limiter // password attempts, by a hash of the name
+	hosts   map[string]*rate.Limiter
 	uploads map[string]int // streams that are open, by key
 	open    int
 }
@@ -45,6 +48,30 @@ func (l *limiter) failure(host string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.of(&l.logins, host, 10*time.Second, 10).Allow()
+}
+
+// attempt counts an attempt to log in with a password, by address and by name: 10
+// at once, then one in ten seconds. ok is false if one of them has none left;
+// again takes the attempt back, for one that was good. Names share a fixed number
+// of counts, so that trying many names makes nobody's forgotten.
+func (l *limiter) attempt(host, name string, now time.Time) (again func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sum := crc32.ChecksumIEEE([]byte(name)) % uint32(len(l.names))
+	if l.names[sum] == nil {
+		l.names[sum] = rate.NewLimiter(rate.Every(10*time.Second), 10)
+	}
+	of := []*rate.Reservation{l.of(&l.hosts, host, 10*time.Second, 10).ReserveN(now, 1), l.names[sum].ReserveN(now, 1)}
+	back := func() {
+		for _, r := range of {
+			r.CancelAt(now)
+		}
+	}
+	if of[0].DelayFrom(now) > 0 || of[1].DelayFrom(now) > 0 {
+		back()
+		return nil, false
+	}
+	return back, true
 }
 
 // Each upload holds up to 20 MiB: these bound what all hold together.

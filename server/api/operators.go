@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -26,13 +28,37 @@ func (s *Service) Operators(ctx context.Context, _ *rollcallv1.OperatorsRequest)
 			if len(grants) == 0 && !callerOf(ctx).scope.All() {
 				continue
 			}
-			reply.Operators = append(reply.Operators, &rollcallv1.Operator{
-				Name: o.Name, Role: auth.Words(grants), Grants: wireGrants(grants), CreatedMs: millis(o.Created),
-			})
+			wire, err := s.wireOperator(r, o, grants)
+			if err != nil {
+				return err
+			}
+			reply.Operators = append(reply.Operators, wire)
 		}
 		return err
 	})
 	return reply, err
+}
+
+// wireOperator tells about an operator what others may know: never a hash.
+func (s *Service) wireOperator(r store.Reader, o auth.Operator, grants []auth.Grant) (*rollcallv1.Operator, error) {
+	_, uses := s.logins()
+	last, err := uses.Last(r, s.Tenant, o.Name)
+	if err != nil {
+		return nil, err
+	}
+	out := &rollcallv1.Operator{
+		Name: o.Name, Role: auth.Words(grants), Grants: wireGrants(grants), CreatedMs: millis(o.Created), By: o.By, LastUsedMs: millis(last),
+		Service: o.Service, HasToken: o.Hash != "", HasPassword: o.Password != "",
+	}
+	sessions, err := auth.Sessions(r, s.Tenant, o.Name)
+	for _, open := range sessions {
+		if open = uses.Latest(open); open.Lives(o, s.Now(), s.idle()) {
+			out.Sessions = append(out.Sessions, &rollcallv1.Session{
+				MadeMs: millis(open.Made), ExpiresMs: millis(open.Expires), LastUsedMs: millis(open.Seen), From: open.From,
+			})
+		}
+	}
+	return out, err
 }
 
 // within leaves the grants at sites of a scope, and tells whether these are all.
@@ -83,26 +109,22 @@ func (s *Service) AddOperator(ctx context.Context, req *rollcallv1.AddOperatorRe
 	if err := s.makesAdmin(ctx, req, grants); err != nil {
 		return nil, err
 	}
-	text, err := s.login(ctx, c.scope, req.GetName(), grants, c.operator.Name)
+	text, err := s.admitOperator(ctx, c.scope, NewOperator{Name: req.GetName(), Grants: grants, By: c.operator.Name, Service: req.GetService()})
 	return &rollcallv1.AddOperatorReply{LoginToken: text}, err
 }
 
-// makesAdmin asks for a second person where somebody becomes admin who is not.
+// makesAdmin asks for a second person where somebody becomes admin, or an admin is
+// given a new login: whoever gets that could act in her name.
 func (s *Service) makesAdmin(ctx context.Context, req *rollcallv1.AddOperatorRequest, grants []auth.Grant) error {
 	if err := auth.CheckName(req.GetName()); err != nil {
 		return err
 	}
-	var had []auth.Grant
-	if err := s.Engine.View(ctx, func(r store.Reader) error {
-		o, _, err := auth.Get(r, s.Tenant, req.GetName())
-		had = o.Grants
-		return err
-	}); err != nil {
-		return err
+	if req.GetName() == callerOf(ctx).operator.Name {
+		return nil // she has these rights already
 	}
 	t := twice{
 		what: fmt.Sprintf("make %s %s", req.GetName(), auth.Words(grants)),
-		req:  &rollcallv1.AddOperatorRequest{Name: req.GetName(), Grants: wireGrants(grants)},
+		req:  &rollcallv1.AddOperatorRequest{Name: req.GetName(), Grants: wireGrants(grants), Service: req.GetService()},
 	}
 	n := 0
 	for _, g := range grants {
@@ -112,7 +134,7 @@ func (s *Service) makesAdmin(ctx context.Context, req *rollcallv1.AddOperatorReq
 		if err := callerOf(ctx).scope.Check(g.Site); err != nil { // no use in proposing it
 			return err
 		}
-		if g.Role == auth.Admin && !slices.Contains(had, g) {
+		if g.Role == auth.Admin {
 			t.site = g.Site
 			n++
 		}
@@ -127,16 +149,24 @@ func (s *Service) makesAdmin(ctx context.Context, req *rollcallv1.AddOperatorReq
 	return s.twoPeople(ctx, t)
 }
 
-// Login stores an operator, as the server itself does it, and returns the login
+// NewOperator is an operator who is to be stored.
+type NewOperator struct {
+	Name    string
+	Grants  []auth.Grant
+	By      string // who wants it
+	Service bool   // a program
+}
+
+// Admit stores an operator, as the server itself does it, and returns the login
 // token, which nobody can get again. It is how the first admin gets in; another
 // one made this way is noted as made alone.
-func (s *Service) Login(ctx context.Context, name string, grants []auth.Grant, by string) (string, error) {
+func (s *Service) Admit(ctx context.Context, n NewOperator) (string, error) {
 	isAdmin := func(g auth.Grant) bool { return g.Role == auth.Admin }
-	if slices.ContainsFunc(grants, isAdmin) {
+	if slices.ContainsFunc(n.Grants, isAdmin) {
 		err := s.Engine.View(ctx, func(r store.Reader) error {
 			all, err := auth.List(r, s.Tenant)
 			if slices.ContainsFunc(all, func(o auth.Operator) bool { return slices.ContainsFunc(o.Grants, isAdmin) }) {
-				c := caller{glass: &glass{reason: "done on the server itself", what: fmt.Sprintf("make %s %s", name, auth.Words(grants))}}
+				c := caller{glass: &glass{reason: "done on the server itself", what: fmt.Sprintf("make %s %s", n.Name, auth.Words(n.Grants))}}
 				ctx = context.WithValue(ctx, callerKey{}, c)
 			}
 			return err
@@ -145,43 +175,57 @@ func (s *Service) Login(ctx context.Context, name string, grants []auth.Grant, b
 			return "", err
 		}
 	}
-	return s.login(ctx, cmdb.Everywhere, name, grants, by)
+	return s.admitOperator(ctx, cmdb.Everywhere, n)
 }
 
-func (s *Service) login(ctx context.Context, scope cmdb.Scope, name string, grants []auth.Grant, by string) (string, error) {
+func (s *Service) admitOperator(ctx context.Context, scope cmdb.Scope, n NewOperator) (string, error) {
 	secret := identity.NewSecret()
-	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
-		e := evidence.Entry{Kind: evidence.Operator, Detail: map[string]string{"do": "set", "operator": name, "role": auth.Words(grants)}}
+	have, err := s.sessionsOf(ctx, n.Name)
+	if err != nil {
+		return "", err
+	}
+	err = s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
+		e := evidence.Entry{Kind: evidence.Operator, Detail: map[string]string{
+			"do": "set", "operator": n.Name, "role": auth.Words(n.Grants), "service": strconv.FormatBool(n.Service),
+		}}
 		if callerOf(ctx).operator.Name == "" {
-			e.By = by // through the socket in the data folder
+			e.By = n.By // through the socket in the data folder
 		}
-		if _, err := s.mayManage(tx, scope, name); err != nil {
+		if found, err := s.mayManage(tx, scope, n.Name); found && errors.Is(err, auth.ErrNotFound) {
+			return e, fmt.Errorf("operator %s: the name is %w", n.Name, cmdb.ErrTaken)
+		} else if err != nil {
 			return e, err
 		}
-		for _, g := range grants {
+		for _, g := range n.Grants {
 			if err := cmdb.In(tx, s.Tenant, scope).HasSite(g.Site); err != nil {
 				return e, fmt.Errorf("grant %s: %w", g, err)
 			}
 		}
-		return e, auth.Add(tx, s.Tenant, s.Now(), name, grants, by, secret)
+		if err := auth.CloseAll(tx, s.Tenant, have); err != nil {
+			return e, err
+		}
+		return e, auth.Add(tx, s.Tenant, s.Now(), n.Name, n.Grants, n.By, secret, n.Service)
 	})
 	if err != nil {
 		return "", err
 	}
-	return s.token(name, secret, identity.LoginPrefix, nil)
+	return s.token(n.Name, secret, identity.LoginPrefix, nil)
 }
 
 // mayManage returns an error unless all rights of the operator, if there is one of
-// that name, lie in the scope.
+// that name, lie in the scope: ErrNotFound if none does, else ErrDenied.
 func (s *Service) mayManage(tx store.Tx, scope cmdb.Scope, name string) (found bool, err error) {
 	o, found, err := auth.Get(tx, s.Tenant, name)
 	if err != nil || !found {
 		return false, err
 	}
-	if _, all := within(scope, o.Grants); !all {
-		return true, fmt.Errorf("operator %s has rights %w: %w", name, cmdb.ErrScope, auth.ErrDenied)
+	switch in, all := within(scope, o.Grants); {
+	case all:
+		return true, nil
+	case len(in) == 0:
+		return true, fmt.Errorf("operator %.40q: %w", name, auth.ErrNotFound)
 	}
-	return true, nil
+	return true, fmt.Errorf("operator %s has rights %w: %w", name, cmdb.ErrScope, auth.ErrDenied)
 }
 
 // RemoveOperator ends an operator's access. Nobody removes herself, so that an
@@ -190,9 +234,16 @@ func (s *Service) RemoveOperator(ctx context.Context, req *rollcallv1.RemoveOper
 	if req.GetName() == callerOf(ctx).operator.Name {
 		return nil, status.Error(codes.FailedPrecondition, "you cannot remove yourself: ask another admin")
 	}
-	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
+	have, err := s.sessionsOf(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	err = s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
 		e := evidence.Entry{Kind: evidence.Operator, Detail: map[string]string{"do": "remove", "operator": req.GetName()}}
 		if _, err := s.mayManage(tx, callerOf(ctx).scope, req.GetName()); err != nil {
+			return e, err
+		}
+		if err := auth.CloseAll(tx, s.Tenant, have); err != nil {
 			return e, err
 		}
 		return e, auth.Remove(tx, s.Tenant, req.GetName())

@@ -10,7 +10,6 @@ import (
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
-	"rollcall/server/cmdb"
 	"rollcall/server/evidence"
 	"rollcall/server/store"
 
@@ -68,7 +67,7 @@ func (s *Service) proposals(ctx context.Context, prefix string) (known []auth.Pr
 // holds tells whether an operator holds one of the roles at a site; at "" it must
 // be everywhere.
 func holds(o auth.Operator, site string, roles ...auth.Role) bool {
-	return cmdb.Within(o.Sites(roles...)...).Sees(site)
+	return scopeOf(o, roles...).Sees(site)
 }
 
 // mayConfirm tells whether an operator holds the role that the proposed call needs.
@@ -162,11 +161,11 @@ func (s *Service) inTheNameOf(ctx context.Context, p auth.Proposal) (context.Con
 		if err != nil {
 			return err
 		}
-		scope := cmdb.Within(first.Sites(need.roles...)...)
+		scope := scopeOf(first, need.roles...)
 		if !found || len(first.Sites(need.roles...)) == 0 || need.whole && !scope.All() {
 			return fmt.Errorf("proposal %s: %w: %s, who proposed it, may not do it any more", p.ID, auth.ErrProposal, p.By)
 		}
-		c.second = &second{name: c.operator.Name, scope: cmdb.Within(c.operator.Sites(need.roles...)...), proposal: p.ID, run: newID()}
+		c.second = &second{name: c.operator.Name, scope: scopeOf(c.operator, need.roles...), proposal: p.ID, run: newID()}
 		c.operator, c.scope, c.glass = first, scope, nil
 		return nil
 	})

@@ -116,7 +116,7 @@ func breakGlass(o auth.Operator, words []string) (*glass, error) {
 	switch {
 	case len(words) > 1 || len(reason) < minGlass:
 		return nil, status.Errorf(codes.InvalidArgument, "break-glass needs a reason of at least %d bytes", minGlass)
-	case !cmdb.Within(o.Sites(auth.Admin)...).All():
+	case !scopeOf(o, auth.Admin).All():
 		return nil, fmt.Errorf("break-glass: %w", o.Denied(auth.Admin))
 	}
 	return &glass{reason: reason}, nil

@@ -27,9 +27,13 @@ type Operator struct {
 	Name    string    `json:"name"`
 	Role    Role      `json:"role,omitempty"` // of records without grants: see legacy; never set by what reads
 	Grants  []Grant   `json:"grants,omitempty"`
-	Hash    string    `json:"hash"` // identity.HashSecret of the login token's secret
+	Hash    string    `json:"hash"` // identity.HashSecret of the login token's secret; empty: it was ended
 	Created time.Time `json:"created"`
 	By      string    `json:"by"`
+
+	Service  bool   `json:"service,omitempty"`  // a program: it has a login token and never a password
+	Password string `json:"password,omitempty"` // as Hasher.Hash wrote it
+	Epoch    string `json:"epoch,omitempty"`    // sessions of another epoch have ended
 }
 
 // opened gives a record its grants if it is from before there were any.
@@ -66,8 +70,8 @@ const maxGrants = 64
 
 // Add stores an operator with a new secret, which only the caller gets to see.
 // An operator of that name is given a new secret and these grants instead of the
-// old ones.
-func Add(tx store.Tx, tenant string, now time.Time, name string, grants []Grant, by string, secret []byte) error {
+// old ones; her password and her sessions end.
+func Add(tx store.Tx, tenant string, now time.Time, name string, grants []Grant, by string, secret []byte, service bool) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
@@ -79,7 +83,10 @@ func Add(tx store.Tx, tenant string, now time.Time, name string, grants []Grant,
 			return err
 		}
 	}
-	o := Operator{Name: name, Grants: grants, Hash: identity.HashSecret(secret), Created: now, By: by}
+	o := Operator{
+		Name: name, Grants: grants, Hash: identity.HashSecret(secret), Created: now, By: by,
+		Service: service, Epoch: epochOf(secret),
+	}
 	return store.PutJSON(tx, operatorKey(tenant, name), o)
 }
 
@@ -90,6 +97,54 @@ func Get(g store.Getter, tenant, name string) (o Operator, found bool, err error
 	}
 	found, err = store.GetJSON(g, operatorKey(tenant, name), &o)
 	return o.opened(), found, err
+}
+
+// epochOf makes an epoch out of something that is there once only.
+func epochOf(once []byte) string { return identity.HashSecret(append([]byte("epoch "), once...))[:16] }
+
+// SetPassword gives an operator a password, as Hasher.Hash wrote it. Her sessions
+// end, and her login token too unless it is kept. ErrInvalid is returned for a
+// service.
+func SetPassword(tx store.Tx, tenant, name, hash string, keepToken bool) error {
+	return change(tx, tenant, name, func(o *Operator) error {
+		if o.Service {
+			return fmt.Errorf("operator %s: %w: it is a service, which has a login token only", name, ErrInvalid)
+		}
+		o.Password, o.Epoch = hash, epochOf([]byte(hash))
+		if !keepToken {
+			o.Hash = ""
+		}
+		return nil
+	})
+}
+
+// End ends an operator's sessions, her login token, or her password. once must
+// never have been given before.
+func End(tx store.Tx, tenant, name string, once []byte, token, password bool) error {
+	return change(tx, tenant, name, func(o *Operator) error {
+		o.Epoch = epochOf(once)
+		if token {
+			o.Hash = ""
+		}
+		if password {
+			o.Password = ""
+		}
+		return nil
+	})
+}
+
+func change(tx store.Tx, tenant, name string, fn func(*Operator) error) error {
+	o, found, err := Get(tx, tenant, name)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("operator %.40q: %w", name, ErrNotFound)
+	}
+	if err := fn(&o); err != nil {
+		return err
+	}
+	return store.PutJSON(tx, operatorKey(tenant, name), o)
 }
 
 // Remove ends an operator's access at once.

@@ -38,7 +38,7 @@ func onEngines(t *testing.T, test func(t *testing.T, e store.Engine, w *store.Wr
 func add(t *testing.T, w *store.Writer, name string, role auth.Role, secret []byte) error {
 	t.Helper()
 	return w.Update(t.Context(), func(tx store.Tx) error {
-		return auth.Add(tx, tenant, day, name, auth.Everywhere(role), "kari", secret)
+		return auth.Add(tx, tenant, day, name, auth.Everywhere(role), "kari", secret, false)
 	})
 }
 

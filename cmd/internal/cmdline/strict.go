@@ -117,3 +117,13 @@ func Exactly(what ...string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// AtMost is like Exactly, but arguments may be missing.
+func AtMost(what ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > len(what) {
+			return fmt.Errorf("%swhat is %q for?", About(c), args[len(what)])
+		}
+		return nil
+	}
+}

@@ -1299,7 +1299,12 @@ type Operator struct {
 	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // the grants in words
 	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	LastUsedMs    int64                  `protobuf:"varint,4,opt,name=last_used_ms,json=lastUsedMs,proto3" json:"last_used_ms,omitempty"`
-	Grants        []*Grant               `protobuf:"bytes,5,rep,name=grants,proto3" json:"grants,omitempty"` // those at the sites of who asks
+	Grants        []*Grant               `protobuf:"bytes,5,rep,name=grants,proto3" json:"grants,omitempty"`                      // those at the sites of who asks
+	Service       bool                   `protobuf:"varint,6,opt,name=service,proto3" json:"service,omitempty"`                   // a program, with a login token and never a password
+	HasToken      bool                   `protobuf:"varint,7,opt,name=has_token,json=hasToken,proto3" json:"has_token,omitempty"` // a login token is valid
+	HasPassword   bool                   `protobuf:"varint,8,opt,name=has_password,json=hasPassword,proto3" json:"has_password,omitempty"`
+	Sessions      []*Session             `protobuf:"bytes,9,rep,name=sessions,proto3" json:"sessions,omitempty"` // that are open
+	By            string                 `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`            // who admitted the operator
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1367,6 +1372,41 @@ func (x *Operator) GetGrants() []*Grant {
 		return x.Grants
 	}
 	return nil
+}
+
+func (x *Operator) GetService() bool {
+	if x != nil {
+		return x.Service
+	}
+	return false
+}
+
+func (x *Operator) GetHasToken() bool {
+	if x != nil {
+		return x.HasToken
+	}
+	return false
+}
+
+func (x *Operator) GetHasPassword() bool {
+	if x != nil {
+		return x.HasPassword
+	}
+	return false
+}
+
+func (x *Operator) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *Operator) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
 }
 
 // A role at a site and everything below it.
@@ -1507,6 +1547,7 @@ type AddOperatorRequest struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // one more grant, everywhere
 	Grants        []*Grant               `protobuf:"bytes,3,rep,name=grants,proto3" json:"grants,omitempty"`
+	Service       bool                   `protobuf:"varint,4,opt,name=service,proto3" json:"service,omitempty"` // a program: it keeps its login token and never gets a password
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1560,6 +1601,13 @@ func (x *AddOperatorRequest) GetGrants() []*Grant {
 		return x.Grants
 	}
 	return nil
+}
+
+func (x *AddOperatorRequest) GetService() bool {
+	if x != nil {
+		return x.Service
+	}
+	return false
 }
 
 type AddOperatorReply struct {
@@ -1690,7 +1738,7 @@ var File_rollcall_v1_admin_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x17rollcall/v1/admin.proto\x12\vrollcall.v1\"\x0f\n" +
+	"\x17rollcall/v1/admin.proto\x12\vrollcall.v1\x1a\x19rollcall/v1/account.proto\"\x0f\n" +
 	"\rStatusRequest\"\xe6\x06\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
@@ -1808,7 +1856,7 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\x04site\x18\x01 \x01(\v2\x11.rollcall.v1.SiteR\x04site\"'\n" +
 	"\x11RemoveSiteRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\"\x11\n" +
-	"\x0fRemoveSiteReply\"\x9f\x01\n" +
+	"\x0fRemoveSiteReply\"\xbb\x02\n" +
 	"\bOperator\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1d\n" +
@@ -1816,17 +1864,24 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\x12 \n" +
 	"\flast_used_ms\x18\x04 \x01(\x03R\n" +
 	"lastUsedMs\x12*\n" +
-	"\x06grants\x18\x05 \x03(\v2\x12.rollcall.v1.GrantR\x06grants\"/\n" +
+	"\x06grants\x18\x05 \x03(\v2\x12.rollcall.v1.GrantR\x06grants\x12\x18\n" +
+	"\aservice\x18\x06 \x01(\bR\aservice\x12\x1b\n" +
+	"\thas_token\x18\a \x01(\bR\bhasToken\x12!\n" +
+	"\fhas_password\x18\b \x01(\bR\vhasPassword\x120\n" +
+	"\bsessions\x18\t \x03(\v2\x14.rollcall.v1.SessionR\bsessions\x12\x0e\n" +
+	"\x02by\x18\n" +
+	" \x01(\tR\x02by\"/\n" +
 	"\x05Grant\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\"\x12\n" +
 	"\x10OperatorsRequest\"E\n" +
 	"\x0eOperatorsReply\x123\n" +
-	"\toperators\x18\x01 \x03(\v2\x15.rollcall.v1.OperatorR\toperators\"h\n" +
+	"\toperators\x18\x01 \x03(\v2\x15.rollcall.v1.OperatorR\toperators\"\x82\x01\n" +
 	"\x12AddOperatorRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12*\n" +
-	"\x06grants\x18\x03 \x03(\v2\x12.rollcall.v1.GrantR\x06grants\"3\n" +
+	"\x06grants\x18\x03 \x03(\v2\x12.rollcall.v1.GrantR\x06grants\x12\x18\n" +
+	"\aservice\x18\x04 \x01(\bR\aservice\"3\n" +
 	"\x10AddOperatorReply\x12\x1f\n" +
 	"\vlogin_token\x18\x01 \x01(\tR\n" +
 	"loginToken\"+\n" +
@@ -1888,6 +1943,7 @@ var file_rollcall_v1_admin_proto_goTypes = []any{
 	(*RemoveOperatorRequest)(nil), // 23: rollcall.v1.RemoveOperatorRequest
 	(*RemoveOperatorReply)(nil),   // 24: rollcall.v1.RemoveOperatorReply
 	nil,                           // 25: rollcall.v1.StatusReply.PresenceEntry
+	(*Session)(nil),               // 26: rollcall.v1.Session
 }
 var file_rollcall_v1_admin_proto_depIdxs = []int32{
 	25, // 0: rollcall.v1.StatusReply.presence:type_name -> rollcall.v1.StatusReply.PresenceEntry
@@ -1898,37 +1954,38 @@ var file_rollcall_v1_admin_proto_depIdxs = []int32{
 	10, // 5: rollcall.v1.SetSiteRequest.site:type_name -> rollcall.v1.Site
 	10, // 6: rollcall.v1.SetSiteReply.site:type_name -> rollcall.v1.Site
 	18, // 7: rollcall.v1.Operator.grants:type_name -> rollcall.v1.Grant
-	17, // 8: rollcall.v1.OperatorsReply.operators:type_name -> rollcall.v1.Operator
-	18, // 9: rollcall.v1.AddOperatorRequest.grants:type_name -> rollcall.v1.Grant
-	0,  // 10: rollcall.v1.Admin.Status:input_type -> rollcall.v1.StatusRequest
-	2,  // 11: rollcall.v1.Admin.NewToken:input_type -> rollcall.v1.NewTokenRequest
-	4,  // 12: rollcall.v1.Admin.Pending:input_type -> rollcall.v1.PendingRequest
-	8,  // 13: rollcall.v1.Admin.Approve:input_type -> rollcall.v1.DecideRequest
-	8,  // 14: rollcall.v1.Admin.Refuse:input_type -> rollcall.v1.DecideRequest
-	8,  // 15: rollcall.v1.Admin.Revoke:input_type -> rollcall.v1.DecideRequest
-	11, // 16: rollcall.v1.Admin.Sites:input_type -> rollcall.v1.SitesRequest
-	13, // 17: rollcall.v1.Admin.SetSite:input_type -> rollcall.v1.SetSiteRequest
-	15, // 18: rollcall.v1.Admin.RemoveSite:input_type -> rollcall.v1.RemoveSiteRequest
-	19, // 19: rollcall.v1.Admin.Operators:input_type -> rollcall.v1.OperatorsRequest
-	21, // 20: rollcall.v1.Admin.AddOperator:input_type -> rollcall.v1.AddOperatorRequest
-	23, // 21: rollcall.v1.Admin.RemoveOperator:input_type -> rollcall.v1.RemoveOperatorRequest
-	1,  // 22: rollcall.v1.Admin.Status:output_type -> rollcall.v1.StatusReply
-	3,  // 23: rollcall.v1.Admin.NewToken:output_type -> rollcall.v1.NewTokenReply
-	7,  // 24: rollcall.v1.Admin.Pending:output_type -> rollcall.v1.PendingReply
-	9,  // 25: rollcall.v1.Admin.Approve:output_type -> rollcall.v1.DecideReply
-	9,  // 26: rollcall.v1.Admin.Refuse:output_type -> rollcall.v1.DecideReply
-	9,  // 27: rollcall.v1.Admin.Revoke:output_type -> rollcall.v1.DecideReply
-	12, // 28: rollcall.v1.Admin.Sites:output_type -> rollcall.v1.SitesReply
-	14, // 29: rollcall.v1.Admin.SetSite:output_type -> rollcall.v1.SetSiteReply
-	16, // 30: rollcall.v1.Admin.RemoveSite:output_type -> rollcall.v1.RemoveSiteReply
-	20, // 31: rollcall.v1.Admin.Operators:output_type -> rollcall.v1.OperatorsReply
-	22, // 32: rollcall.v1.Admin.AddOperator:output_type -> rollcall.v1.AddOperatorReply
-	24, // 33: rollcall.v1.Admin.RemoveOperator:output_type -> rollcall.v1.RemoveOperatorReply
-	22, // [22:34] is the sub-list for method output_type
-	10, // [10:22] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	26, // 8: rollcall.v1.Operator.sessions:type_name -> rollcall.v1.Session
+	17, // 9: rollcall.v1.OperatorsReply.operators:type_name -> rollcall.v1.Operator
+	18, // 10: rollcall.v1.AddOperatorRequest.grants:type_name -> rollcall.v1.Grant
+	0,  // 11: rollcall.v1.Admin.Status:input_type -> rollcall.v1.StatusRequest
+	2,  // 12: rollcall.v1.Admin.NewToken:input_type -> rollcall.v1.NewTokenRequest
+	4,  // 13: rollcall.v1.Admin.Pending:input_type -> rollcall.v1.PendingRequest
+	8,  // 14: rollcall.v1.Admin.Approve:input_type -> rollcall.v1.DecideRequest
+	8,  // 15: rollcall.v1.Admin.Refuse:input_type -> rollcall.v1.DecideRequest
+	8,  // 16: rollcall.v1.Admin.Revoke:input_type -> rollcall.v1.DecideRequest
+	11, // 17: rollcall.v1.Admin.Sites:input_type -> rollcall.v1.SitesRequest
+	13, // 18: rollcall.v1.Admin.SetSite:input_type -> rollcall.v1.SetSiteRequest
+	15, // 19: rollcall.v1.Admin.RemoveSite:input_type -> rollcall.v1.RemoveSiteRequest
+	19, // 20: rollcall.v1.Admin.Operators:input_type -> rollcall.v1.OperatorsRequest
+	21, // 21: rollcall.v1.Admin.AddOperator:input_type -> rollcall.v1.AddOperatorRequest
+	23, // 22: rollcall.v1.Admin.RemoveOperator:input_type -> rollcall.v1.RemoveOperatorRequest
+	1,  // 23: rollcall.v1.Admin.Status:output_type -> rollcall.v1.StatusReply
+	3,  // 24: rollcall.v1.Admin.NewToken:output_type -> rollcall.v1.NewTokenReply
+	7,  // 25: rollcall.v1.Admin.Pending:output_type -> rollcall.v1.PendingReply
+	9,  // 26: rollcall.v1.Admin.Approve:output_type -> rollcall.v1.DecideReply
+	9,  // 27: rollcall.v1.Admin.Refuse:output_type -> rollcall.v1.DecideReply
+	9,  // 28: rollcall.v1.Admin.Revoke:output_type -> rollcall.v1.DecideReply
+	12, // 29: rollcall.v1.Admin.Sites:output_type -> rollcall.v1.SitesReply
+	14, // 30: rollcall.v1.Admin.SetSite:output_type -> rollcall.v1.SetSiteReply
+	16, // 31: rollcall.v1.Admin.RemoveSite:output_type -> rollcall.v1.RemoveSiteReply
+	20, // 32: rollcall.v1.Admin.Operators:output_type -> rollcall.v1.OperatorsReply
+	22, // 33: rollcall.v1.Admin.AddOperator:output_type -> rollcall.v1.AddOperatorReply
+	24, // 34: rollcall.v1.Admin.RemoveOperator:output_type -> rollcall.v1.RemoveOperatorReply
+	23, // [23:35] is the sub-list for method output_type
+	11, // [11:23] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_admin_proto_init() }
@@ -1936,6 +1993,7 @@ func file_rollcall_v1_admin_proto_init() {
 	if File_rollcall_v1_admin_proto != nil {
 		return
 	}
+	file_rollcall_v1_account_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
