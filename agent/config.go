@@ -95,7 +95,7 @@ func (c Config) Validate() error {
 
 // policy names everything that the values in the cache of /etc depend on.
 func (c Config) policy() string {
-	return fmt.Sprintf("v1 exclude=%q secret=%q", c.Exclude, c.Secret)
+	return fmt.Sprintf("v2 exclude=%q secret=%q", c.Exclude, c.Secret)
 }
 
 // isSecret tells whether the configuration adds a path to the list of secrets.

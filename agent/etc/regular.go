@@ -66,7 +66,11 @@ func (w *walker) read(fd int, rel string, old *entry) (e *entry, settled bool, e
 	}
 	f := w.file(&st)
 	cf, isConffile := w.scanner.Conffiles["/etc/"+rel]
-	c, err := w.digest(fd, key.size, w.secret(rel), isConffile)
+	var shipped *[16]byte
+	if isConffile {
+		shipped = &cf.MD5
+	}
+	c, err := w.digest(fd, key.size, w.secret(rel), shipped)
 	if err != nil {
 		return nil, false, err
 	}
@@ -112,8 +116,10 @@ type digested struct {
 }
 
 // digest reads a file in chunks, so that a large one does not take its size in
-// memory. A secret is read a second time, as a whole, if it is to be sealed.
-func (w *walker) digest(fd int, size int64, secret, withMD5 bool) (digested, error) {
+// memory. A secret is read a second time, as a whole, if it is to be sealed. What
+// stands in comments counts unless the file is as its package ships it: examples
+// are public.
+func (w *walker) digest(fd int, size int64, secret bool, shipped *[16]byte) (digested, error) {
 	if size > maxHashed {
 		return digested{}, errEnormous
 	}
@@ -125,7 +131,7 @@ func (w *walker) digest(fd int, size int64, secret, withMD5 bool) (digested, err
 	}
 	w.sha.Reset()
 	w.md5.Reset()
-	d := digested{secret: secret}
+	d, commented := digested{secret: secret}, false
 	keep, whole := 0, true
 	for offset := int64(0); ; {
 		n, err := readAt(fd, w.buf[keep:], offset)
@@ -139,10 +145,11 @@ func (w *walker) digest(fd int, size int64, secret, withMD5 bool) (digested, err
 		}
 		got := w.buf[:keep+n]
 		w.sha.Write(got[keep:])
-		if withMD5 {
+		if shipped != nil {
 			w.md5.Write(got[keep:])
 		}
 		d.secret = d.secret || seal.Sniff(got)
+		commented = commented || !d.secret && seal.SniffComments(got)
 		if len(got) < len(w.buf) {
 			if whole {
 				d.plain = got
@@ -153,6 +160,7 @@ func (w *walker) digest(fd int, size int64, secret, withMD5 bool) (digested, err
 	}
 	w.sha.Sum(d.sum[:0])
 	w.md5.Sum(d.md5[:0])
+	d.secret = d.secret || commented && (shipped == nil || d.md5 != *shipped)
 	if d.secret {
 		return d, w.fingerprint(fd, &d, size, whole)
 	}

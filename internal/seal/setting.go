@@ -29,12 +29,13 @@ func holdsSetting(line []byte) bool {
 		if start == end {
 			return false
 		}
-		name := strings.ToLower(strings.ReplaceAll(string(line[start:end]), "-", "_"))
+		name := canonical(line[start:end])
 		before, after := line[max(0, start-nearby):start], line[end:min(end+nearby, len(line))]
 		switch {
 		case secretSetting(name, after),
-			first(before) && secretDirective(name, after),
+			secretDirective(name, first(before), after),
 			bytes.HasSuffix(before, []byte("<")) && secretElement(name, after),
+			secretAttribute(name, before, after),
 			name == "password" && bytes.Contains(before, []byte("login ")) && !placeholder(string(after)): // netrc(5)
 			return true
 		}
@@ -68,7 +69,9 @@ func mentions(line []byte) bool {
 func isName(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' }
 
 // first tells whether only quotes and the like stand before a name.
-func first(before []byte) bool { return len(bytes.Trim(before, " \t\"'$<")) == 0 }
+func first(before []byte) bool {
+	return len(bytes.Trim(bytes.TrimSuffix(before, []byte("env.")), " \t\"'$<")) == 0 // env.: munin-node's
+}
 
 // secretElement judges an XML element on one line: <password>x</password>.
 func secretElement(name string, rest []byte) bool {
@@ -97,7 +100,7 @@ func secretName(name string) bool {
 	if name == "pass" {
 		return true
 	}
-	return name != "challengepassword" && // in openssl.cnf
+	return !slices.Contains(noSecrets, name) &&
 		slices.ContainsFunc(secretEndings, func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
@@ -132,18 +135,18 @@ func secretSetting(name string, rest []byte) bool {
 	return !placeholder(value)
 }
 
-// secretDirective judges a name and the value that follows it behind a blank.
-func secretDirective(name string, rest []byte) bool {
+// secretDirective judges a name, whether it is the first of its line, and the value that follows it behind a blank.
+func secretDirective(name string, first bool, rest []byte) bool {
 	value := strings.TrimSpace(string(rest))
 	switch {
 	case value == string(rest): // nothing, or no blank
 		return false
-	case slices.Contains(secretDirectives, name):
+	case first && slices.Contains(secretDirectives, name):
 		return !strings.HasPrefix(value, "=") && !placeholder(value)
-	case strings.HasPrefix(name, "rocommunity") || strings.HasPrefix(name, "rwcommunity"): // snmpd.conf(5)
+	case first && (strings.HasPrefix(name, "rocommunity") || strings.HasPrefix(name, "rwcommunity")): // snmpd.conf(5)
 		return !strings.Contains(value, "public") && !placeholder(value)
 	}
-	return false
+	return bareDirective(name, first, value)
 }
 
 // placeholder tells whether a value is certainly no secret: nothing, a switch,
@@ -166,7 +169,7 @@ func placeholder(value string) bool {
 	}
 	switch strings.ToLower(value) {
 	case "", "yes", "no", "true", "false", "on", "off", "0", "1", "none", "null", "nil", "ask", "prompt", "undef", "x", "*", "!", "!!", "required", "optional",
-		"sufficient", "requisite", "xxx", "xxxx", "xxxxxx", "xxxxxxxx", "***", "****", "********", "...", "…", "files", "-":
+		"sufficient", "requisite", "xxx", "xxxx", "xxxxxx", "xxxxxxxx", "***", "****", "********", "...", "…", "files", "-", "{", "[":
 		return true
 	}
 	return false

@@ -21,23 +21,35 @@ const maxSniff = 4 << 20
 //     then a value (password = x, <conn adminPassword="x">, $dbpass='x'),
 //     <password>x</password>, the few that use a blank (bindpw x, rootpw x,
 //     wpa-psk x, secret "x";), and netrc's "login x password y";
-//   - URLs with a password: scheme://user:password@host.
+//   - URLs with a password: scheme://user:password@host;
+//   - what command lines and protocols write: --password x, curl -u user:x,
+//     Authorization: Bearer x;
+//   - keys, settings and URLs of these kinds in a word of Base64.
 //
-// Comment lines (#, ;, //) do not count, except for keys, and neither do values
-// that are obviously no secret: empty, yes, no, none, ask, a file name.
+// UTF-16 is read too. Comment lines (#, ;, //) do not count here, except for keys
+// (see SniffComments), and neither do values that are obviously no secret: empty,
+// yes, no, none, ask, a file name.
+//
+// It cannot know a secret that nothing around it names (a password as the only
+// word of a file with an ordinary name, "-p x", host/database/user/x), one in another
+// encoding (compressed, encrypted with a key beside it, in Base64 without a name),
+// or one that is split over lines. Such files must be listed:
+// "secret" in agent.conf.
 func Sniff(content []byte) bool {
-	content = content[:min(len(content), maxSniff)]
+	content = plainBytes(content[:min(len(content), maxSniff)])
 	if holdsKey(content) {
 		return true
 	}
+	var last []byte
 	for line := range bytes.Lines(content) {
 		line = bytes.TrimSpace(line)
-		if len(line) == 0 || line[0] == '#' || line[0] == ';' || bytes.HasPrefix(line, []byte("//")) {
+		if len(line) == 0 || line[0] == '#' || line[0] == ';' || slashes(line) {
 			continue
 		}
-		if holdsHash(line) || holdsURLPassword(line) || holdsSetting(line) {
+		if holdsHash(line) || holdsURLPassword(line) || holdsSetting(line) || holdsArgument(line) || holdsEncoded(line) || holdsSplit(last, line) {
 			return true
 		}
+		last = line
 	}
 	return false
 }
