@@ -145,6 +145,9 @@ var deeds = map[string]struct {
 			return err
 		}
 	}},
+	"Recovery/Erase": {evidence.Purge, func(_ *testing.T, r *running) func() error {
+		return r.erasing(r.machine(1).ci)
+	}},
 	"Admin/RemoveOperator": {evidence.Operator, func(t *testing.T, r *running) func() error {
 		r.operator("vera", auth.Grant{Role: auth.Viewer})
 		return func() error {

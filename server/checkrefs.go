@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"rollcall/internal/fact"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
 	"rollcall/server/ingest"
+	"rollcall/server/store"
 )
 
 // A record that has vanished has no checksum that could tell: these checks look
@@ -96,6 +98,7 @@ func (c *checker) envelope(ci cmdb.CI, r cmdb.Revision) {
 		c.under(RuleLog, func() { c.inLog(ci, r, hash) })
 	}
 	switch {
+	case errors.Is(err, store.ErrNoBlob) && r.At().UnixMilli() < c.pruned:
 	case err != nil:
 		c.under(RuleBlobs, func() {
 			c.fault(fmt.Errorf("revision %d of CI %s (%s), its report: %w", r.N, ci.ID, ci.Name, err))

@@ -30,6 +30,8 @@ type Config struct {
 	Reserve     conf.Size     `conf:"reserve"`      // read-only when less is free on the disk; 0: the larger of 2 % and 512 MiB
 
 	BackupRecipients []string `conf:"backup_recipient"` // age; their private halves are offline
+	KeepHistory      string   `conf:"keep_history"`     // see period; empty: for ever
+	KeepEnvelopes    string   `conf:"keep_envelopes"`
 }
 
 // Defaults returns the configuration of a server that nobody has configured.
@@ -75,6 +77,11 @@ func (c *Config) Validate() error {
 	}
 	if c.Connections < 10 || c.PerHost < 1 {
 		errs = append(errs, conf.Bad("connections", "want 10 or more, and 1 or more for each host"))
+	}
+	for key, value := range map[string]string{"keep_history": c.KeepHistory, "keep_envelopes": c.KeepEnvelopes} {
+		if _, err := period(value); err != nil {
+			errs = append(errs, conf.Bad(key, "%v", err))
+		}
 	}
 	if _, err := seal.ParseRecipients(c.BackupRecipients); err != nil {
 		errs = append(errs, conf.Bad("backup_recipient", "%v", err))

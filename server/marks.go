@@ -21,12 +21,13 @@ const (
 type marks struct {
 	tenant string
 	skip   string            // a CI whose revisions do not count
+	ended  map[string]bool   // keys whose envelopes do not count
 	heads  map[string]uint64 // CI → the revision up to which it was looked at
 	kinds  map[string]map[fact.Digest]bool
 }
 
 func newMarks(tenant string) *marks {
-	return &marks{tenant: tenant, heads: map[string]uint64{}, kinds: map[string]map[fact.Digest]bool{
+	return &marks{tenant: tenant, ended: map[string]bool{}, heads: map[string]uint64{}, kinds: map[string]map[fact.Digest]bool{
 		kindSet: {}, kindContent: {}, kindEnvelope: {},
 	}}
 }
@@ -54,7 +55,11 @@ func (m *marks) add(ctx context.Context, r store.Reader, v cmdb.View) error {
 		}
 		m.heads[ci.ID] = ci.Rev
 	}
-	return ingest.Named(r, m.tenant, func(key string, hash fact.Digest) { m.kinds[kindEnvelope][hash] = true })
+	return ingest.Named(r, m.tenant, func(key string, hash fact.Digest) {
+		if !m.ended[key] {
+			m.kinds[kindEnvelope][hash] = true
+		}
+	})
 }
 
 func (m *marks) revision(v cmdb.View, r cmdb.Revision) error {

@@ -86,6 +86,11 @@ var matrix = map[string]rule{
 		ask: func(*spot) proto.Message { return &rollcallv1.EndLoginsRequest{Name: "nobody"} },
 	},
 
+	"Recovery/Erase": {
+		roles: "admin", through: codes.FailedPrecondition, // it waits for a second person
+		ask: func(p *spot) proto.Message { return &rollcallv1.EraseRequest{Ci: p.ci, Reason: "the law"} },
+	},
+
 	"Proposals/ListProposals": {roles: "every"},
 	"Proposals/Confirm": {
 		roles: "admin", refused: codes.NotFound, through: codes.FailedPrecondition, // it is not what was seen

@@ -52,6 +52,8 @@ type Server struct {
 	logKey   identity.Key
 	trouble  atomic.Pointer[error] // why no checkpoint is signed
 	wake     chan struct{}
+	stale    chan struct{} // the mirror shows what is gone
+	eraser   *eraser
 }
 
 // Init makes the data folder, the server's key and an empty store. It changes
@@ -94,7 +96,7 @@ func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*Se
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, engine: engine, key: key, logKey: logKey, registry: prometheus.NewRegistry(), wake: make(chan struct{}, 1), room: newRoom(cfg, log)}
+	s := &Server{cfg: cfg, log: log, engine: engine, key: key, logKey: logKey, registry: prometheus.NewRegistry(), wake: make(chan struct{}, 1), stale: make(chan struct{}, 1), room: newRoom(cfg, log)}
 	if err := s.assemble(ctx, version); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
@@ -137,6 +139,13 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	if s.service.Proofs, err = s.proofs(); err != nil {
 		return err
 	}
+	s.eraser = &eraser{
+		sweeper: sweeper{
+			engine: s.engine, writes: s.writer, ingest: s.service.Ingest, sets: sets, tenant: s.cfg.Tenant, grace: orphanAge, now: time.Now,
+		},
+		presence: s.presence, stale: s.mirrorStale,
+	}
+	s.service.Eraser = s.eraser
 	s.service.RegisterStanding(s.registry)
 	s.registry.MustRegister(collectors.NewGoCollector())
 	return nil
@@ -200,6 +209,8 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(limited) })
 	g.Go(func() error { return s.runMirror(gctx) })
+	g.Go(func() error { return s.followStale(gctx) })
+	g.Go(func() error { return s.tend(gctx) })
 	g.Go(func() error { return s.feed.Run(gctx, func(err error) { s.log.Error("feed", "err", err) }) })
 	g.Go(func() error { return s.wakeMirror(gctx) })
 	g.Go(func() error { return s.savePresence(gctx) })
@@ -231,26 +242,6 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	s.signCheckpoint(context.WithoutCancel(ctx))
 	stopLanes()
 	return errors.Join(err, <-lanesDone)
-}
-
-// runMirror follows the outbox. Where there is no mirror though there is history,
-// as after a restore from a backup, all of it is rendered first.
-func (s *Server) runMirror(ctx context.Context) error {
-	var revisions uint64
-	err := s.engine.View(ctx, func(r store.Reader) (err error) {
-		revisions, err = cmdb.At(r, s.cfg.Tenant, nil, cmdb.Everywhere).Count()
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("look at the mirror: %w", err)
-	}
-	if _, err := os.Stat(s.cfg.mirrorDir()); errors.Is(err, fs.ErrNotExist) && revisions > 0 {
-		s.log.Warn("the git mirror is missing: it is rendered anew", "revisions", revisions)
-		if err := rebuild(ctx, s.cfg, s.mirror); err != nil && ctx.Err() == nil {
-			s.log.Error("the git mirror cannot be rendered", "err", err)
-		}
-	}
-	return s.mirror.Run(ctx)
 }
 
 // wakeMirror tells the mirror that something was committed.

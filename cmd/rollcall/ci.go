@@ -16,7 +16,7 @@ and whatever else you declare come from people.`,
 		Example: `  rollcall ci list --site elm/north
   rollcall ci show room12-pc07`,
 	}
-	c.AddCommand(a.ciListCommand(), a.ciShowCommand(), a.ciHistoryCommand(), a.ciSetCommand())
+	c.AddCommand(a.ciListCommand(), a.ciShowCommand(), a.ciHistoryCommand(), a.ciSetCommand(), a.ciEraseCommand())
 	return c
 }
 

@@ -29,6 +29,7 @@ const (
 type server struct {
 	rollcallv1.ItemsClient
 	rollcallv1.AdminClient
+	rollcallv1.RecoveryClient
 	rollcallv1.KeysClient
 	rollcallv1.ProposalsClient
 	rollcallv1.RadarClient
@@ -71,6 +72,7 @@ func dial(t identity.Token, glass string) (*server, error) {
 		ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn),
 		KeysClient: rollcallv1.NewKeysClient(conn), ProposalsClient: rollcallv1.NewProposalsClient(conn), RadarClient: rollcallv1.NewRadarClient(conn),
 		AccountClient: rollcallv1.NewAccountClient(conn), conn: conn, login: t,
+		RecoveryClient: rollcallv1.NewRecoveryClient(conn),
 	}, nil
 }
 

@@ -27,6 +27,7 @@ import (
 type fake struct {
 	rollcallv1.UnimplementedItemsServer
 	rollcallv1.UnimplementedAdminServer
+	rollcallv1.UnimplementedRecoveryServer
 	rollcallv1.UnimplementedKeysServer
 	rollcallv1.UnimplementedProposalsServer
 	rollcallv1.UnimplementedRadarServer
@@ -69,6 +70,7 @@ func newFake(kind string) (*fake, error) {
 	f.srv = grpc.NewServer(grpc.Creds(credentials.NewTLS(tls)), grpc.UnaryInterceptor(f.intercept))
 	rollcallv1.RegisterItemsServer(f.srv, f)
 	rollcallv1.RegisterAdminServer(f.srv, f)
+	rollcallv1.RegisterRecoveryServer(f.srv, f)
 	rollcallv1.RegisterKeysServer(f.srv, f)
 	rollcallv1.RegisterProposalsServer(f.srv, f)
 	rollcallv1.RegisterRadarServer(f.srv, f)

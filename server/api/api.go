@@ -39,6 +39,7 @@ type Service struct {
 	rollcallv1.UnimplementedProposalsServer
 	rollcallv1.UnimplementedRadarServer
 	rollcallv1.UnimplementedAccountServer
+	rollcallv1.UnimplementedRecoveryServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -58,6 +59,7 @@ type Service struct {
 	Warnings  []string         // that hold as long as the server runs, worst first
 	Condition func() Condition // whether anything is taken in; nil: it is
 	Proofs    LogKey
+	Eraser    Eraser
 
 	SessionLife time.Duration // of a login by password; 0: 8 hours
 	SessionIdle time.Duration // it ends when it is not used for so long; 0: 30 minutes
@@ -78,6 +80,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterProposalsServer(g, s)
 	rollcallv1.RegisterRadarServer(g, s)
 	rollcallv1.RegisterAccountServer(g, s)
+	rollcallv1.RegisterRecoveryServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

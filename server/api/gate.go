@@ -88,7 +88,9 @@ var gates = map[string]gate{
 	rollcallv1.Admin_AddOperator_FullMethodName:    sited(auth.Admin),
 	rollcallv1.Admin_RemoveOperator_FullMethodName: sited(auth.Admin),
 
-	rollcallv1.Evidence_Prove_FullMethodName:       sited(auth.Auditor),
+	rollcallv1.Evidence_Prove_FullMethodName: sited(auth.Auditor),
+	rollcallv1.Recovery_Erase_FullMethodName: sited(auth.Admin),
+
 	rollcallv1.Evidence_Checkpoint_FullMethodName:  sited(auth.Viewer),
 	rollcallv1.Evidence_Consistency_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Evidence_Inclusion_FullMethodName:   {roles: []auth.Role{auth.Auditor}, whole: true},

@@ -18,6 +18,7 @@ import (
 //	Record  <t>/out/mirror/<stamp be64><ci>    revision number be64: the mirror's outbox
 //	Record  <t>/last/<ci>                      Last: what the newest report said beside facts
 //	Record  <t>/seen/<part be64>               presence, framed, see presence.go
+//	Record  <t>/erase/<ci>                     Erasure, framed JSON: one that is not complete
 //	Blob    <t>/set/<digest>/…                 fact set, full or as a delta, see sets.go
 //	Blob    <t>/content/<digest>/…             content of a file
 //	Unique  <t>/md5/<hex>                      content by MD5 and since when, framed JSON
@@ -47,6 +48,8 @@ func MirrorKey(tenant string, stamp int64, ci string) store.Key {
 }
 
 func lastKey(tenant, ci string) store.Key { return store.At(store.Record, tenant, "/last/", ci) }
+
+func erasureKey(tenant, ci string) store.Key { return store.At(store.Record, tenant, "/erase/", ci) }
 
 func seenKey(tenant string, part uint64) store.Key {
 	return store.At(store.Record, tenant, "/seen/", be64(part))

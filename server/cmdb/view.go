@@ -96,7 +96,7 @@ func (v View) History(ci CI) iter.Seq2[Revision, error] {
 			yield(Revision{}, err)
 			return
 		}
-		for n := ci.Rev; n > 0; n-- {
+		for n := ci.Rev; n >= ci.From(); n-- {
 			r, err := v.revision(ci.ID, n)
 			if !yield(r, err) || err != nil {
 				return
@@ -112,7 +112,7 @@ func (v View) AsOf(ci CI, t time.Time) (Revision, error) {
 	if err := v.inScope(ci.ID); err != nil {
 		return Revision{}, err
 	}
-	lo, hi := uint64(1), ci.Rev
+	lo, hi := ci.From(), ci.Rev
 	var found Revision
 	for lo <= hi {
 		mid := lo + (hi-lo)/2
@@ -125,6 +125,9 @@ func (v View) AsOf(ci CI, t time.Time) (Revision, error) {
 		} else {
 			hi = mid - 1
 		}
+	}
+	if found.N == 0 && ci.From() > 1 {
+		return Revision{}, fmt.Errorf("CI %s at %s: %w: its history before revision %d was removed, as keep_history says", ci.Name, t.UTC().Format(time.RFC3339), ErrNotFound, ci.From())
 	}
 	if found.N == 0 {
 		return Revision{}, fmt.Errorf("CI %s at %s: %w: it is known since %s", ci.Name, t.UTC().Format(time.RFC3339), ErrNotFound, ci.Created.Format(time.RFC3339))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/server/store"
 )
 
 // Vote is one operator's approval of a server, and as what.
@@ -195,4 +196,38 @@ func (w Writer) pending(id string) (Key, error) {
 		return k, fmt.Errorf("key %.40q: %w: it is %s", id, ErrState, stateOr(k.State))
 	}
 	return k, nil
+}
+
+// Strip takes away what a key's record says of its machine and who admitted it,
+// when its CI is erased, and with it the chain of its reports. The key itself, its
+// token and what became of it stay: they are evidence, and it must never be
+// admitted again as if it were new. A key that may still speak is ended.
+func (w Writer) Strip(now time.Time, id, by string) error {
+	k, found, err := w.key(id)
+	if err != nil || !found {
+		return err
+	}
+	if k.State == Enrolled || k.State == Pending {
+		k.State, k.Decided, k.By = Revoked, now, by
+	}
+	k.Hostname, k.Source, k.TokenTag, k.Facts, k.Version, k.Reason, k.Cloned, k.Forks = "", "", "", nil, "", "erased", false, 0
+	for _, key := range []store.Key{chainKey(w.tenant, id), pendingKey(w.tenant, id)} {
+		if err := w.tx.Delete(key); err != nil {
+			return err
+		}
+	}
+	if err := w.disown(k); err != nil {
+		return err
+	}
+	return w.putKey(k)
+}
+
+// disown removes the way from a CI to the key, if it leads to this one.
+func (w Writer) disown(k Key) error {
+	owner := ownerKey(w.tenant, k.CI)
+	holder, err := store.GetFramed(w.tx, owner)
+	if err != nil || string(holder) != k.ID {
+		return err
+	}
+	return w.tx.Delete(owner)
 }

@@ -22,6 +22,7 @@ import (
 //	space   key                                   value
 //	Record  <t>/receipt/<key id>/<envelope hash>  the receipt that was given
 //	Record  <t>/fork/<key id>/<envelope hash>     Fork, framed JSON
+//	Meta    <t>/envelopes-pruned                  time in ms since 1970 before which envelopes are not kept, be64
 //	Blob    <t>/envelope/<hash>                   the envelope as it came
 const envelopeKind = "envelope"
 

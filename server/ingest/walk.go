@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/ed25519"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -97,15 +99,24 @@ type Trail struct {
 // agent's, their numbers go on by one, their sequences rise, and each names the
 // one before. A gap is allowed where an envelope shows a receipt of this server
 // for one that is gone, as after a restore from a backup, and where an operator
-// has let the key begin anew.
+// has let the key begin anew. An envelope may be missing that is older than
+// those that are kept, see PutPruned.
 func Walk(r store.Reader, tenant string, t Trail) (Link, error) {
 	receipts, err := receiptsOf(r, tenant, t.Key, t.Server)
+	if err != nil {
+		return Link{}, err
+	}
+	pruned, err := PrunedBefore(r, tenant)
 	if err != nil {
 		return Link{}, err
 	}
 	last := t.From
 	for _, rec := range receipts {
 		env, body, err := opened(r, tenant, rec.Envelope)
+		if errors.Is(err, store.ErrNoBlob) && rec.At < pruned && rec.Index == last.Index+1 {
+			last = Link{Hash: rec.Envelope, Index: rec.Index, Seq: last.Seq} // its receipt is kept, and what follows names it
+			continue
+		}
 		if err == nil {
 			err = env.Verify(t.Public)
 		}
@@ -188,3 +199,57 @@ func Named(r store.Reader, tenant string, fn func(key string, hash fact.Digest))
 	}
 	return nil
 }
+
+// Forget removes, in a transaction, that an envelope of a key was recorded or kept
+// apart: its receipt and its fork. The envelope itself is a content of the store.
+func Forget(tx store.Tx, tenant, key string, hash fact.Digest) error {
+	for _, k := range []store.Key{receiptKey(tenant, key, hash), forkKey(tenant, key, hash)} {
+		if err := tx.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Receipts calls fn with every receipt that was given, as it is written down; who
+// signed it is not looked at.
+func Receipts(r store.Reader, tenant string, fn func(key string, rec identity.Receipt) error) error {
+	prefix := []byte(tenant + "/receipt/")
+	for p, err := range r.Scan(store.Record, prefix, store.PrefixEnd(prefix), 0) {
+		if err != nil {
+			return err
+		}
+		k := store.Key{Space: store.Record, K: p.K}
+		raw, err := store.OpenFramed(k, p.V)
+		if err != nil {
+			return err
+		}
+		rec, err := identity.ReadReceipt(raw)
+		if err != nil {
+			return fmt.Errorf("receipt %s: %w", k, err)
+		}
+		key, _, _ := strings.Cut(string(p.K[len(prefix):]), "/")
+		if err := fn(key, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PutPruned writes down, in a transaction, that envelopes recorded before a time
+// are not kept.
+func PutPruned(tx store.Tx, tenant string, before time.Time) error {
+	return store.PutFramed(tx, prunedKey(tenant), binary.BigEndian.AppendUint64(nil, uint64(before.UnixMilli())))
+}
+
+// PrunedBefore returns the time in milliseconds since 1970 before which envelopes
+// are not kept; 0 if all are.
+func PrunedBefore(g store.Getter, tenant string) (int64, error) {
+	b, err := store.GetFramed(g, prunedKey(tenant))
+	if err != nil || len(b) != 8 {
+		return 0, err
+	}
+	return int64(binary.BigEndian.Uint64(b)), nil
+}
+
+func prunedKey(tenant string) store.Key { return store.At(store.Meta, tenant, "/envelopes-pruned") }
