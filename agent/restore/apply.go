@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -95,7 +96,17 @@ func (r *Result) note(e Entry, err error) {
 	r.Done++
 }
 
-func (a *applier) one(ctx context.Context, e Entry) error {
+// place is where an entry goes: an opened folder, which nobody can exchange for
+// another one, and a name in it.
+type place struct {
+	dir  *os.Root
+	path string // of the folder, "etc/cups"
+	base string
+}
+
+func (p place) name() string { return path.Join(p.path, p.base) }
+
+func (a *applier) one(ctx context.Context, e Entry) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("not reached: %w", err)
 	}
@@ -103,62 +114,91 @@ func (a *applier) one(ctx context.Context, e Entry) error {
 	if !safePath(e.Path) {
 		return errors.New("the name is not one that a file can have")
 	}
-	if err := a.parents(path.Dir(name)); err != nil {
+	dir, err := a.parents(path.Dir(name))
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	at := place{dir, path.Dir(name), path.Base(name)}
 	if e.Action == Conflict {
-		return a.beside(e, name+oldSuffix)
+		at.base += oldSuffix
+		return a.beside(e, at)
 	}
-	if err := a.unchanged(e, name); err != nil {
+	if err := a.unchanged(e, at); err != nil {
 		return err
 	}
 	if e.Have != nil {
-		if err := a.backup.keep(a.root, name, e); err != nil {
+		if err := a.backup.keep(at, e); err != nil {
 			return err
 		}
 	}
 	switch {
 	case e.Want.Kind == fact.KindDir:
-		return a.folder(e, name)
+		return a.folder(e, at)
 	case e.Want.Kind == fact.KindLink && (e.Have == nil || e.Have.Kind != fact.KindLink || e.Have.Target != e.Want.Target):
-		return a.link(e, name)
+		return a.link(e, at)
 	case e.Want.Kind == fact.KindLink:
 		uid, gid, _ := a.accounts.reach(e.Want)
-		return a.root.Lchown(name, uid, gid)
+		return at.dir.Lchown(at.base, uid, gid)
 	case e.hasContent:
-		return a.file(e, name, e.content)
+		return a.file(e, at, e.content)
 	}
-	return a.attributes(e, name)
+	return a.attributes(e, at)
 }
 
-// parents makes sure that every folder above is a real folder: a link, though it
-// may stay inside the root, would put the file somewhere else.
-func (a *applier) parents(dir string) error {
-	at := ""
-	for part := range strings.SplitSeq(dir, "/") {
-		at = path.Join(at, part)
-		info, err := a.root.Lstat(at)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err := a.root.Mkdir(at, 0o755); err != nil {
-				return fmt.Errorf("make folder: %w", err)
-			}
-			a.touched[path.Dir(at)] = true
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if !info.IsDir() {
-			return fmt.Errorf("/%s is not a folder but a %s", fact.Escape(at), info.Mode().Type())
-		}
+// parents opens a folder, and makes what is missing above it. Each step opens one
+// name in the folder before, which is held open: a link that somebody puts in a
+// folder's place is noticed, wherever it leads, and what was opened stays the
+// folder that it was, whatever its name becomes.
+func (a *applier) parents(dir string) (*os.Root, error) {
+	at, err := a.root.OpenRoot(".")
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	done := ""
+	for part := range strings.SplitSeq(dir, "/") {
+		next, err := a.step(at, done, part)
+		if err = errors.Join(err, at.Close()); err != nil {
+			if next != nil {
+				err = errors.Join(err, next.Close())
+			}
+			return nil, err
+		}
+		at, done = next, path.Join(done, part)
+	}
+	return at, nil
+}
+
+// step opens the folder part in at, whose path is above.
+func (a *applier) step(at *os.Root, above, part string) (*os.Root, error) {
+	before, err := at.Lstat(part)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := at.Mkdir(part, 0o755); err != nil {
+			return nil, fmt.Errorf("make folder: %w", err)
+		}
+		a.touched[cmp.Or(above, ".")] = true
+		before, err = at.Lstat(part)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !before.IsDir() {
+		return nil, fmt.Errorf("/%s is not a folder but a %s", fact.Escape(path.Join(above, part)), before.Mode().Type())
+	}
+	next, err := at.OpenRoot(part)
+	if err != nil {
+		return nil, err
+	}
+	if after, err := next.Stat("."); err != nil || !os.SameFile(before, after) {
+		return nil, errors.Join(fmt.Errorf("/%s was exchanged for something else in this moment", fact.Escape(path.Join(above, part))), err, next.Close())
+	}
+	return next, nil
 }
 
 // unchanged makes sure that what will be replaced is what the plan showed.
-func (a *applier) unchanged(e Entry, name string) error {
+func (a *applier) unchanged(e Entry, at place) error {
 	changed := errors.New("it has changed since the plan was made: plan again")
-	info, err := a.root.Lstat(name)
+	info, err := at.dir.Lstat(at.base)
 	if errors.Is(err, fs.ErrNotExist) {
 		if e.Have != nil {
 			return changed
@@ -173,14 +213,14 @@ func (a *applier) unchanged(e Entry, name string) error {
 	case e.Have.Kind == fact.KindDir && info.IsDir(), e.Have.Kind == fact.KindOther && info.Mode().Type() != 0:
 		return nil
 	case e.Have.Kind == fact.KindLink:
-		if target, err := a.root.Readlink(name); err != nil || target != e.Have.Target {
+		if target, err := at.dir.Readlink(at.base); err != nil || target != e.Have.Target {
 			return errors.Join(changed, err)
 		}
 		return nil
 	case e.Have.Kind == fact.KindTooBig && info.Mode().IsRegular():
 		return nil
 	}
-	b, err := readFile(a.root, name, maxFile)
+	b, err := readFile(at.dir, at.base, maxFile)
 	if err != nil || sha256.Sum256(b) != e.known {
 		return errors.Join(changed, err)
 	}
@@ -189,23 +229,23 @@ func (a *applier) unchanged(e Entry, name string) error {
 
 // staging is the name under which a file is written before it takes its place.
 // It is the same in every run, so that a crash leaves at most one behind.
-func staging(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return path.Join(path.Dir(name), ".rollcall-new-"+hex.EncodeToString(sum[:8]))
+func staging(at place) string {
+	sum := sha256.Sum256([]byte(at.name()))
+	return ".rollcall-new-" + hex.EncodeToString(sum[:8])
 }
 
-func (a *applier) file(e Entry, name string, content []byte) (err error) {
-	tmp := staging(name)
-	if err := a.root.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (a *applier) file(e Entry, at place, content []byte) (err error) {
+	tmp := staging(at)
+	if err := at.dir.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := a.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	f, err := at.dir.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, a.root.Remove(tmp))
+			err = errors.Join(err, at.dir.Remove(tmp))
 		}
 	}()
 	_, err = f.Write(content)
@@ -218,8 +258,8 @@ func (a *applier) file(e Entry, name string, content []byte) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	a.touched[path.Dir(name)] = true
-	return a.root.Rename(tmp, name)
+	a.touched[at.path] = true
+	return at.dir.Rename(tmp, at.base)
 }
 
 // dress gives an open file or folder its owner, mode and extended attributes.
@@ -240,13 +280,21 @@ func (a *applier) dress(f *os.File, want fact.File) error {
 	return nil
 }
 
-// attributes changes what is around the content of a file or folder.
-func (a *applier) attributes(e Entry, name string) error {
-	f, err := a.root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+// attributes changes what is around the content of a file or folder. A file with
+// another name beside this one is left alone: it may be one that somebody linked
+// here to have it given away.
+func (a *applier) attributes(e Entry, at place) error {
+	f, err := at.dir.OpenFile(at.base, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
-	err = a.dress(f, e.Want)
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() && links(info) > 1 {
+		err = errors.New("it has several names (hard links): owner and mode are left as they are")
+	}
+	if err == nil {
+		err = a.dress(f, e.Want)
+	}
 	if e.Have != nil && err == nil {
 		for attr := range e.Have.Xattr {
 			if _, stays := e.Want.Xattr[attr]; !stays {
@@ -257,67 +305,81 @@ func (a *applier) attributes(e Entry, name string) error {
 	return errors.Join(err, f.Close())
 }
 
-func (a *applier) folder(e Entry, name string) error {
-	if e.Have == nil {
-		// parents may have made it for a file that sorts before it.
-		if err := a.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		a.touched[path.Dir(name)] = true
+func links(info fs.FileInfo) uint64 {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 1
 	}
-	return a.attributes(e, name)
+	return uint64(st.Nlink)
 }
 
-func (a *applier) link(e Entry, name string) error {
-	tmp := staging(name)
-	if err := a.root.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (a *applier) folder(e Entry, at place) error {
+	if e.Have == nil {
+		// parents may have made it for a file that sorts before it.
+		if err := at.dir.Mkdir(at.base, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		a.touched[at.path] = true
+	}
+	return a.attributes(e, at)
+}
+
+func (a *applier) link(e Entry, at place) error {
+	tmp := staging(at)
+	if err := at.dir.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := a.root.Symlink(e.Want.Target, tmp); err != nil {
+	if err := at.dir.Symlink(e.Want.Target, tmp); err != nil {
 		return err
 	}
 	uid, gid, _ := a.accounts.reach(e.Want)
-	err := a.root.Lchown(tmp, uid, gid)
+	err := at.dir.Lchown(tmp, uid, gid)
 	if err == nil {
-		err = a.root.Rename(tmp, name)
+		err = at.dir.Rename(tmp, at.base)
 	}
 	if err != nil {
-		return errors.Join(err, a.root.Remove(tmp))
+		return errors.Join(err, at.dir.Remove(tmp))
 	}
-	a.touched[path.Dir(name)] = true
+	a.touched[at.path] = true
 	return nil
 }
 
 // beside lays the old local version next to the newer default.
-func (a *applier) beside(e Entry, name string) error {
-	if info, err := a.root.Lstat(name); err == nil {
+func (a *applier) beside(e Entry, at place) error {
+	if info, err := at.dir.Lstat(at.base); err == nil {
 		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is in the way", fact.Escape(name))
+			return fmt.Errorf("%s is in the way", fact.Escape(at.name()))
 		}
-		b, err := readFile(a.root, name, maxFile)
+		b, err := readFile(at.dir, at.base, maxFile)
 		if err != nil {
 			return err
 		}
 		if string(b) == string(e.content) {
-			return a.file(e, name, e.content) // attributes may differ
+			return a.file(e, at, e.content) // attributes may differ
 		}
-		if err := a.backup.copy(a.root, name); err != nil {
+		if err := a.backup.copy(at); err != nil {
 			return err
 		}
 	}
-	return a.file(e, name, e.content)
+	return a.file(e, at, e.content)
 }
 
-func (a *applier) remove(ctx context.Context, e Entry) error {
+func (a *applier) remove(ctx context.Context, e Entry) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("not reached: %w", err)
 	}
 	name := fileName(e.Path)
-	if err := a.backup.keep(a.root, name, e); err != nil {
+	dir, err := a.parents(path.Dir(name))
+	if err != nil {
 		return err
 	}
-	a.touched[path.Dir(name)] = true
-	return a.root.Remove(name)
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	at := place{dir, path.Dir(name), path.Base(name)}
+	if err := a.backup.keep(at, e); err != nil {
+		return err
+	}
+	a.touched[at.path] = true
+	return at.dir.Remove(at.base)
 }
 
 func (a *applier) syncFolders() error {

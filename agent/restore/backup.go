@@ -17,7 +17,7 @@ type backup struct {
 }
 
 // keep copies a file or link and writes its attributes down.
-func (b *backup) keep(root *os.Root, name string, e Entry) error {
+func (b *backup) keep(at place, e Entry) error {
 	if err := b.open(); err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (b *backup) keep(root *os.Root, name string, e Entry) error {
 	if e.Action != Delete && !e.hasContent && e.Want.Kind != fact.KindLink {
 		return nil // only attributes change
 	}
-	return b.copy(root, name)
+	return b.copy(at)
 }
 
 func (b *backup) open() error {
@@ -54,15 +54,15 @@ func (b *backup) open() error {
 	return nil
 }
 
-func (b *backup) copy(root *os.Root, name string) error {
+func (b *backup) copy(at place) error {
 	if err := b.open(); err != nil {
 		return err
 	}
-	content, err := readFile(root, name, maxFile)
+	content, err := readFile(at.dir, at.base, maxFile)
 	if err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
-	to := filepath.Join(b.dir, filepath.FromSlash(name))
+	to := filepath.Join(b.dir, filepath.FromSlash(at.name()))
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
