@@ -34,6 +34,7 @@ type server struct {
 	rollcallv1.ProposalsClient
 	rollcallv1.RadarClient
 	rollcallv1.AccountClient
+	rollcallv1.EvidenceClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -73,6 +74,7 @@ func dial(t identity.Token, glass string) (*server, error) {
 		KeysClient: rollcallv1.NewKeysClient(conn), ProposalsClient: rollcallv1.NewProposalsClient(conn), RadarClient: rollcallv1.NewRadarClient(conn),
 		AccountClient: rollcallv1.NewAccountClient(conn), conn: conn, login: t,
 		RecoveryClient: rollcallv1.NewRecoveryClient(conn),
+		EvidenceClient: rollcallv1.NewEvidenceClient(conn),
 	}, nil
 }
 

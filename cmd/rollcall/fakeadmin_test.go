@@ -24,6 +24,7 @@ func (f *fake) Status(context.Context, *rollcallv1.StatusRequest) (*rollcallv1.S
 		Version: "0.1", StartedMs: ms(-48 * time.Hour), NowMs: ms(0), ServerPin: "sha256:" + strings.Repeat("ab", 32), Items: 3,
 		Presence: map[string]uint64{"live": 2, "silent": 1}, Pending: 1, Revisions: 27, MirrorBacklog: 3, StoreBytes: 5 << 20,
 		Warnings: []string{"1 CI with a key that speaks from two places: rollcall find 'cloned = yes'"}, Operator: "kari", Role: role,
+		LogSize: 104, CheckpointSize: 104, CheckpointMs: ms(-time.Minute), WitnessMs: ms(-time.Hour), Witnesses: []string{"auditor"},
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -15,6 +16,7 @@ import (
 	"rollcall/internal/identity"
 	rollcallserver "rollcall/server"
 	"rollcall/server/auth"
+	"rollcall/server/witness"
 )
 
 // TestScriptsAgainstTheRealServer runs scripts against a real server, in this
@@ -27,7 +29,7 @@ func TestScriptsAgainstTheRealServer(t *testing.T) {
 			return setup(env)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"real": startReal, "machine": runAgent, "inert": checkInert, "mode": checkMode, "status": checkStatus,
+			"real": startReal, "machine": runAgent, "witness": runWitness, "inert": checkInert, "mode": checkMode, "status": checkStatus,
 		},
 	})
 }
@@ -101,4 +103,24 @@ func runAgent(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(errors.Join(err, a.Close()))
 		ts.Logf("report of %s: %s %s", args[1], sum.Outcome, sum.Problem)
 	}
+}
+
+// runWitness looks once as a witness called auditor, whose folder is DIR, with a
+// login file: "witness DIR LOGIN". Its verifier key is in $WITNESS.
+func runWitness(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: witness DIR LOGIN")
+	}
+	login, err := identity.ParseToken(identity.LoginPrefix, ts.ReadFile(args[1]))
+	ts.Check(err)
+	w, _, err := witness.Open(ts.MkAbs(args[0]), "auditor", login.Server, time.Now)
+	ts.Check(err)
+	s, err := dial(login, "")
+	ts.Check(err)
+	defer s.close()
+	_, err = w.Look(context.Background(), s)
+	ts.Check(err)
+	key, err := w.Key()
+	ts.Check(err)
+	ts.Setenv("WITNESS", key)
 }

@@ -31,6 +31,10 @@ type statusJSON struct {
 	FreeBytes     uint64            `json:"free_bytes"`
 	ReserveBytes  uint64            `json:"reserve_bytes"`
 	Warnings      []string          `json:"warnings"`
+	LogLeaves     uint64            `json:"log_leaves"`
+	Checkpoint    msTime            `json:"checkpoint"`
+	Witnessed     msTime            `json:"witnessed"`
+	Witnesses     []string          `json:"witnesses"`
 	Operator      string            `json:"operator"`
 	Role          string            `json:"role"`
 }
@@ -46,7 +50,9 @@ approval, what the server warns about, and who you are.
 As JSON: {"state", "state_why", "state_since", "version", "started", "now",
 "server_pin", "cis", "presence", "pending", "revisions", "mirror_backlog",
 "mirror_error", "store_bytes", "free_bytes", "reserve_bytes", "warnings",
-"operator", "role"}; "presence" counts CIs by presence.
+"log_leaves", "checkpoint", "witnessed", "witnesses", "operator", "role"};
+"presence" counts CIs by presence, "checkpoint" is when the log was signed last,
+"witnessed" when a witness last cosigned it.
 "state" is "serving", or "read-only" while the server's disk has too little room:
 questions are answered then, reports wait on the machines, nothing is lost.`,
 		Example: `  rollcall status
@@ -81,7 +87,8 @@ func statusOf(st *rollcallv1.StatusReply) statusJSON {
 		Version: st.GetVersion(), Started: msTime(st.GetStartedMs()), Now: msTime(st.GetNowMs()), ServerPin: st.GetServerPin(),
 		CIs: st.GetItems(), Presence: presence, Pending: st.GetPending(), Revisions: st.GetRevisions(),
 		MirrorBacklog: st.GetMirrorBacklog(), MirrorError: st.GetMirrorError(), StoreBytes: st.GetStoreBytes(),
-		Warnings: listOf(st.GetWarnings()), Operator: st.GetOperator(), Role: st.GetRole(),
+		Warnings:  listOf(st.GetWarnings()),
+		LogLeaves: st.GetLogSize(), Checkpoint: msTime(st.GetCheckpointMs()), Witnessed: msTime(st.GetWitnessMs()), Witnesses: listOf(st.GetWitnesses()), Operator: st.GetOperator(), Role: st.GetRole(),
 	}
 }
 
@@ -117,11 +124,24 @@ func (a *app) showStatus(st *rollcallv1.StatusReply, where string) {
 		{"waiting", waiting},
 		{"revisions", fmt.Sprint(st.GetRevisions())},
 		{"git mirror", mirror},
+		{"log", a.logWords(st)},
 		{"store", storeWords(st)},
 		{"server", fmt.Sprintf("%s, version %s", where, st.GetVersion())},
 		{"up since", a.whenAgo(st.GetStartedMs())},
 		{"you", fmt.Sprintf("%s (%s)", st.GetOperator(), st.GetRole())},
 	})
+}
+
+// logWords says how the evidence log stands.
+func (a *app) logWords(st *rollcallv1.StatusReply) string {
+	words := fmt.Sprintf("%d leaves", st.GetLogSize())
+	if st.GetCheckpointMs() > 0 {
+		words += ", signed " + a.whenAgo(st.GetCheckpointMs())
+	}
+	if len(st.GetWitnesses()) == 0 {
+		return words + ", no witness"
+	}
+	return words + fmt.Sprintf(", seen by %s %s", strings.Join(st.GetWitnesses(), ", "), a.whenAgo(st.GetWitnessMs()))
 }
 
 func storeWords(st *rollcallv1.StatusReply) string {

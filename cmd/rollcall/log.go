@@ -1,0 +1,16 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func (a *app) logCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "log",
+		Short: "Look at the log that nobody can rewrite unseen",
+		Long: `Every recorded report, every key and everything that people decide is a leaf of one
+log, which the server signs every minute. These commands show how it stands and
+fetch all leaves, for 'rollcall verify --leaves'.`,
+		Example: "  rollcall log show\n  rollcall log leaves --out all.leaves",
+	}
+	c.AddCommand(a.logShowCommand(), a.logLeavesCommand())
+	return c
+}
