@@ -193,6 +193,10 @@ func TestAServerWithoutRoomRefusesEarlySaysSoAndGoesOnAnswering(t *testing.T) {
 			t.Errorf("the log does not say %q", want)
 		}
 	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	wantWhole(t, r.cfg, Known{Acknowledged: m.acked})
 }
 
 // mounted gives a tmpfs of its own to a test, which ends with it.
@@ -250,14 +254,7 @@ func stuff(t *testing.T, name string) {
 func TestADiskThatAnotherProgramFillsLosesNothing(t *testing.T) {
 	r, dir := onDisk(t, "size=48m")
 	m := r.machine(1)
-	acked := []*rollcallv1.SubmitReply{m.report(t, true)}
-	next := func() (*rollcallv1.SubmitReply, error) {
-		env, err := m.Report(false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m.Submit(t.Context(), &rollcallv1.SubmitRequest{Envelope: env})
-	}
+	m.report(t, true)
 	r.crowd(1 << 40) // statfs lies, so that the store itself meets the full disk
 	stuff(t, dir+"/ballast")
 	m.Upgrade(1, 1)
@@ -290,10 +287,11 @@ func TestADiskThatAnotherProgramFillsLosesNothing(t *testing.T) {
 	waitFor(t, "taking in again", func() bool {
 		time.Sleep(50 * time.Millisecond)
 		reply, err := m.Submit(t.Context(), &rollcallv1.SubmitRequest{Envelope: env})
-		if err == nil {
-			acked = append(acked, reply)
+		if err != nil || reply.GetOutcome() != rollcallv1.SubmitReply_RECORDED {
+			return false
 		}
-		return err == nil && reply.GetOutcome() == rollcallv1.SubmitReply_RECORDED
+		m.acked = append(m.acked, Acknowledged{env, reply.GetReceipt()})
+		return true
 	})
 	t.Logf("%d refused; it took %v to take in again", refusals, time.Since(began).Round(time.Millisecond))
 	if took := time.Since(began); took > 10*time.Second {
@@ -301,20 +299,12 @@ func TestADiskThatAnotherProgramFillsLosesNothing(t *testing.T) {
 	}
 	for i := range 5 {
 		m.Upgrade(i, i+2)
-		if reply, err := next(); err != nil || reply.GetOutcome() != rollcallv1.SubmitReply_RECORDED {
-			t.Fatalf("report: %v, %v", reply.GetOutcome(), err)
-		}
+		m.report(t, false)
 	}
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
-	rep, err := Check(t.Context(), r.cfg)
-	if err != nil || len(rep.Faults) > 0 {
-		t.Errorf("%v, %v", rep.Faults, err)
-	}
-	if rep.Revisions < len(acked)+5 {
-		t.Errorf("%d revisions, %d were acknowledged", rep.Revisions, len(acked)+5)
-	}
+	wantWhole(t, r.cfg, Known{Acknowledged: m.acked})
 }
 
 // The last inode goes: bbolt needs none, the git mirror and a backup do.
@@ -348,6 +338,10 @@ func TestADiskWithoutInodesIsRecognised(t *testing.T) {
 		_, err := m.Submit(t.Context(), &rollcallv1.SubmitRequest{Envelope: env})
 		return err == nil
 	})
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	wantWhole(t, r.cfg, Known{Acknowledged: m.acked})
 }
 
 // A copy that would not fit is refused before it is begun: the disk of the data

@@ -80,9 +80,8 @@ func TestFiguresHaveNoWordsFromMachines(t *testing.T) {
 // begun: what was acknowledged is there, and the store is sound.
 func TestAStopUnderLoadLosesNothing(t *testing.T) {
 	r := start(t)
-	type acked struct{ env, receipt []byte }
 	var mu sync.Mutex
-	all := map[*machine][]acked{}
+	all := map[*machine][]Acknowledged{}
 	var wg sync.WaitGroup
 	for i := range 6 {
 		m := r.machine(uint64(i))
@@ -102,7 +101,7 @@ func TestAStopUnderLoadLosesNothing(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				all[m] = append(all[m], acked{env, reply.GetReceipt()})
+				all[m] = append(all[m], Acknowledged{env, reply.GetReceipt()})
 				mu.Unlock()
 			}
 		})
@@ -112,21 +111,22 @@ func TestAStopUnderLoadLosesNothing(t *testing.T) {
 		t.Errorf("Run = %v", err)
 	}
 	wg.Wait()
-	rep, err := Check(t.Context(), r.cfg)
-	if err != nil || len(rep.Faults) > 0 {
-		t.Errorf("%v, %v", rep.Faults, err)
+	var known Known
+	for _, sent := range all {
+		known.Acknowledged = append(known.Acknowledged, sent...)
 	}
+	wantWhole(t, r.cfg, known)
 	again := startOn(t, r.cfg)
 	n := 0
 	for m, sent := range all {
 		c := rollcallv1.NewAgentsClient(again.dial(m.Key))
 		for _, a := range sent {
 			n++
-			reply, err := c.Submit(t.Context(), &rollcallv1.SubmitRequest{Envelope: a.env})
+			reply, err := c.Submit(t.Context(), &rollcallv1.SubmitRequest{Envelope: a.Envelope})
 			if status.Code(err) == codes.ResourceExhausted {
 				break // the quota of one key
 			}
-			if err != nil || !bytes.Equal(reply.GetReceipt(), a.receipt) {
+			if err != nil || !bytes.Equal(reply.GetReceipt(), a.Receipt) {
 				t.Fatalf("%v, %v, not the receipt that it got", reply.GetOutcome(), err)
 			}
 		}
@@ -167,6 +167,7 @@ func TestAServerWithABrokenStoreEnds(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("it goes on")
 	}
+	wantWhole(t, cfg, Known{Acknowledged: m.acked})
 }
 
 func TestInitLeavesAServerAsItIs(t *testing.T) {
