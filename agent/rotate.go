@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/agent/uplink"
+	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 )
 
@@ -89,6 +90,7 @@ func (a *Agent) Rotate(ctx context.Context) (words string, err error) {
 		return "", fmt.Errorf("rotate key: %w", err)
 	}
 	a.passed("told")
+	failpoint.Hit(failpoint.RotateBetween)
 	return identity.Words(identity.Public(next)), a.takeNext(next)
 }
 
@@ -125,6 +127,7 @@ func (a *Agent) takeNext(next identity.Key) error {
 		return fmt.Errorf("rotate key: %w", err)
 	}
 	a.passed("kept")
+	failpoint.Hit(failpoint.RotateKept)
 	if err := os.Rename(a.file(nextKeyFile), a.file(keyFile)); err != nil {
 		return fmt.Errorf("rotate key: %w", err)
 	}

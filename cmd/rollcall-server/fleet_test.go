@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"rollcall/agent"
 	"rollcall/agent/collect"
+	"rollcall/agent/uplink"
 	"rollcall/internal/identity"
 	"rollcall/server"
 	"rollcall/server/api"
@@ -69,6 +72,7 @@ const (
 // file system for that: fsync is not what this test is about.
 func newFleet(t *testing.T, n int) *fleet {
 	t.Helper()
+	moreFiles(t, uint64(2*n-2*n/cronShare+1500))
 	base := ""
 	if _, err := os.Stat("/dev/shm"); err == nil {
 		base = "/dev/shm"
@@ -104,6 +108,23 @@ func newFleet(t *testing.T, n int) *fleet {
 	}
 	f.admit()
 	return f
+}
+
+// moreFiles lets this process hold so many files open: each agent holds its root
+// and the lock of its spool.
+func moreFiles(t *testing.T, n uint64) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if n <= limit.Cur {
+		return
+	}
+	want := unix.Rlimit{Cur: max(limit.Cur, n), Max: max(limit.Max, n)}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &want); err != nil {
+		t.Skipf("so many agents need %d open files, %d are allowed here: %v", n, limit.Max, err)
+	}
 }
 
 // random gives a number of [0, n); the order in which goroutines ask is not part
@@ -193,25 +214,59 @@ func (s *seat) collector() collect.Collector {
 	}}
 }
 
+// cronShare: one machine in so many runs its agent from cron, as 'once', and holds
+// no file open in between.
+const cronShare = 5
+
 // boot starts the seat's agent, which runs until the power goes. done tells when
 // it has ended.
 func (s *seat) boot(ctx context.Context, done *sync.WaitGroup) {
 	ctx, s.off = context.WithCancel(ctx)
 	s.heard.Store(nil)
 	done.Go(func() {
-		a, err := agent.Open(s.cfg, agent.Deps{
-			Now:        func() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) },
-			Rand:       s.f.random,
-			Version:    "sim",
-			Collectors: []collect.Collector{s.collector()},
-			Connect:    s.connect,
-		})
-		if err != nil {
-			s.f.t.Errorf("seat %d: %v", s.n, err)
-			return
+		var err error
+		if s.n%cronShare == cronShare-1 {
+			err = s.fromCron(ctx)
+		} else {
+			err = s.look(func(a *agent.Agent) error { return a.Run(ctx) })
 		}
-		if err := errors.Join(a.Run(ctx), a.Close()); err != nil {
+		if err != nil {
 			s.f.t.Errorf("seat %d: %v", s.n, err)
 		}
 	})
+}
+
+// look opens the seat's agent for as long as do takes.
+func (s *seat) look(do func(*agent.Agent) error) error {
+	a, err := agent.Open(s.cfg, agent.Deps{
+		Now:        func() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) },
+		Rand:       s.f.random,
+		Version:    "sim",
+		Collectors: []collect.Collector{s.collector()},
+		Connect:    s.connect,
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(a), a.Close())
+}
+
+// fromCron looks once an hour, and sooner after a report that was not taken.
+func (s *seat) fromCron(ctx context.Context) error {
+	again := uplink.Backoff{Rand: s.f.random}
+	for wait := time.Duration(s.f.random(int64(5 * time.Second))); pause(ctx, wait) == nil; {
+		err := s.look(func(a *agent.Agent) error {
+			sum, err := a.Once(ctx, "cron")
+			if wait = time.Hour; sum.Problem != "" {
+				wait = again.Next(0)
+			} else {
+				again.Reset()
+			}
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
 }

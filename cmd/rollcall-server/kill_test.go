@@ -12,6 +12,7 @@ import (
 var agentPoints = map[failpoint.Point]bool{
 	failpoint.SpoolContent: true, failpoint.SpoolAppend: true, failpoint.SpoolState: true,
 	failpoint.SpoolChain: true, failpoint.SpoolRemove: true, failpoint.SeqReserve: true,
+	failpoint.RotateBetween: true, failpoint.RotateKept: true,
 }
 
 // TestKillAtEveryFailpointLosesNothing ends agent or server with kill -9 at each
@@ -42,13 +43,26 @@ func TestKillAtEveryFailpointLosesNothing(t *testing.T) {
 // killAgentAt ends the agent. It comes to each of its places once.
 func (r *rig) killAgentAt(p failpoint.Point) {
 	r.t.Helper()
-	if outcome, err := r.tryReport(at(p, 1)); !killed(err) {
-		r.t.Errorf("the agent did not die at %s: %q, %v", p, outcome, err)
+	var err error
+	if p == failpoint.RotateBetween || p == failpoint.RotateKept {
+		err = r.rotate(at(p, 1))
+	} else {
+		_, err = r.tryReport(at(p, 1))
+	}
+	if !killed(err) {
+		r.t.Errorf("the agent did not die at %s: %v", p, err)
 	}
 	r.kill()
 	r.checkAll()
 	r.start()
 	r.report()
+}
+
+// rotate replaces the machine's key.
+func (r *rig) rotate(env ...string) error {
+	c := r.command("", "rollcall-agent", "rotate", "--config", r.path("agent.conf"), "--state", r.pc.state, "--root", r.pc.root)
+	c.Env = append(c.Env, env...)
+	return c.Run()
 }
 
 // killServerAt ends the server on some pass while machines report.
