@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,8 @@ import (
 	"rollcall/internal/identity"
 	"rollcall/internal/seal"
 	"rollcall/server/archive"
+	"rollcall/server/evidence"
+	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 )
 
@@ -79,11 +82,34 @@ func Backup(ctx context.Context, cfg Config, name, version string) (rep BackupRe
 		Made: made.UTC(), Version: version, Tenant: cfg.Tenant, Pin: pin, Last: rep.Last,
 		Items: rep.Items, Revisions: rep.Revisions, Sets: rep.Sets, Contents: rep.Contents, Records: rep.Records,
 	}
+	if rep.Manifest.Log, err = logEnd(ctx, copied); err != nil {
+		return rep, err
+	}
 	rep.File, err = archive.Create(ctx, name, to,
 		func(w io.Writer) error { return archive.WriteBackup(w, work.dir, &rep.Manifest) },
 		func(r io.Reader) error { _, err := archive.ReadBackup(r, nil); return err })
 	rep.Recipient, rep.Took = to.Names(), time.Since(start)
 	return rep, err
+}
+
+// logEnd gives the number of the log's leaves and their root, in base64: what an
+// auditor can compare with a checkpoint.
+func logEnd(ctx context.Context, cfg Config) (text string, err error) {
+	o, err := openOffline(cfg)
+	if err != nil {
+		return "", err
+	}
+	err = o.engine.View(ctx, func(r store.Reader) error {
+		log := evidence.At(r, cfg.Tenant)
+		n, err := log.Size()
+		if err != nil || n == 0 {
+			return err
+		}
+		root, err := log.Root(n)
+		text = fmt.Sprintf("%d %s", n, base64.StdEncoding.EncodeToString(root[:]))
+		return err
+	})
+	return text, errors.Join(err, o.engine.Close())
 }
 
 func pinOf(cfg Config) (string, error) {

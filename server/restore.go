@@ -11,12 +11,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"rollcall/internal/identity"
 	"rollcall/internal/seal"
 	"rollcall/server/archive"
+	"rollcall/server/evidence"
+	"rollcall/server/store"
+	"rollcall/server/store/bolt"
 )
 
 // ErrNotEmpty is returned by Restore and Import where something could be lost.
@@ -30,7 +34,7 @@ const restorePrefix = ".restore-"
 // a Restore that was killed is simply begun again. Everything is verified before
 // any of it takes its place: each member against the manifest, and the store as
 // Check does. The server's key comes last, so that there is no server before all
-// is there.
+// is there. The evidence log gets a leaf that tells of it.
 func Restore(ctx context.Context, cfg Config, name string, ids seal.Identities) (m archive.Manifest, rep Report, err error) {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return m, rep, fmt.Errorf("make data folder: %w", err)
@@ -67,7 +71,29 @@ func Restore(ctx context.Context, cfg Config, name string, ids seal.Identities) 
 	case pin != m.Pin:
 		return m, rep, fmt.Errorf("restore: the key in the backup has pin %s, its manifest says %s", pin, m.Pin)
 	}
+	if rep.Leaves > 0 { // a log that begins later says so by itself
+		if err := tellOfRestore(ctx, restored, m); err != nil {
+			return m, rep, err
+		}
+	}
 	return m, rep, place(work.dir, cfg, m.Files)
+}
+
+// tellOfRestore appends a leaf: what follows it was recorded by a server that has
+// lost what it had recorded after the backup.
+func tellOfRestore(ctx context.Context, cfg Config, m archive.Manifest) error {
+	e, err := bolt.Open(cfg.database(), bolt.Options{})
+	if err != nil {
+		return err
+	}
+	entry := evidence.Entry{Kind: evidence.ServerState, By: "rollcall-server restore", Detail: map[string]string{
+		"do": "restore", "backup": m.Made.UTC().Format(time.RFC3339), "log": m.Log,
+	}}
+	err = e.Update(ctx, func(tx store.Tx) error {
+		_, err := evidence.In(tx, cfg.Tenant).Append(time.Now(), entry)
+		return err
+	})
+	return errors.Join(err, e.Close())
 }
 
 // clearHalf returns ErrNotEmpty unless the folder is empty or holds what an

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -66,10 +67,11 @@ func describeBackup(c *cobra.Command, name string, rep server.BackupReport) {
 	w := c.ErrOrStderr()
 	fmt.Fprintf(w, "backup %s: %d bytes, SHA-256 %x, in %s (the copy beside running writes took %s)\n",
 		name, rep.File.Bytes, rep.File.SHA256, rep.Took.Round(time.Millisecond), rep.Snapshot.Round(time.Millisecond))
-	fmt.Fprintf(w, `verified: every record, fact set and content of the copy (%d records, %d revisions, the last of %s);
+	fmt.Fprintf(w, `verified: every record, fact set and content of the copy (%d records, %d revisions, the last of %s), and the evidence
+log against the checkpoints that were signed (leaves and root: %s);
 then FILE as it lies on the disk: it decrypts to the end, and %d members have the sizes and SHA-256 of the manifest.
 not verified: that a private half of a recipient still exists. Try 'rollcall-server restore' on another machine now and then.
-`, rep.Records, rep.Revisions, timeOr(rep.Last, "never"), len(rep.Manifest.Files))
+`, rep.Records, rep.Revisions, timeOr(rep.Last, "never"), cmp.Or(rep.Manifest.Log, "none yet"), len(rep.Manifest.Files))
 	for _, r := range rep.Recipient {
 		fmt.Fprintf(w, "opens with the private half of %s\n", r)
 	}

@@ -76,6 +76,8 @@ as it was at %s, %s ago; its newest change is of %s
 
 LOST: what people did with 'rollcall' after that time: CIs changed or approved, sites, tokens, operators. Do it again.
 Machines enrolled after it must be enrolled again; keys revoked after it speak again until you revoke them again.
+The evidence log ends earlier than its witnesses have seen, and has a leaf that tells of this restore: they will say
+so, and the auditor should know why.
 NEXT: start the server. It renders the git mirror anew. Machines notice within their interval (an hour unless
 configured) that the server is older, and send again what they have reported in the last seven days; one that has
 been silent for longer, or runs without a disk, sends its present state, and says so in the reason of that revision.

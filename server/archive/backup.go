@@ -47,8 +47,8 @@ type Manifest struct {
 	Sets      int               `json:"sets"`
 	Contents  int               `json:"contents"`
 	Records   int               `json:"records"`
-	Last      time.Time         `json:"last"` // of the newest revision
-	Log       string            `json:"log,omitempty"`
+	Last      time.Time         `json:"last"`          // of the newest revision
+	Log       string            `json:"log,omitempty"` // leaves of the evidence log and their root in base64
 	Files     map[string]Member `json:"files"`
 }
 
