@@ -19,7 +19,7 @@ var readOnly = map[string]bool{
 	"Agents/Upload":       true,
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true, "Evidence/Prove": true,
 	"Keys/Tokens": true, "Keys/Forks": true,
-	"Proposals/ListProposals": true,
+	"Proposals/ListProposals": true, "Trail/Actions": true,
 }
 
 // deeds holds, for every method that changes something, one call that does. A

@@ -136,6 +136,7 @@ type operator struct {
 	rollcallv1.ProposalsClient
 	rollcallv1.RadarClient
 	rollcallv1.AccountClient
+	rollcallv1.TrailClient
 	conn  *grpc.ClientConn
 	token identity.Token
 }
@@ -170,7 +171,7 @@ func (r *running) as(token identity.Token) *operator {
 	return &operator{
 		rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn),
 		rollcallv1.NewKeysClient(conn), rollcallv1.NewProposalsClient(conn), rollcallv1.NewRadarClient(conn),
-		rollcallv1.NewAccountClient(conn), conn, token,
+		rollcallv1.NewAccountClient(conn), rollcallv1.NewTrailClient(conn), conn, token,
 	}
 }
 

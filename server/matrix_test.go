@@ -78,6 +78,7 @@ var matrix = map[string]rule{
 	"Evidence/Leaves":      {roles: "auditor", whole: true},
 	"Evidence/Cosign":      {roles: "auditor", whole: true, through: codes.InvalidArgument}, // no key
 
+	"Trail/Actions":       {roles: "auditor"},
 	"Account/Login":       {keys: "password"},
 	"Account/Logout":      {roles: "every", through: codes.FailedPrecondition}, // a token is no session
 	"Account/SetPassword": {roles: "every", through: codes.InvalidArgument},    // too short

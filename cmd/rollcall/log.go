@@ -7,10 +7,10 @@ func (a *app) logCommand() *cobra.Command {
 		Use:   "log",
 		Short: "Look at the log that nobody can rewrite unseen",
 		Long: `Every recorded report, every key and everything that people decide is a leaf of one
-log, which the server signs every minute. These commands show how it stands and
-fetch all leaves, for 'rollcall verify --leaves'.`,
-		Example: "  rollcall log show\n  rollcall log leaves --out all.leaves",
+log, which the server signs every minute. These commands show what people did and how
+the log stands, and fetch all leaves, for 'rollcall verify --leaves'.`,
+		Example: "  rollcall log actions --since yesterday\n  rollcall log show\n  rollcall log leaves --out all.leaves",
 	}
-	c.AddCommand(a.logShowCommand(), a.logLeavesCommand())
+	c.AddCommand(a.logActionsCommand(), a.logShowCommand(), a.logLeavesCommand())
 	return c
 }

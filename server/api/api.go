@@ -40,6 +40,7 @@ type Service struct {
 	rollcallv1.UnimplementedRadarServer
 	rollcallv1.UnimplementedAccountServer
 	rollcallv1.UnimplementedRecoveryServer
+	rollcallv1.UnimplementedTrailServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -62,6 +63,7 @@ type Service struct {
 	Eraser    Eraser
 
 	SessionLife time.Duration // of a login by password; 0: 8 hours
+	QueryTime   time.Duration // of the filter of one question; 0: 10 seconds
 	SessionIdle time.Duration // it ends when it is not used for so long; 0: 30 minutes
 
 	limiter    limiter
@@ -81,6 +83,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterRadarServer(g, s)
 	rollcallv1.RegisterAccountServer(g, s)
 	rollcallv1.RegisterRecoveryServer(g, s)
+	rollcallv1.RegisterTrailServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

@@ -58,6 +58,7 @@ var classes = []class{
 	{ingest.ErrQuota, codes.ResourceExhausted},
 	{ingest.ErrContent, codes.InvalidArgument},
 	{fact.ErrEncoding, codes.InvalidArgument},
+	{query.ErrCost, codes.InvalidArgument},
 	{store.ErrBusy, codes.Unavailable},
 	{store.ErrClosed, codes.Unavailable},
 	{store.ErrReadOnly, codes.ResourceExhausted},

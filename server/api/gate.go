@@ -102,6 +102,8 @@ var gates = map[string]gate{
 	rollcallv1.Account_SetPassword_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Account_EndLogins_FullMethodName:   sited(auth.Viewer),
 
+	rollcallv1.Trail_Actions_FullMethodName: sited(auth.Auditor),
+
 	// Who may confirm is who may call what was proposed.
 	rollcallv1.Proposals_ListProposals_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Proposals_Confirm_FullMethodName:       sited(auth.Viewer),

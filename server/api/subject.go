@@ -14,6 +14,9 @@ import (
 	"rollcall/server/enrol"
 	"rollcall/server/query"
 	"rollcall/server/store"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // subject is one CI at one time, as a filter sees it.
@@ -164,8 +167,15 @@ func (u *subject) Changed(prefix string) (time.Time, bool, error) {
 	return r.At(), ok, err
 }
 
+// maxQuery is how long the filter of one question may take.
+const maxQuery = 10 * time.Second
+
 // selectCIs returns the CIs that a filter selects, by name.
+// One filter may take maxQuery in all: whoever asks must not keep the server from
+// others.
 func (s *Service) selectCIs(ctx context.Context, r store.Reader, items cmdb.View, filter string, at time.Time) ([]*subject, error) {
+	limited, stop := context.WithTimeout(ctx, cmp.Or(s.QueryTime, maxQuery))
+	defer stop()
 	now := s.Now()
 	if !at.IsZero() {
 		now = at
@@ -184,6 +194,9 @@ func (s *Service) selectCIs(ctx context.Context, r store.Reader, items cmdb.View
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		if limited.Err() != nil {
+			return nil, status.Errorf(codes.ResourceExhausted, "the filter took longer than %s: ask for less, such as one site or class", cmp.Or(s.QueryTime, maxQuery))
 		}
 		sub, err := s.asOf(items, ci, at)
 		if errors.Is(err, cmdb.ErrNotFound) {

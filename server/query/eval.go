@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -27,8 +28,27 @@ type Subject interface {
 
 // Match tells whether the filter is true of s at the time now. Errors are those
 // of s, with the term that needed it.
+//
+// One evaluation takes a tenth of a second at most, counted in comparisons and not
+// by a clock, so that the same question always gets the same answer: what costs
+// more is ErrCost.
 func Match(e Expr, s Subject, now time.Time) (bool, error) {
-	return e.eval(&evaluation{subject: s, now: now})
+	return e.eval(&evaluation{subject: s, now: now, left: maxCost})
+}
+
+// ErrCost is returned for a filter that costs too much on one machine.
+var ErrCost = errors.New("the filter costs too much: ask for fewer patterns at once, or name paths more exactly")
+
+// maxCost is what one evaluation may cost, in bytes that a pattern is compared
+// with: about 100 ms.
+const maxCost = 100_000_000
+
+// spend takes from what is left.
+func (v *evaluation) spend(cost int) error {
+	if v.left -= cost; v.left < 0 {
+		return ErrCost
+	}
+	return nil
 }
 
 // evaluation is one question to one subject.
@@ -36,6 +56,7 @@ type evaluation struct {
 	subject  Subject
 	now      time.Time
 	sections map[string]fact.Set
+	left     int // see maxCost
 }
 
 func (v *evaluation) section(name string) (fact.Set, error) {
@@ -100,6 +121,9 @@ func (e Term) eval(v *evaluation) (bool, error) {
 	if e.Op == None {
 		return len(values) > 0, nil
 	}
+	if err := v.spend(e.cost(values)); err != nil {
+		return false, fmt.Errorf("%s: %w", e, err)
+	}
 	return e.holds(values, v.now), nil
 }
 
@@ -138,6 +162,9 @@ func (v *evaluation) facts(pattern string) ([]string, error) {
 	}
 	var out []string
 	for _, f := range s.Below(stem(pattern)) {
+		if err := v.spend(len(pattern) * (1 + len(f.Path))); err != nil {
+			return nil, err
+		}
 		if !glob(pattern, f.Path) {
 			continue
 		}
@@ -169,6 +196,23 @@ func (v *evaluation) changed(prefix string) ([]string, error) {
 		return nil, err
 	}
 	return []string{t.UTC().Format(time.RFC3339Nano)}, nil
+}
+
+// cost bounds what comparing these values takes: a glob at most the product of the
+// lengths, anything else a little more than their sum.
+func (e Term) cost(values []string) int {
+	have, cost := 0, 0
+	for _, v := range values {
+		have += len(v) + 1
+	}
+	for _, want := range e.Values {
+		if isGlob(want) {
+			cost += len(want) * have
+		} else { // versions, sizes and times are read first
+			cost += 100*len(values) + len(want)
+		}
+	}
+	return cost
 }
 
 // holds tells whether any value compares as asked; "!=" whether none equals.
