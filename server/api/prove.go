@@ -126,6 +126,9 @@ func (p *prover) reportLeaf(hash fact.Digest) (proof.Leaf, error) {
 	if err == nil {
 		l.Content, err = ingest.Envelope(p.r, p.s.Tenant, hash)
 	}
+	if errors.Is(err, store.ErrNoBlob) {
+		err = fmt.Errorf("%w: the report of leaf %d is not kept any longer", cmdb.ErrNotFound, index)
+	}
 	return l, err
 }
 
@@ -168,6 +171,9 @@ func (p *prover) key(id identity.KeyID) error {
 func (p *prover) sets(state fact.State) error {
 	for _, section := range slices.Sorted(maps.Keys(state)) {
 		set, err := p.items.LoadSet(state[section])
+		if errors.Is(err, store.ErrNoBlob) {
+			err = fmt.Errorf("%w: the facts of section %s are not kept any longer", cmdb.ErrNotFound, section)
+		}
 		if err != nil {
 			return err
 		}
