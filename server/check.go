@@ -37,6 +37,11 @@ func openOffline(cfg Config) (*offline, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A store of a newer program is not judged by the rules of this one. Whatever
+	// else is wrong with the record of the schema is for the check to say.
+	if err := store.Schema(context.Background(), engine); errors.Is(err, store.ErrSchema) {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", cfg.Data, err), engine.Close())
+	}
 	sets, err := cmdb.NewSets()
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"log/slog"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/store"
+	"rollcall/server/store/bolt"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -142,4 +145,46 @@ func mirrorHeads(t *testing.T, cfg Config) string {
 		b.WriteString(filepath.Base(dir) + " " + string(out))
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// A store of a newer program is refused by everything that opens one, and
+// nothing in it is changed.
+func TestAStoreOfANewerProgramIsRefused(t *testing.T) {
+	cfg := lived(t)
+	cfg.BackupRecipients, _ = safes(t)
+	e, err := bolt.Open(cfg.database(), bolt.Options{})
+	if err == nil {
+		err = e.Update(t.Context(), func(tx store.Tx) error {
+			return store.PutFramed(tx, store.At(store.Meta, store.System, "/schema"), []byte{0, 0, 0, 0, 0, 0, 0, store.SchemaVersion + 1})
+		})
+	}
+	if err := errors.Join(err, e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(cfg.database())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, open := range map[string]func() error{
+		"run": func() error {
+			_, err := New(t.Context(), cfg, "", slog.New(slog.DiscardHandler))
+			return err
+		},
+		"check":          func() error { _, err := CheckData(t.Context(), cfg); return err },
+		"backup":         func() error { _, err := Backup(t.Context(), cfg, cfg.Data+".age", ""); return err },
+		"export":         func() error { _, err := Export(t.Context(), cfg, cfg.Data+".export", true); return err },
+		"rebuild-mirror": func() error { return RebuildMirror(t.Context(), cfg, slog.New(slog.DiscardHandler)) },
+		"compact":        func() error { _, _, err := Compact(t.Context(), cfg); return err },
+		"prune": func() error {
+			_, err := Prune(t.Context(), cfg, false, slog.New(slog.DiscardHandler))
+			return err
+		},
+	} {
+		if err := open(); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "install a newer rollcall-server") {
+			t.Errorf("%s: %v, want ErrSchema and what to do", what, err)
+		}
+	}
+	if after, err := os.ReadFile(cfg.database()); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the store was changed, %v", err)
+	}
 }

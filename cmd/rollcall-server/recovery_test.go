@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/seal"
 	"rollcall/server/store"
@@ -222,4 +223,60 @@ func TestWhatIsNotKeptIsClosedByAFullReport(t *testing.T) {
 		t.Errorf("the history does not tell of the gap:\n%s", out)
 	}
 	l.git("--git-dir", l.mirrored("elm/north"), "fsck", "--strict")
+}
+
+// TestBackupAndRestoreSurviveBeingKilled kills both at random moments. There is no
+// file that is no backup, no server that is half of one, nothing unencrypted is
+// left for long, and the same command begins again.
+func TestBackupAndRestoreSurviveBeingKilled(t *testing.T) {
+	l := backedUpLab(t)
+	m := l.recorded("room12-pc04")["room12-pc04"]
+	m.enrol("elm/north/room12", "workstation")
+	m.once()
+	began := time.Now()
+	l.must("rollcall-server", "backup", "--config", l.path("server.conf"), l.path("good.age"))
+	took := time.Since(began)
+	killed := func(after time.Duration, words ...string) {
+		t.Helper()
+		c := l.command("", "rollcall-server", words...)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(after)
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	}
+	rounds := 8
+	if os.Getenv("ROLLCALL_TORTURE") != "" {
+		rounds = 100
+	}
+	for n := range rounds {
+		file := l.path(fmt.Sprintf("backups/%d.age", n))
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		after := took * time.Duration(n+1) / time.Duration(rounds+1)
+		killed(after, "backup", "--config", l.path("server.conf"), file)
+		fresh := l.path(fmt.Sprintf("fresh%d", n))
+		from := l.path("good.age")
+		if _, err := os.Stat(file); err == nil {
+			from = file // it has its name: it is whole
+		}
+		restore := []string{"restore", "--config", l.path("server.conf"), "--identity", l.path("recovery.key"), "--data", fresh, from}
+		killed(after/2, restore...)
+		if _, err := os.Stat(filepath.Join(fresh, "server.key")); err == nil {
+			l.must("rollcall-server", "check", "--config", l.path("server.conf"), "--data", fresh)
+			continue
+		}
+		l.must("rollcall-server", restore...)
+		if left, err := filepath.Glob(fresh + "/.restore-*"); err != nil || len(left) > 0 {
+			t.Errorf("round %d: %v is left, %v", n, left, err)
+		}
+	}
+	l.must("rollcall-server", "backup", "--config", l.path("server.conf"), l.path("backups/last.age"))
+	half, err := filepath.Glob(l.path("backups/.rollcall-part-*"))
+	plain, err2 := filepath.Glob(l.path("server/.backup-*"))
+	if err := errors.Join(err, err2); err != nil || len(half)+len(plain) > 0 {
+		t.Errorf("left behind: %v, %v, %v", half, plain, err)
+	}
 }
