@@ -97,7 +97,7 @@ func Open(c Config, d Deps) (*Agent, error) {
 		a.collectors = collect.All()
 	}
 	if a.connect = d.Connect; a.connect == nil {
-		a.connect = func(ctx context.Context) (Session, error) { return a.client.Connect(ctx) }
+		a.connect = a.dial
 	}
 	if a.rest = d.Rest; a.rest == nil {
 		a.rest = func() {}
@@ -132,7 +132,7 @@ func (a *Agent) open(d Deps) (err error) {
 	if d.Dial != nil {
 		a.client = *d.Dial
 	}
-	a.client.Addresses, a.client.Pins, a.client.Key, a.client.Server = a.enrolment.Addresses, a.enrolment.Pins, a.key, a.enrolment.Server
+	a.client.Addresses, a.client.Pins, a.client.Key = a.enrolment.Addresses, a.pins(), a.key
 	if a.client.Timeout == 0 {
 		a.client.Timeout = 15 * time.Minute // a first report may carry many contents
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	Exclude    []string      `conf:"exclude"`     // names or paths below /etc that are left out
 	RadarKey   string        `conf:"radar_key"`   // file with the key that finds secrets shared by machines
 	Secret     []string      `conf:"secret"`      // paths below /etc that are sealed, beside the built-in list
+	NextPin    string        `conf:"next_pin"`    // of the key that the server will have, sha256:…
 	Site       string        `conf:"site"`        // hint for the server, elm/north/b1/room12
 	Class      string        `conf:"class"`       // hint for the server: server, workstation, laptop, …
 	InMemory   bool          `conf:"in_memory"`   // keep the spool in memory (diskless clients)
@@ -68,6 +69,9 @@ func (c Config) Validate() error {
 	}
 	if c.Memory < 16<<20 {
 		bad("memory", "%s is less than 16MiB", c.Memory)
+	}
+	if digits, ok := strings.CutPrefix(c.NextPin, "sha256:"); c.NextPin != "" && (!ok || len(digits) != 64 || strings.Trim(digits, "0123456789abcdef") != "") {
+		bad("next_pin", "%q is not sha256: and 64 hexadecimal digits, as rollcall-server next-key prints it", c.NextPin)
 	}
 	if _, err := seal.ParseRecipients(c.Recipients); err != nil {
 		bad("recipient", "%w", err)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"rollcall/agent/collect"
@@ -93,7 +95,7 @@ func Enrol(ctx context.Context, c Config, version string, token identity.Token, 
 		return Admission{}, err
 	}
 	old, err := loadEnrolment(c.State)
-	if err == nil && !old.Server.Equal(ed25519.PublicKey(token.Server)) {
+	if err == nil && !bytes.Equal(old.Realm, token.RealmID()) {
 		return Admission{}, fmt.Errorf("enrol: this machine is enrolled with another server: remove %s to forget it", c.State)
 	}
 	if err != nil && !errors.Is(err, ErrNotEnrolled) {
@@ -111,11 +113,12 @@ func Enrol(ctx context.Context, c Config, version string, token identity.Token, 
 	if dial != nil {
 		client = *dial
 	}
-	client.Addresses, client.Pins, client.Key, client.Server = token.URLs, token.Pins, key, token.Server
+	client.Addresses, client.Pins, client.Key = token.URLs, token.Pins, key
 	session, err := client.Connect(ctx)
 	if err != nil {
 		return Admission{}, fmt.Errorf("enrol: %w", err)
 	}
+	server := session.Server()
 	a, err := session.Enrol(ctx, token, hello)
 	if err = errors.Join(err, session.Close()); err != nil {
 		return Admission{}, err
@@ -123,12 +126,55 @@ func Enrol(ctx context.Context, c Config, version string, token identity.Token, 
 	if a.Outcome == rollcallv1.EnrolReply_REFUSED {
 		return Admission{}, fmt.Errorf("enrol: the server refuses this machine: %s", a.Note)
 	}
-	e := Enrolment{Addresses: token.URLs, Pins: token.Pins, Server: token.Server, Realm: a.Realm, CI: a.CI, Trust: a.Trust, At: time.Now().UTC()}
+	e := Enrolment{Addresses: token.URLs, Pins: token.Pins, Server: server, Realm: a.Realm, CI: a.CI, Trust: a.Trust, At: time.Now().UTC()}
 	if err := saveJSON(filepath.Join(c.State, serverFile), e); err != nil {
 		return Admission{}, err
 	}
 	pending := a.Outcome == rollcallv1.EnrolReply_PENDING
 	return Admission{CI: a.CI, Pending: pending, Retry: a.Retry, Note: a.Note, Words: identity.Words(identity.Public(key)), Trust: a.Trust}, nil
+}
+
+// pins are those that the machine enrolled with, and the one that its own
+// configuration announces. Nothing that a server says adds one.
+func (a *Agent) pins() []string {
+	pins := slices.Clone(a.enrolment.Pins)
+	if a.cfg.NextPin != "" && !slices.Contains(pins, a.cfg.NextPin) {
+		pins = append(pins, a.cfg.NextPin)
+	}
+	return pins
+}
+
+// dial begins an exchange over the connection.
+func (a *Agent) dial(ctx context.Context) (Session, error) {
+	session, err := a.client.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.metServer(session.Server()); err != nil {
+		return nil, errors.Join(err, session.Close())
+	}
+	return session, nil
+}
+
+// metServer remembers the key that the server has shown. The first time it shows
+// the announced one the old one is forgotten: it is not believed again.
+func (a *Agent) metServer(pub ed25519.PublicKey) error {
+	if a.enrolment.Server.Equal(pub) {
+		return nil
+	}
+	pin, err := identity.PinOf(pub)
+	if err != nil {
+		return err
+	}
+	e := a.enrolment
+	e.Server, e.Pins = pub, []string{pin}
+	if err := saveJSON(filepath.Join(a.cfg.State, serverFile), e); err != nil {
+		return err
+	}
+	a.log.Warn("the server has the key now that was announced", "pin", pin)
+	a.enrolment = e
+	a.client.Pins = a.pins()
+	return nil
 }
 
 // removeForeign removes an identity that was made on another machine.

@@ -46,6 +46,7 @@ type fakeServer struct {
 	got      bytes.Buffer // everything that came, unpacked
 	address  string
 
+	realm  []byte
 	speaks identity.KeyID // the key that is enrolled; zero: any
 	knows  [][]byte       // statements of rotation that were taken
 	lose   func() error   // what happens to the answer to a rotation
@@ -55,7 +56,7 @@ func startServer(t *testing.T) *fakeServer {
 	t.Helper()
 	k, err := identity.NewKey()
 	must(t, err)
-	s := &fakeServer{t: t, key: k, contents: map[fact.Digest][]byte{}, receipts: map[[32]byte][]byte{}, sets: map[string]fact.Set{}}
+	s := &fakeServer{t: t, key: k, realm: identity.RealmOf(identity.Public(k)), contents: map[fact.Digest][]byte{}, receipts: map[[32]byte][]byte{}, sets: map[string]fact.Set{}}
 	cfg, err := identity.ServerTLS(k)
 	must(t, err)
 	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(cfg)), grpc.MaxRecvMsgSize(8<<20))
@@ -96,7 +97,7 @@ func (s *fakeServer) token(t *testing.T) identity.Token {
 }
 
 func (s *fakeServer) Enrol(context.Context, *rollcallv1.EnrolRequest) (*rollcallv1.EnrolReply, error) {
-	return &rollcallv1.EnrolReply{Outcome: rollcallv1.EnrolReply_ENROLLED, Ci: "ci-1", Realm: identity.RealmOf(identity.Public(s.key))}, nil
+	return &rollcallv1.EnrolReply{Outcome: rollcallv1.EnrolReply_ENROLLED, Ci: "ci-1", Realm: s.realm}, nil
 }
 
 // caller refuses a key that is not enrolled, as a server does before it reads.

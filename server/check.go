@@ -78,8 +78,16 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
+	var known serverKeys
+	err = o.engine.View(ctx, func(r store.Reader) (err error) {
+		known, err = loadServerKeys(r, o.tenant, key)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	c := checker{
-		cfg: o.cfg, rep: rep, tenant: o.tenant, servers: []ed25519.PublicKey{identity.Public(key)}, rule: RuleBytes,
+		cfg: o.cfg, rep: rep, tenant: o.tenant, servers: known.all(key), realm: known.Realm, rule: RuleBytes,
 		sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{}, md5s: map[fact.Digest]string{},
 	}
 	if _, err := o.engine.Check(ctx, c.fault); err != nil {
@@ -103,8 +111,9 @@ type checker struct {
 	cfg            Config
 	r              store.Reader
 	rep            *Report
-	rule           Rule // that what is found now breaks
-	servers        []ed25519.PublicKey
+	rule           Rule                // that what is found now breaks
+	servers        []ed25519.PublicKey // that receipts may be signed with
+	realm          []byte
 	sets, contents map[fact.Digest]bool // looked at already
 	heads          map[string]cmdb.CI
 	md5s           map[fact.Digest]string // of contents that were read

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -61,8 +62,12 @@ func (o *offline) acknowledged(ctx context.Context, all []Acknowledged, fault fu
 		return err
 	}
 	return o.engine.View(ctx, func(r store.Reader) error {
+		known, err := loadServerKeys(r, o.tenant, key)
+		if err != nil {
+			return err
+		}
 		for _, a := range all {
-			if err := promised(r, o.tenant, a, key); err != nil {
+			if err := promised(r, o.tenant, a, known.all(key)); err != nil {
 				fault(RuleAcked, err)
 			}
 		}
@@ -70,8 +75,8 @@ func (o *offline) acknowledged(ctx context.Context, all []Acknowledged, fault fu
 	})
 }
 
-func promised(r store.Reader, tenant string, a Acknowledged, key identity.Key) error {
-	rec, err := identity.OpenReceipt(identity.Public(key), a.Receipt)
+func promised(r store.Reader, tenant string, a Acknowledged, keys []ed25519.PublicKey) error {
+	rec, err := identity.OpenReceiptOf(keys, a.Receipt)
 	hash := fact.Digest(rec.Envelope)
 	if err == nil && len(a.Envelope) > 0 && fact.Digest(sha256.Sum256(a.Envelope)) != hash {
 		err = errors.New("it is for another envelope")

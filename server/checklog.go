@@ -81,7 +81,7 @@ func (c *checker) checkpoints() (all []signedBy, err error) {
 	if own.Note == nil && len(witnessed) == 0 {
 		return nil, nil
 	}
-	verifier, err := c.cfg.loadVerifier()
+	verifier, err := c.cfg.loadVerifier(c.realm)
 	if err != nil {
 		return nil, c.damaged(fmt.Errorf("checkpoints of the log cannot be verified: %w", err))
 	}

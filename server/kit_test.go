@@ -304,7 +304,7 @@ func (r *running) enrol(m *machine, token identity.Token) (*rollcallv1.EnrolRepl
 	}
 	return rollcallv1.NewAgentsClient(conn).Enrol(r.t.Context(), &rollcallv1.EnrolRequest{
 		TokenId: id, Proof: identity.Proof(identity.HashSecret(token.Secret), h.exporter(r.t), identity.Public(m.Key)),
-		Hostname: m.Name, AgentVersion: "test",
+		Hostname: m.Name, AgentVersion: "test", Facts: m.Facts["net"].Encode(),
 	})
 }
 

@@ -16,26 +16,22 @@ import (
 const checkpointEvery = time.Minute
 
 // logVerifier is the verifier key of the log of a server.
-func (c Config) logVerifier(key, logKey identity.Key) (string, error) {
-	return evidence.LogVerifier(evidence.Origin(identity.RealmOf(identity.Public(key)), c.Tenant), identity.Public(logKey))
+func (c Config) logVerifier(realm []byte, logKey identity.Key) (string, error) {
+	return evidence.LogVerifier(evidence.Origin(realm, c.Tenant), identity.Public(logKey))
 }
 
-// loadVerifier reads the keys of a data folder for it.
-func (c Config) loadVerifier() (string, error) {
-	key, err := identity.LoadKey(c.KeyFile())
-	if err != nil {
-		return "", err
-	}
+// loadVerifier reads the log's key of a data folder for it.
+func (c Config) loadVerifier(realm []byte) (string, error) {
 	logKey, err := identity.LoadKey(c.LogKeyFile())
 	if err != nil {
 		return "", err
 	}
-	return c.logVerifier(key, logKey)
+	return c.logVerifier(realm, logKey)
 }
 
 // proofs is how the log is recognised: the server's key vouches for the log's.
 func (s *Server) proofs() (api.LogKey, error) {
-	vkey, err := s.cfg.logVerifier(s.key, s.logKey)
+	vkey, err := s.cfg.logVerifier(s.service.Ingest.RealmID(), s.logKey)
 	return api.LogKey{
 		Verifier: vkey, Endorsement: identity.SignStatement(s.key, identity.TypeLogKey, identity.Public(s.logKey)),
 		Trouble: func() error {

@@ -125,12 +125,21 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	}
 	s.writer = store.NewWriter(store.Config{Engine: s.engine, Feed: s.feed, Hooks: hooks, Guard: s.room.Err})
 	s.mirror = newMirror(s.cfg, s.engine, s.writer, sets, mirrorHooks{wake: s.wake, hold: s.room.Err}, s.log)
+	var keys serverKeys
+	err = s.engine.View(ctx, func(r store.Reader) (err error) {
+		keys, err = loadServerKeys(r, s.cfg.Tenant, s.key)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	s.service = &api.Service{
 		Engine: s.engine, Writer: s.writer, Sets: sets, Presence: s.presence, Mirror: backlog{s.mirror}, Tenant: s.cfg.Tenant,
 		Key: s.key, Addresses: s.cfg.Addresses, Version: version, Started: time.Now(), Now: time.Now, Log: s.log,
-		Size: s.size, Metrics: metrics, SessionLife: s.cfg.Session, SessionIdle: s.cfg.SessionIdle, Condition: s.room.Condition,
+		Size: s.size, Metrics: metrics, SessionLife: s.cfg.Session, SessionIdle: s.cfg.SessionIdle, Condition: s.room.Condition, NextPin: s.cfg.nextPin,
 		Ingest: &ingest.Service{
 			Engine: s.engine, Writer: s.writer, Tenant: s.cfg.Tenant, Key: s.key, Sets: sets, Presence: s.presence, Now: time.Now,
+			Realm: keys.Realm, Past: keys.Past,
 		},
 	}
 	if err := s.beginLog(ctx); err != nil {

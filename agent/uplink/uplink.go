@@ -53,10 +53,9 @@ const (
 // Client is where the server is and who speaks. The zero value of the optional
 // fields is useful.
 type Client struct {
-	Addresses []string          // host:port, tried in order
-	Pins      []string          // see identity.PinOf
-	Key       identity.Key      // nil for an operator
-	Server    ed25519.PublicKey // signs receipts
+	Addresses []string     // host:port, tried in order
+	Pins      []string     // of the present key and of one that is announced, see identity.PinOf
+	Key       identity.Key // nil for an operator
 
 	Timeout time.Duration // of one exchange with all its calls; 0: two minutes
 	// Dial opens the connection; nil: the network.
@@ -142,6 +141,11 @@ func (c *Client) session(conn *tls.Conn, address string) (*Session, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect %s: %w", address, err), conn.Close())
 	}
+	// The handshake has compared it with the pins.
+	server, err := identity.PeerKey(state)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect %s: %w", address, err), conn.Close())
+	}
 	once := make(chan net.Conn, 1)
 	once <- conn
 	cc, err := grpc.NewClient("passthrough:///rollcall",
@@ -165,7 +169,7 @@ func (c *Client) session(conn *tls.Conn, address string) (*Session, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect %s: %w", address, err), conn.Close())
 	}
-	s := &Session{conn: cc, address: address, server: c.Server, exporter: exporter, raw: conn, deadline: time.Now().Add(c.timeout())}
+	s := &Session{conn: cc, address: address, server: server, exporter: exporter, raw: conn, deadline: time.Now().Add(c.timeout())}
 	if c.Key != nil {
 		s.public = identity.Public(c.Key)
 	}
@@ -192,6 +196,10 @@ func ignoreClosed(err error) error {
 func (s *Session) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, s.deadline)
 }
+
+// Server is the key that the server has shown, one of the pinned ones: it signs
+// the receipts.
+func (s *Session) Server() ed25519.PublicKey { return s.server }
 
 // Address tells which address answered.
 func (s *Session) Address() string { return s.address }

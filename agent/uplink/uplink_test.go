@@ -124,7 +124,7 @@ func serve(t *testing.T, f *fake) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Client{Addresses: []string{l.Addr().String()}, Pins: []string{pin}, Key: key(t), Server: identity.Public(f.key), Timeout: 10 * time.Second}
+	return &Client{Addresses: []string{l.Addr().String()}, Pins: []string{pin}, Key: key(t), Timeout: 10 * time.Second}
 }
 
 func connect(t *testing.T, c *Client) *Session {

@@ -164,7 +164,7 @@ func (a *app) source(ctx context.Context, r restoring, at time.Time) (restore.So
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	client := uplink.Client{Addresses: token.URLs, Pins: token.Pins, Server: token.Server, Timeout: time.Hour}
+	client := uplink.Client{Addresses: token.URLs, Pins: token.Pins, Timeout: time.Hour}
 	session, err := client.Connect(ctx)
 	if err != nil {
 		return nil, nil, nil, err

@@ -225,7 +225,7 @@ func (r *rig) stranger() *reporter {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return &reporter{m: m, client: uplink.Client{Addresses: []string{r.addr}, Pins: []string{pin}, Key: m.Key, Server: identity.Public(key)}}
+	return &reporter{m: m, client: uplink.Client{Addresses: []string{r.addr}, Pins: []string{pin}, Key: m.Key}}
 }
 
 func (r *rig) token() identity.Token {

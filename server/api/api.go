@@ -51,6 +51,9 @@ type Service struct {
 	Tenant    string
 	Key       identity.Key
 	Addresses []string // host:port that tokens name
+	// NextPin gives the pin of the key that the server will have, "" if none is
+	// announced. Tokens carry it; nothing else tells a machine.
+	NextPin   func() (string, error)
 	Version   string
 	Started   time.Time
 	Now       func() time.Time

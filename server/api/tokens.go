@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -89,6 +90,16 @@ func (s *Service) token(id string, secret []byte, prefix string, more func(*iden
 		return "", err
 	}
 	t := identity.Token{ID: id, URLs: s.Addresses, Pins: []string{pin}, Secret: secret, Server: pub}
+	next, err := s.NextPin()
+	if err != nil {
+		return "", err
+	}
+	if next != "" {
+		t.Pins = append(t.Pins, next)
+	}
+	if realm := s.realm(); !bytes.Equal(realm, identity.RealmOf(pub)) {
+		t.Realm = realm // an earlier key founded it
+	}
 	if more != nil {
 		more(&t)
 	}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"maps"
 	"testing"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
+	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
 	"rollcall/server/store"
 	"rollcall/server/store/storetest"
@@ -175,15 +177,120 @@ func TestClass32ClonedKeyFiftyClonesAreOneForkAndOverwriteNothing(t *testing.T) 
 	onEngines(t, func(t *testing.T, h *house) {
 		a := h.machine("image")
 		a.report(map[string]fact.Set{"pkg": packages(30)}, true)
+		var late []func()
 		for i := range 50 {
 			c := a.clone()
-			next := map[string]fact.Set{"pkg": packages(30), "id": some("id/hostname", string(rune('a'+i)))}
-			if _, err := c.submit(c.seal(c.draft(next, i%2 == 0))); err != nil {
-				t.Errorf("clone %d: %v", i, err)
+			next := map[string]fact.Set{
+				"pkg": packages(30), "id": some("id/hostname", fmt.Sprint("clone", i)), "net": some("net/eth0/permanent", fmt.Sprintf("52:54:00:00:00:%02x", i)),
 			}
+			raw := c.seal(c.draft(next, i%2 == 0))
+			res, err := c.submit(raw)
+			if err != nil || res.FirstFork != (i == 1) {
+				t.Errorf("clone %d: %v, first %v, %v", i, res.Outcome, res.FirstFork, err)
+			}
+			late = append(late, func() {
+				if res, err := c.submit(raw); err != nil || i > 0 && (res.Outcome != Quarantined || res.FirstFork) {
+					t.Errorf("clone %d again: %v, %v", i, res.Outcome, err)
+				}
+			})
 		}
 		if ci := h.head(a); !ci.Cloned || ci.Rev != 4 {
 			t.Errorf("cloned %v, revision %d: want the first clone's report recorded, all others kept apart, one event", ci.Cloned, ci.Rev)
+		}
+		forks := h.forks(a)
+		if len(forks) != MaxForks || forks[1].Hostname != "clone2" || len(forks[1].MACs) != 1 || forks[1].From != "192.0.2.7" || forks[1].Tick {
+			t.Errorf("%d forks are kept, the second one %+v", len(forks), forks[1])
+		}
+		before := h.dump()
+		for _, again := range late { // all of them go on, for ever
+			again()
+		}
+		h.wantUnchanged("fifty clones that go on", before)
+	})
+}
+
+func (h *house) forks(a *agent) (forks []Fork) {
+	h.t.Helper()
+	if err := h.Engine.View(h.t.Context(), func(r store.Reader) (err error) {
+		forks, err = Forks(r, tenant, a.id())
+		return err
+	}); err != nil {
+		h.t.Fatal(err)
+	}
+	return forks
+}
+
+func (h *house) keep(a *agent) {
+	h.t.Helper()
+	if err := h.Writer.Update(h.t.Context(), func(tx store.Tx) error {
+		_, err := enrol.In(tx, tenant, cmdb.In(tx, tenant, cmdb.Everywhere)).Keep(h.now(), a.id(), "operator kari", "disk restored")
+		return err
+	}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// A disk that was put back to an earlier state: its numbers and its chain are of
+// the past, and there is no other machine.
+func TestAKeptKeyBeginsAnewWithAFullReport(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		a := h.machine("pc07")
+		a.report(map[string]fact.Set{"pkg": packages(30)}, true)
+		restored := a.clone()
+		for i := range 5 {
+			a.report(map[string]fact.Set{"pkg": packages(30, i)}, false)
+			if _, err := a.tick(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next := map[string]fact.Set{"pkg": packages(30, 9)}
+		if res, err := restored.submit(restored.seal(restored.draft(next, false))); err != nil || res.Outcome != Quarantined {
+			t.Fatalf("%v, %v, want quarantined", res.Outcome, err)
+		}
+		other := h.machine("other").id()
+		if err := h.Writer.Update(t.Context(), func(tx store.Tx) error {
+			_, err := enrol.In(tx, tenant, cmdb.In(tx, tenant, cmdb.Everywhere)).Keep(h.now(), other, "operator kari", "")
+			return err
+		}); !errors.Is(err, enrol.ErrState) {
+			t.Errorf("keep a key that is in no quarantine: %v, want ErrState", err)
+		}
+		h.keep(restored)
+		if res, err := restored.submit(restored.seal(restored.draft(next, false))); err != nil || res.Outcome != NeedFull {
+			t.Errorf("a delta: %v, %v, want that a full one is needed", res.Outcome, err)
+		}
+		if res, err := restored.tick(); err != nil || res.Outcome != NeedFull {
+			t.Errorf("a tick: %v, %v, want that a full one is needed", res.Outcome, err)
+		}
+		restored.report(next, true)
+		for range 2 {
+			if res, err := restored.tick(); err != nil || res.Outcome != Seen {
+				t.Errorf("a tick afterwards: %v, %v", res.Outcome, err)
+			}
+		}
+		restored.report(map[string]fact.Set{"pkg": packages(30, 10)}, false)
+		if ci := h.head(restored); ci.Cloned {
+			t.Error("the CI counts as cloned")
+		}
+		// The other place is still about, after all.
+		if res, err := a.submit(a.seal(a.draft(map[string]fact.Set{"pkg": packages(30, 11)}, true))); err != nil || res.Outcome != Quarantined || !res.FirstFork {
+			t.Errorf("the other place: %v, %v, want quarantined", res.Outcome, err)
+		}
+	})
+}
+
+func TestAKeptKeyGoesOnWhereTheForkWasNoise(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		a := h.machine("pc07")
+		a.report(map[string]fact.Set{"pkg": packages(30)}, true)
+		b := a.clone()
+		a.report(map[string]fact.Set{"pkg": packages(30, 1)}, false)
+		if res, err := b.submit(b.seal(b.draft(map[string]fact.Set{"pkg": packages(30, 2)}, true))); err != nil || res.Outcome != Quarantined {
+			t.Fatalf("%v, %v", res.Outcome, err)
+		}
+		h.keep(a)
+		a.report(map[string]fact.Set{"pkg": packages(30, 3)}, false) // no full report is needed of the side that was recorded
+		if res, err := b.submit(b.seal(b.draft(map[string]fact.Set{"pkg": packages(30, 4)}, false))); err != nil || res.Outcome != Quarantined {
+			t.Errorf("the other side: %v, %v, want quarantined again", res.Outcome, err)
 		}
 	})
 }
