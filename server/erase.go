@@ -96,17 +96,48 @@ func (e *eraser) look(ctx context.Context, job cmdb.Erasure) (rest remains, othe
 		if err := e.ofKeys(r, job, &rest); err != nil {
 			return err
 		}
-		for l, err := range evidence.At(r, e.tenant).Leaves(0, 0) {
-			if err != nil {
-				return err
-			}
-			if leaf, err := evidence.ParseLeaf(l.Leaf); err == nil && leaf.CI == job.CI && l.Index != job.Leaf {
-				rest.leaves = append(rest.leaves, l.Index)
-			}
+		if err := e.ofLog(r, job, &rest); err != nil {
+			return err
 		}
 		return others.add(ctx, r, v)
 	})
 	return rest, others, err
+}
+
+// ofLog finds the leaves about the CI but the one that tells of its erasure, and
+// those about the tokens that were made for its machine alone.
+func (e *eraser) ofLog(r store.Reader, job cmdb.Erasure, rest *remains) error {
+	used, err := enrol.At(r, e.tenant).Single()
+	if err != nil {
+		return err
+	}
+	tokens := map[string]bool{}
+	for _, k := range rest.keys {
+		tokens[used[k.ID]] = true
+	}
+	delete(tokens, "")
+	log := evidence.At(r, e.tenant)
+	for l, err := range log.Leaves(0, 0) {
+		if err != nil {
+			return err
+		}
+		leaf, err := evidence.ParseLeaf(l.Leaf)
+		if err != nil {
+			continue // for the check to say
+		}
+		about := leaf.CI == job.CI && leaf.Kind != evidence.Purge
+		if leaf.Kind == evidence.Token && !about {
+			x, err := log.Explain(l.Index)
+			if err == nil {
+				entry, err := evidence.ParseEntry(x.Content)
+				about = err == nil && tokens[entry.Detail["token"]]
+			}
+		}
+		if about {
+			rest.leaves = append(rest.leaves, l.Index)
+		}
+	}
+	return nil
 }
 
 func (e *eraser) ofKeys(r store.Reader, job cmdb.Erasure, rest *remains) error {

@@ -74,7 +74,13 @@ func (r *running) fresh() {
 func TestAnErasedCIIsInNoFile(t *testing.T) {
 	const secret = "canary-7719-of-ola"
 	r := start(t)
-	gone, stays := r.machine(1), r.machine(2)
+	gone := r.stranger(1)
+	reply, err := r.enrol(gone, r.token(&rollcallv1.NewTokenRequest{Name: "for " + secret}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.ci = reply.GetCi()
+	stays := r.machine(2)
 	gone.Facts["pkg"][3].Value = "3." + secret
 	gone.keep(t, map[string]string{"motd": "hello " + secret, "same": "what both have", "notes": strings.Repeat(secret+"\n", 3000)})
 	stays.keep(t, map[string]string{"motd": "hello", "same": "what both have"})
@@ -91,7 +97,7 @@ func TestAnErasedCIIsInNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	_, err := r.kari.Get(t.Context(), &rollcallv1.GetRequest{Ci: gone.ci})
+	_, err = r.kari.Get(t.Context(), &rollcallv1.GetRequest{Ci: gone.ci})
 	wantCode(t, "getting an erased CI", err, codes.NotFound)
 	env, err := gone.Report(true)
 	if err != nil {

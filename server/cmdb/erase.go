@@ -72,10 +72,9 @@ func (w Writer) dropRevisions(ci CI, last uint64) (n int, err error) {
 
 // Erasure is the erasure of a CI that has begun.
 type Erasure struct {
-	CI   string    `json:"ci"`
-	By   string    `json:"by"`
-	At   time.Time `json:"at"`
-	Leaf uint64    `json:"leaf"` // of the evidence log, that tells of it
+	CI string    `json:"ci"`
+	By string    `json:"by"`
+	At time.Time `json:"at"`
 }
 
 // BeginErasure notes that a CI is to be erased, so that it is completed also after

@@ -198,9 +198,9 @@ func (w Writer) pending(id string) (Key, error) {
 	return k, nil
 }
 
-// Strip takes away what a key's record says of its machine and who admitted it,
-// when its CI is erased, and with it the chain of its reports. The key itself, its
-// token and what became of it stay: they are evidence, and it must never be
+// Strip takes away what a key's record says of its machine, when its CI is erased,
+// with it the chain of its reports and the note on a token that was made for this
+// machine alone. The key itself, its token and what became of it stay: they are evidence, and it must never be
 // admitted again as if it were new. A key that may still speak is ended.
 func (w Writer) Strip(now time.Time, id, by string) error {
 	k, found, err := w.key(id)
@@ -211,7 +211,17 @@ func (w Writer) Strip(now time.Time, id, by string) error {
 		k.State, k.Decided, k.By = Revoked, now, by
 	}
 	k.Hostname, k.Source, k.TokenTag, k.Facts, k.Version, k.Reason, k.Cloned, k.Forks = "", "", "", nil, "", "erased", false, 0
-	for _, key := range []store.Key{chainKey(w.tenant, id), pendingKey(w.tenant, id)} {
+	var t Token
+	key := tokenKey(w.tenant, k.Token)
+	found, err = store.GetJSON(w.tx, key, &t)
+	if err == nil && found && t.single() && t.Name != "" { // a note about this machine
+		t.Name = ""
+		err = store.PutJSON(w.tx, key, t)
+	}
+	if err != nil {
+		return err
+	}
+	for _, key := range []store.Key{chainKey(w.tenant, id), pendingKey(w.tenant, id), seatKey(w.tenant, k.CI)} {
 		if err := w.tx.Delete(key); err != nil {
 			return err
 		}

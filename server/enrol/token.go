@@ -244,3 +244,19 @@ func (w Writer) Withdraw(now time.Time, id, by string) (Token, error) {
 	t.Withdrawn, t.WithdrawnBy = now, by
 	return t, store.PutJSON(w.tx, tokenKey(w.tenant, id), t)
 }
+
+// single tells whether a token was made for one machine.
+func (t Token) single() bool { return max(t.Uses, 1) == 1 && t.KindOf() != Netboot }
+
+// Single gives the ids of the tokens that admitted one machine, by the key that
+// used them.
+func (v View) Single() (map[string]string, error) {
+	all, err := v.Tokens()
+	of := map[string]string{}
+	for _, t := range all {
+		if t.single() && t.UsedBy != "" {
+			of[t.UsedBy] = t.ID
+		}
+	}
+	return of, err
+}
