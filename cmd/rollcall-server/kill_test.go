@@ -68,6 +68,7 @@ func (r *rig) rotate(env ...string) error {
 // killServerAt ends the server on some pass while machines report.
 func (r *rig) killServerAt(p failpoint.Point, pass int) {
 	r.t.Helper()
+	r.relieve()
 	more := func() {}
 	switch p {
 	case failpoint.TokenUse:
@@ -106,6 +107,7 @@ func TestKillAtRandomMomentsLosesNothing(t *testing.T) {
 	r := newRig(t, nil)
 	n := rounds(t, 6, 300)
 	for round := range n {
+		r.relieve()
 		r.during(func() {
 			if r.rnd.IntN(2) == 0 {
 				r.killAgentAfter(time.Duration(r.rnd.Int64N(int64(150 * time.Millisecond))))
@@ -137,6 +139,7 @@ func (r *rig) killAgentAfter(d time.Duration) {
 func (r *rig) end() {
 	r.t.Helper()
 	r.report()
+	r.relieve()
 	r.during(func() { time.Sleep(300 * time.Millisecond) })
 	repo := r.mirrored("elm/north")
 	log := r.git("--git-dir", repo, "log", "-p", "--format=%H", "--", "pc/etc/motd")

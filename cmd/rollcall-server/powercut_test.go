@@ -109,6 +109,7 @@ func cutRounds(t *testing.T, commit, n int) (acked, told int) {
 		data, state = newDisk(t, filepath.Join(dir, "server"), commit), newDisk(t, filepath.Join(dir, "state"), commit)
 	})
 	for round := range n {
+		r.relieve()
 		which := r.rnd.IntN(4) // the server's disk, the agent's, both
 		r.during(func() {
 			agent := r.startAgent()

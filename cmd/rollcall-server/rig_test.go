@@ -257,15 +257,20 @@ func (r *rig) admit(w *reporter, token identity.Token) {
 	}
 }
 
-// during lets the simulated machines report while fn runs.
-func (r *rig) during(fn func()) {
+// relieve hires others once those at work have reported much. The server must run.
+func (r *rig) relieve() {
 	r.t.Helper()
 	for _, w := range r.reporters {
 		if w.sent > maxSent {
 			r.hire(len(r.reporters))
-			break
+			return
 		}
 	}
+}
+
+// during lets the simulated machines report while fn runs.
+func (r *rig) during(fn func()) {
+	r.t.Helper()
 	ctx, stop := context.WithCancel(r.t.Context())
 	var all sync.WaitGroup
 	for _, w := range r.reporters {
