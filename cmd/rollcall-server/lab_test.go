@@ -87,7 +87,7 @@ func newLab(t *testing.T, addr, netns string) *lab {
 // settle makes the server's folder and its operator, and starts it.
 func (l *lab) settle() {
 	l.t.Helper()
-	l.write("server.conf", fmt.Sprintf("data = %s/server\nlisten = %s\naddress = %s\nmetrics =\n", l.dir, l.addr, l.addr))
+	l.write("server.conf", fmt.Sprintf("data = %s/server\nlisten = %s\naddress = %s\nmetrics =\nreserve = 16MiB\n", l.dir, l.addr, l.addr))
 	l.write("agent.conf", "")
 	token := l.must("rollcall-server", "init", "--config", l.path("server.conf"), "--operator", "kari")
 	l.write("kari.login", token)
