@@ -256,3 +256,35 @@ func TestNobodyGivesHerselfARole(t *testing.T) {
 		t.Errorf("a new login with the same rights: %v", err)
 	}
 }
+
+// The only admin there is admits a server alone, with a reason that is not
+// forgotten; without one she cannot.
+func TestAServerIsAdmittedAloneByBreakingTheGlassOnly(t *testing.T) {
+	for name, req := range map[string]*rollcallv1.NewTokenRequest{
+		"whose token names it, made by herself": {Class: "server"},
+		"that she names":                        {NeedsApproval: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t)
+			m := r.stranger(1)
+			if _, err := r.enrol(m, r.token(req)); err != nil {
+				t.Fatal(err)
+			}
+			decide := &rollcallv1.DecideRequest{Key: identity.IDOf(identity.Public(m.Key)).String(), Class: "server"}
+			reply, err := r.kari.Approve(t.Context(), decide)
+			if err == nil && reply.GetKey().GetState() == "enrolled" {
+				t.Fatal("one person admits a server")
+			}
+			before := len(r.leaves())
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "rollcall-break-glass-bin", "the only one on duty")
+			reply, err = r.kari.Approve(ctx, decide)
+			if err != nil || reply.GetKey().GetState() != "enrolled" {
+				t.Fatalf("with a reason: %v, %v", reply.GetKey().GetState(), err)
+			}
+			got := r.leaves()[before:]
+			if len(got) != 2 || got[0].Kind != evidence.BreakGlass || got[1].Kind != evidence.Approve {
+				t.Errorf("it left %+v, want a leaf of its own beside the deed's", got)
+			}
+		})
+	}
+}

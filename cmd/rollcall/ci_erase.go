@@ -38,6 +38,7 @@ until they are replaced.`,
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why; stays in the log for ever")
+	a.glassFlag(c)
 	return c
 }
 

@@ -21,7 +21,9 @@ with those on the machine first. With --ci the machine takes over that CI with
 its history.
 
 A server needs two people: who made a token that names it counts as one and
-cannot approve it; else two operators approve it with the same words.
+cannot approve it; else two operators approve it with the same words. An admin of all
+sites who is alone gives a reason with --break-glass, which the status shows for 30
+days.
 
 As JSON: the key in the shape of 'rollcall enrol pending'.`,
 		Example: `  rollcall enrol approve 1a2b3c4d
@@ -43,6 +45,7 @@ As JSON: the key in the shape of 'rollcall enrol pending'.`,
 	c.Flags().StringVar(&req.Ci, "ci", "", "take over the CI of this `NAME`")
 	c.Flags().StringVar(&req.Site, "site", "", "put it into this `SITE`, instead of the token's")
 	c.Flags().StringVar(&req.Class, "class", "", "its `CLASS`, instead of the token's")
+	a.glassFlag(c)
 	jsonFlag(c, &asJSON)
 	a.complete(c, "site", a.sites)
 	a.complete(c, "class", fixed(classes...))

@@ -128,7 +128,15 @@ func (s *Service) Approve(ctx context.Context, req *rollcallv1.DecideRequest) (*
 			}
 			ci = head.ID
 		}
-		return w.Approve(s.Now(), id, by, ci, req.GetSite(), req.GetClass())
+		k, err := w.Approve(s.Now(), id, by, ci, req.GetSite(), req.GetClass())
+		if callerOf(ctx).glass == nil || !errors.Is(err, enrol.ErrSecondPerson) && (err != nil || k.State != enrol.Pending) {
+			return k, err
+		}
+		// A server, and one person who says why: she stands for both.
+		if err := s.twoPeople(ctx, twice{what: "admit server " + cmp.Or(k.Hostname, id)}); err != nil {
+			return k, err
+		}
+		return w.Approve(s.Now(), id, by+", alone", ci, req.GetSite(), req.GetClass())
 	})
 }
 
