@@ -275,7 +275,7 @@ func (a *Agent) Once(ctx context.Context, reason string) (Summary, error) {
 	if a.dry {
 		return sum, nil
 	}
-	return sum, saveJSON(filepath.Join(a.cfg.State, lastFile), sum)
+	return sum, errors.Join(a.saveMemory(), saveJSON(filepath.Join(a.cfg.State, lastFile), sum))
 }
 
 // begin is what goes before the key is used: ErrElsewhere if it is not this

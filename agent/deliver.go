@@ -89,6 +89,7 @@ func (a *Agent) tick(ctx context.Context, env []byte, sum *Summary) (again bool,
 		return a.settle(false, err, l, sum)
 	}
 	l.retry = max(l.retry, ans.Retry)
+	a.learnWay(ans)
 	switch ans.Outcome {
 	case rollcallv1.SubmitReply_NEED_FULL:
 		again, err = true, a.spool.Reset("the server has another state")
@@ -182,6 +183,9 @@ var errGone = errors.New("content is gone")
 func (a *Agent) submit(ctx context.Context, l *link, w spool.Waiting) (uplink.Answer, error) {
 	for range maxUploads {
 		ans, err := l.session.Submit(ctx, w.Envelope)
+		if err == nil {
+			a.learnWay(ans)
+		}
 		if err != nil || ans.Outcome != rollcallv1.SubmitReply_NEED_CONTENT {
 			return ans, err
 		}

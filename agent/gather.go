@@ -16,6 +16,7 @@ import (
 
 	"rollcall/agent/collect"
 	"rollcall/agent/etc"
+	"rollcall/agent/uplink"
 	"rollcall/internal/conf"
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -27,6 +28,13 @@ type memory struct {
 	Collect collect.Memory                 `json:"collect"`
 	Logs    map[string]collect.LogPosition `json:"logs,omitempty"`
 	Events  []collect.Event                `json:"events,omitempty"` // that no report has told yet
+	Way     way                            `json:"way,omitzero"`
+}
+
+// way is what the server told about getting to it when many want to.
+type way struct {
+	Pass   []byte        `json:"pass,omitempty"`
+	Spread time.Duration `json:"boot_spread_ns,omitempty"` // of the first look after a boot, if longer than configured
 }
 
 // gathered is what one look found.
@@ -207,12 +215,14 @@ func (a *Agent) loadMemory() {
 		a.log.Warn("memory of the last look is not usable: starting without", "err", err)
 	}
 	a.cache.SetLogs(a.memory.Logs)
+	a.client.Pass = a.memory.Way.Pass
 }
 
 // remember keeps what the look learnt. It is called once its report is durable:
 // otherwise a crash between would lose events. What no report told (nothing had
 // changed) is kept for the next one.
 func (a *Agent) remember(g gathered, told bool) error {
+	g.memory.Way = a.memory.Way
 	a.memory = g.memory
 	if !told {
 		a.memory.Events = g.events
@@ -233,6 +243,21 @@ func (a *Agent) remember(g gathered, told bool) error {
 		if err := a.scanner.Cache.Save(filepath.Join(a.cfg.State, etcCacheFile)); err != nil {
 			return err
 		}
+	}
+	return a.saveMemory()
+}
+
+// learnWay keeps what the server told about the way to it.
+func (a *Agent) learnWay(ans uplink.Answer) {
+	if ans.Pass != nil {
+		a.memory.Way.Pass, a.client.Pass = ans.Pass, ans.Pass
+	}
+	a.memory.Way.Spread = ans.Spread
+}
+
+func (a *Agent) saveMemory() error {
+	if !a.onDisk() {
+		return nil
 	}
 	b, err := json.Marshal(a.memory)
 	if err != nil {

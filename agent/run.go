@@ -96,7 +96,7 @@ func (a *Agent) cycle(ctx context.Context, reason string) time.Duration {
 // firstWait spreads the first look: after a power cut a whole school boots at
 // once.
 func (a *Agent) firstWait() time.Duration {
-	spread := a.cfg.BootSpread
+	spread := max(a.cfg.BootSpread, a.memory.Way.Spread) // a large fleet needs more time
 	if a.uptime() > 10*time.Minute || !a.cfg.live() {
 		spread = min(spread, 5*time.Second) // a restart of the program alone
 	}

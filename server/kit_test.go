@@ -19,15 +19,12 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // running is a server in this process, reached over TLS.
 type running struct {
@@ -191,6 +188,25 @@ func (r *running) dial(key identity.Key, more ...grpc.DialOption) *grpc.ClientCo
 	return conn
 }
 
+// visit opens a connection that shows a machine's pass and that its caller closes.
+func (r *running) visit(m *machine) *grpc.ClientConn {
+	r.t.Helper()
+	pin, err := identity.PinOf(identity.Public(r.srv.key))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cfg, err := identity.ClientTLS([]string{pin}, m.Key)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cfg.ServerName = identity.PassName(identity.IDOf(identity.Public(m.Key)), m.pass)
+	conn, err := grpc.NewClient("passthrough:///"+r.addr, grpc.WithAuthority(cfg.ServerName), grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return conn
+}
+
 // dialState also gives what the handshake agreed on.
 func (r *running) dialState(key identity.Key, more ...grpc.DialOption) (*grpc.ClientConn, *handshake) {
 	r.t.Helper()
@@ -248,6 +264,7 @@ type machine struct {
 	conn  *grpc.ClientConn
 	ci    string
 	acked []Acknowledged
+	pass  []byte
 }
 
 // machine enrols a machine over the wire, with a token from kari.
@@ -320,6 +337,9 @@ func (m *machine) report(t *testing.T, full bool) *rollcallv1.SubmitReply {
 		t.Fatalf("report: %v, %v", reply.GetOutcome(), err)
 	}
 	m.acked = append(m.acked, Acknowledged{env, reply.GetReceipt()})
+	if reply.GetPass() != nil {
+		m.pass = reply.GetPass()
+	}
 	return reply
 }
 

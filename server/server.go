@@ -19,6 +19,7 @@ import (
 	"rollcall/internal/identity"
 	"rollcall/server/api"
 	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
 	"rollcall/server/ingest"
 	"rollcall/server/mirror"
 	"rollcall/server/store"
@@ -51,6 +52,7 @@ type Server struct {
 	room     *room
 	logKey   identity.Key
 	trouble  atomic.Pointer[error] // why no checkpoint is signed
+	doors    *doors
 	wake     chan struct{}
 	stale    chan struct{} // the mirror shows what is gone
 	eraser   *eraser
@@ -195,10 +197,12 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Listen, err)
 	}
-	limited := newLimitListener(lis, s.cfg.Connections, s.cfg.PerHost)
+	s.doors = newDoors(lis, limitsOf(s.cfg))
+	s.service.Doors = s.doors
 	if a, ok := lis.Addr().(*net.TCPAddr); ok && len(s.service.Addresses) == 0 && !a.IP.IsUnspecified() {
 		s.service.Addresses = []string{a.String()}
 	}
+	s.doors.guest = s.guest
 	srv, err := s.grpcServer()
 	if err != nil {
 		return errors.Join(err, lis.Close())
@@ -216,7 +220,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	go func() { lanesDone <- s.writer.Run(lanes) }()
 
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return srv.Serve(limited) })
+	g.Go(func() error { return srv.Serve(s.doors) })
 	g.Go(func() error { return s.runMirror(gctx) })
 	g.Go(func() error { return s.followStale(gctx) })
 	g.Go(func() error { return s.tend(gctx) })
@@ -287,12 +291,28 @@ func (s *Server) savePresence(ctx context.Context) error {
 	}
 }
 
+// guest tells whose pass a server name holds, if the key is enrolled.
+func (s *Server) guest(name string) (identity.KeyID, bool) {
+	id, ok := identity.OpenPass(s.key, name)
+	if !ok {
+		return id, false
+	}
+	err := s.engine.View(context.Background(), func(r store.Reader) error {
+		_, err := enrol.At(r, s.cfg.Tenant).Key(id)
+		return err
+	})
+	return id, err == nil
+}
+
 // Limits of the wire. Defaults of the library would let one client hold 2^32
 // streams, and a silent connection two minutes.
 func (s *Server) grpcServer() (*grpc.Server, error) {
 	tls, err := identity.ServerTLS(s.key)
 	if err != nil {
 		return nil, err
+	}
+	if s.doors != nil {
+		tls.GetConfigForClient = s.doors.hello
 	}
 	srv := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(tls)),
@@ -304,6 +324,10 @@ func (s *Server) grpcServer() (*grpc.Server, error) {
 		grpc.MaxConcurrentStreams(16),
 		grpc.MaxHeaderListSize(8<<10),
 		grpc.ConnectionTimeout(10*time.Second),
+		// What one connection costs: 4,000 idle ones must not take the memory that
+		// reports need, and a stream no more than it is worth.
+		grpc.ReadBufferSize(8<<10), grpc.WriteBufferSize(16<<10), grpc.SharedWriteBuffer(true),
+		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(256<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second}),
 	)

@@ -17,6 +17,7 @@ import (
 )
 
 const (
+	maxSpread  = time.Hour
 	maxMissing = 30_000   // contents that one reply may ask for
 	partSize   = 31 << 10 // bytes of one upload message: for more than 32 KiB gRPC takes a buffer of 1 MiB
 )
@@ -83,6 +84,8 @@ type Answer struct {
 	Missing    []fact.Digest    // with NEED_CONTENT
 	Have       []byte           // with RESEND: hash of the newest report that the server has; empty: none
 	Retry      time.Duration    // how long to wait before the next report; 0: as usual
+	Spread     time.Duration    // over how long to spread the first report after a boot, an hour at most; 0: as usual
+	Pass       []byte           // for Client.Pass; nil: the one there is goes on
 	ServerTime time.Time
 	CI         string // that the key speaks for, if the server says it
 }
@@ -100,6 +103,10 @@ func (s *Session) Submit(ctx context.Context, envelope []byte) (Answer, error) {
 	a := Answer{Outcome: reply.GetOutcome(), Retry: bounded(reply.GetRetryAfterS()), ServerTime: time.UnixMilli(reply.GetServerTimeMs())}
 	if ci := reply.GetCi(); usableCI(ci) {
 		a.CI = ci
+	}
+	a.Spread = min(bounded(reply.GetBootSpreadS()), maxSpread)
+	if len(reply.GetPass()) == identity.PassSize {
+		a.Pass = reply.GetPass()
 	}
 	switch a.Outcome {
 	case rollcallv1.SubmitReply_RECORDED:

@@ -56,6 +56,7 @@ type Client struct {
 	Addresses []string     // host:port, tried in order
 	Pins      []string     // of the present key and of one that is announced, see identity.PinOf
 	Key       identity.Key // nil for an operator
+	Pass      []byte       // see identity.PassOf; nil before the first
 
 	Timeout time.Duration // of one exchange with all its calls; 0: two minutes
 	// Dial opens the connection; nil: the network.
@@ -81,6 +82,9 @@ func (c *Client) Connect(ctx context.Context) (*Session, error) {
 	cfg, err := identity.ClientTLS(c.Pins, c.Key)
 	if err != nil {
 		return nil, err
+	}
+	if c.Key != nil {
+		cfg.ServerName = identity.PassName(identity.IDOf(identity.Public(c.Key)), c.Pass)
 	}
 	if len(c.Addresses) == 0 {
 		return nil, errors.New("connect: no server address is known: enrol first")

@@ -126,6 +126,11 @@ func enrolFacts(b []byte) (fact.Set, error) {
 
 // Submit takes one envelope in.
 func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*rollcallv1.SubmitReply, error) {
+	done, err := s.load().work(ctx, s.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	res, err := s.Ingest.Accept(ctx, callerOf(ctx).key, HostOf(callerOf(ctx).addr), req.GetEnvelope())
 	s.Metrics.submitted(res, err)
 	if err != nil {
@@ -135,6 +140,7 @@ func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 		s.Log.Warn("report quarantined: the key speaks from two places", "ci", res.CI, "key", identity.IDOf(callerOf(ctx).key).String())
 	}
 	reply := &rollcallv1.SubmitReply{Receipt: res.Receipt, ServerTimeMs: s.Now().UnixMilli()}
+	s.smoothTheWay(ctx, reply)
 	switch res.Outcome {
 	case ingest.Recorded:
 		reply.Outcome, reply.Ci = rollcallv1.SubmitReply_RECORDED, res.CI

@@ -29,7 +29,8 @@ type Backlog interface {
 	Backlog(ctx context.Context) (n uint64, stopped error)
 }
 
-// Service answers agents and operators. All fields but Condition must be set.
+// Service answers agents and operators. All fields but Doors and Condition must
+// be set.
 type Service struct {
 	rollcallv1.UnimplementedAgentsServer
 	rollcallv1.UnimplementedItemsServer
@@ -61,6 +62,7 @@ type Service struct {
 	Size      func() int64 // bytes of the store on disk
 	Metrics   *Metrics
 	Warnings  []string         // that hold as long as the server runs, worst first
+	Doors     Doors            // told who is known; nil: nobody
 	Condition func() Condition // whether anything is taken in; nil: it is
 	Proofs    LogKey
 	Eraser    Eraser
@@ -73,6 +75,8 @@ type Service struct {
 	loginsOnce sync.Once
 	hasher     *auth.Hasher
 	uses       *auth.Uses
+	under      *load
+	underOnce  sync.Once
 }
 
 // Register adds the services to a server.

@@ -59,7 +59,7 @@ var classes = []class{
 	{ingest.ErrContent, codes.InvalidArgument},
 	{fact.ErrEncoding, codes.InvalidArgument},
 	{query.ErrCost, codes.InvalidArgument},
-	{store.ErrBusy, codes.Unavailable},
+	{store.ErrBusy, codes.ResourceExhausted},
 	{store.ErrClosed, codes.Unavailable},
 	{store.ErrReadOnly, codes.ResourceExhausted},
 	{store.ErrCorrupt, codes.DataLoss},

@@ -119,6 +119,7 @@ type callerKey struct{}
 type caller struct {
 	key      ed25519.PublicKey // agents
 	exporter []byte
+	passed   bool // it showed its pass in the handshake
 	addr     string
 	operator auth.Operator // operators
 	session  string        // hash of the session that the operator uses; empty: her login token
@@ -140,10 +141,45 @@ func (s *Service) Tap(ctx context.Context, info *tap.Info) (next context.Context
 	next = ctx
 	// The library does not recover from panics here.
 	defer func() { err = s.told(next, info.FullMethodName, cmp.Or(panicked(recover()), err)) }()
-	limited, stop := context.WithTimeout(ctx, maxCall)
+	most := maxCall
+	if gates[info.FullMethodName].keys == anyKey {
+		most = enrolWithin
+	}
+	limited, stop := context.WithTimeout(ctx, most)
 	context.AfterFunc(limited, stop) // ends with the call, which ends ctx
-	next, err = s.admit(limited, info.FullMethodName)
+	if next, err = s.admit(limited, info.FullMethodName); err == nil {
+		err = s.makeRoom(next, info.FullMethodName)
+	}
+	s.tellDoors(next, info.FullMethodName, err)
+	if err != nil {
+		stop() // the library leaves the context of a refused call as it is
+	}
 	return next, err
+}
+
+// makeRoom refuses a call for which there is no room now.
+func (s *Service) makeRoom(ctx context.Context, method string) error {
+	switch method {
+	case rollcallv1.Agents_Submit_FullMethodName:
+		return s.load().report(ctx, identity.IDOf(callerOf(ctx).key).String(), s.Now())
+	case rollcallv1.Agents_Enrol_FullMethodName:
+		return s.load().enrol(ctx)
+	}
+	return nil
+}
+
+func (s *Service) tellDoors(ctx context.Context, method string, err error) {
+	if s.Doors == nil {
+		return
+	}
+	addr := callerOf(ctx).addr
+	switch {
+	case errors.Is(err, store.ErrBusy): // the caller cannot help it
+	case err != nil:
+		s.Doors.Refused(addr)
+	case gates[method].keys != anyKey:
+		s.Doors.Known(addr)
+	}
 }
 
 // Unary turns the errors of single calls, and panics, into what the caller may
@@ -182,7 +218,9 @@ func (s *Service) told(ctx context.Context, method string, err error) error {
 	case fault:
 		s.Log.Error("call failed", "method", method, "from", c.addr, "err", err)
 	case status.Code(out) == codes.PermissionDenied || status.Code(out) == codes.Unauthenticated:
-		s.Log.Warn("call refused", "method", method, "from", c.addr, "operator", c.operator.Name, "err", err)
+		if more, ok := s.limits().line(); ok {
+			s.Log.Warn("call refused", "method", method, "from", c.addr, "operator", c.operator.Name, "err", err, "not_logged_before", more)
+		}
 	}
 	return out
 }
@@ -221,6 +259,8 @@ func (s *Service) agent(ctx context.Context, p *peer.Peer, c caller, need who) (
 		return c, status.Errorf(codes.Unauthenticated, "an agent's certificate is needed: %v", err)
 	}
 	c.key = key
+	id, ok := identity.OpenPass(s.Key, info.State.ServerName)
+	c.passed = ok && id == identity.IDOf(key)
 	if need == anyKey {
 		if !s.limits().enrol(HostOf(c.addr)) {
 			return c, status.Error(codes.ResourceExhausted, "too many attempts from this address: wait a minute")

@@ -18,6 +18,25 @@ type limiter struct {
 	hosts   map[string]*rate.Limiter
 	uploads map[string]int // streams that are open, by key
 	open    int
+	lines   *rate.Limiter
+	skipped int
+}
+
+// line tells whether a refusal is worth a line of the log, 100 at once and then ten
+// a second, and how many were not since the last one: a flood of refused calls must
+// not fill the disk by way of the log.
+func (l *limiter) line() (skipped int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lines == nil {
+		l.lines = rate.NewLimiter(10, 100)
+	}
+	if !l.lines.Allow() {
+		l.skipped++
+		return 0, false
+	}
+	skipped, l.skipped = l.skipped, 0
+	return skipped, true
 }
 
 const limiterEntries = 10_000

@@ -66,6 +66,13 @@ func (p *Presence) Heard(ci string, at time.Time) {
 	}
 }
 
+// Count returns of how many CIs anything has ever been heard.
+func (p *Presence) Count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.seen)
+}
+
 // Last returns when a CI was last heard of; the zero time if never.
 func (p *Presence) Last(ci string) time.Time {
 	p.mu.Lock()

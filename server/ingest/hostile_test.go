@@ -87,7 +87,7 @@ func zeros(t *testing.T, n int) []byte {
 	return b.Bytes()
 }
 
-func TestAPayloadThatInflatesWithoutEndIsRefusedInLittleMemory(t *testing.T) {
+func TestClass08UnboundedBodyOfAReportIsRefusedInLittleMemory(t *testing.T) {
 	h := newHouse(t, openBolt(t, t.TempDir()+"/db"))
 	a := h.machine("pc07")
 	enc, err := zstd.NewWriter(nil)
@@ -98,6 +98,8 @@ func TestAPayloadThatInflatesWithoutEndIsRefusedInLittleMemory(t *testing.T) {
 		"1 GiB of zeros":               zeros(t, 1<<30),
 		"64 MiB, its size in its head": enc.EncodeAll(make([]byte, 64<<20), nil),
 		"many frames":                  bytes.Repeat(enc.EncodeAll(make([]byte, 1<<20), nil), 1000),
+		"two million empty entries":    enc.EncodeAll(bytes.Repeat([]byte{4<<3 | 2, 0}, 2<<20-8), nil), // collectors
+		"unknown entries":              enc.EncodeAll(bytes.Repeat([]byte{15<<3 | 2, 0}, 2<<20-8), nil),
 		"a window of 2 GiB":            {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 1, 0, 0},
 	}
 	for name, bomb := range bombs {

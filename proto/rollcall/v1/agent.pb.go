@@ -506,8 +506,10 @@ type SubmitReply struct {
 	Missing       [][]byte               `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`                               // SHA-256 digests named by the envelope
 	RetryAfterS   uint32                 `protobuf:"varint,4,opt,name=retry_after_s,json=retryAfterS,proto3" json:"retry_after_s,omitempty"` // 0: as usual
 	ServerTimeMs  int64                  `protobuf:"varint,5,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
-	Have          []byte                 `protobuf:"bytes,10,opt,name=have,proto3" json:"have,omitempty"` // with RESEND: SHA-256 of the newest envelope of this key; empty: none
-	Ci            string                 `protobuf:"bytes,20,opt,name=ci,proto3" json:"ci,omitempty"`     // that the key speaks for, with RECORDED
+	BootSpreadS   uint32                 `protobuf:"varint,30,opt,name=boot_spread_s,json=bootSpreadS,proto3" json:"boot_spread_s,omitempty"` // after a boot, wait a random part of this if it is more than your own
+	Pass          []byte                 `protobuf:"bytes,31,opt,name=pass,proto3" json:"pass,omitempty"`                                     // to show in the next handshakes, 16 bytes; empty: go on with the one you have
+	Have          []byte                 `protobuf:"bytes,10,opt,name=have,proto3" json:"have,omitempty"`                                     // with RESEND: SHA-256 of the newest envelope of this key; empty: none
+	Ci            string                 `protobuf:"bytes,20,opt,name=ci,proto3" json:"ci,omitempty"`                                         // that the key speaks for, with RECORDED
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -575,6 +577,20 @@ func (x *SubmitReply) GetServerTimeMs() int64 {
 		return x.ServerTimeMs
 	}
 	return 0
+}
+
+func (x *SubmitReply) GetBootSpreadS() uint32 {
+	if x != nil {
+		return x.BootSpreadS
+	}
+	return 0
+}
+
+func (x *SubmitReply) GetPass() []byte {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
 }
 
 func (x *SubmitReply) GetHave() []byte {
@@ -1087,13 +1103,15 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\"+\n" +
 	"\rSubmitRequest\x12\x1a\n" +
-	"\benvelope\x18\x01 \x01(\fR\benvelope\"\xe5\x02\n" +
+	"\benvelope\x18\x01 \x01(\fR\benvelope\"\x9d\x03\n" +
 	"\vSubmitReply\x12:\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2 .rollcall.v1.SubmitReply.OutcomeR\aoutcome\x12\x18\n" +
 	"\areceipt\x18\x02 \x01(\fR\areceipt\x12\x18\n" +
 	"\amissing\x18\x03 \x03(\fR\amissing\x12\"\n" +
 	"\rretry_after_s\x18\x04 \x01(\rR\vretryAfterS\x12$\n" +
-	"\x0eserver_time_ms\x18\x05 \x01(\x03R\fserverTimeMs\x12\x12\n" +
+	"\x0eserver_time_ms\x18\x05 \x01(\x03R\fserverTimeMs\x12\"\n" +
+	"\rboot_spread_s\x18\x1e \x01(\rR\vbootSpreadS\x12\x12\n" +
+	"\x04pass\x18\x1f \x01(\fR\x04pass\x12\x12\n" +
 	"\x04have\x18\n" +
 	" \x01(\fR\x04have\x12\x0e\n" +
 	"\x02ci\x18\x14 \x01(\tR\x02ci\"x\n" +
