@@ -16,7 +16,7 @@ import (
 
 // ErrQuarantined says that the server keeps this machine's reports apart: its
 // key speaks from two places, as after cloning a disk.
-var ErrQuarantined = errors.New("the server has put this machine's reports into quarantine: its key speaks from two places (a cloned disk?): revoke the key with rollcall enrol revoke, remove the state folder on the clone and enrol both anew")
+var ErrQuarantined = errors.New("the server has put this machine's reports into quarantine: its key speaks from two places (a cloned disk, or one that was put back?): an operator looks at rollcall enrol forks and decides: rollcall enrol keep, or rollcall enrol revoke, after which both machines enrol anew")
 
 // errStuck says that trying again soon would give the same answer.
 var errStuck = errors.New("the server will not take a full report")
