@@ -141,15 +141,20 @@ func (a *app) restore(ctx context.Context, r restoring, paths []string) error {
 // encloseRestore lets the process write where a restore has to, and nowhere else,
 // before it reads the first word of the source.
 func (a *app) encloseRestore(r restoring, cfg agent.Config) error {
-	switch {
-	case a.fence == nil:
+	if a.fence == nil {
 		return nil
-	case !r.apply:
+	}
+	if !r.apply && r.sealedOut == "" {
 		a.fence.Enclose()
 		return nil
 	}
-	if err := os.MkdirAll(cfg.State, 0o700); err != nil { // what is replaced is kept there
+	// What is replaced is kept in the state folder, and what a request was made with.
+	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
 		return fmt.Errorf("make state folder: %w", err)
+	}
+	if r.sealedOut != "" {
+		a.fence.Enclose(filepath.Dir(r.sealedOut), cfg.State)
+		return nil
 	}
 	a.fence.Enclose(filepath.Join(cfg.Root, "etc"), cfg.State)
 	return nil

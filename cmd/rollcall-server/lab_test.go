@@ -61,7 +61,7 @@ type lab struct {
 	addr   string
 	netns  string // of the server and the operators; "" = the test's own
 	server *exec.Cmd
-	log    *bytes.Buffer
+	log    *serverLog
 	env    []string // of the server alone
 }
 
@@ -79,7 +79,7 @@ func newLab(t *testing.T, addr, netns string) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, bin: bin, dir: t.TempDir(), addr: addr, netns: netns, log: &bytes.Buffer{}}
+	l := &lab{t: t, bin: bin, dir: t.TempDir(), addr: addr, netns: netns, log: &serverLog{}}
 	l.settle()
 	return l
 }
@@ -87,6 +87,7 @@ func newLab(t *testing.T, addr, netns string) *lab {
 // settle makes the server's folder and its operator, and starts it.
 func (l *lab) settle() {
 	l.t.Helper()
+	// A small reserve: some labs put the data on small disks.
 	l.write("server.conf", fmt.Sprintf("data = %s/server\nlisten = %s\naddress = %s\nmetrics =\nreserve = 16MiB\n", l.dir, l.addr, l.addr))
 	l.write("agent.conf", "")
 	token := l.must("rollcall-server", "init", "--config", l.path("server.conf"), "--operator", "kari")
@@ -97,6 +98,24 @@ func (l *lab) settle() {
 	for _, site := range []string{"elm", "elm/north", "elm/north/room12", "elm/north/room14"} {
 		l.must("rollcall", "site", "add", site)
 	}
+}
+
+// serverLog is what the server has said; it may be read while the server runs.
+type serverLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *serverLog) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(b)
+}
+
+func (s *serverLog) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
 }
 
 func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }

@@ -71,7 +71,7 @@ func newRig(t *testing.T, prepare func(dir string)) *rig {
 	if prepare != nil {
 		prepare(dir)
 	}
-	r := &rig{lab: &lab{t: t, bin: bin, dir: dir, addr: loopback(t), log: &bytes.Buffer{}}, rnd: rand.New(rand.NewPCG(seed(t), 7))}
+	r := &rig{lab: &lab{t: t, bin: bin, dir: dir, addr: loopback(t), log: &serverLog{}}, rnd: rand.New(rand.NewPCG(seed(t), 7))}
 	r.settle()
 	r.pc = &machine{l: r.lab, name: "pc", root: r.path("root"), state: r.path("state/pc")}
 	r.write("root/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
