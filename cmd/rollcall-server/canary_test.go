@@ -192,7 +192,7 @@ func TestClass22ACanaryInFortyPlacesIsReadableNowhere(t *testing.T) {
 		all["rollcall "+words[0]] = []byte(l.must("rollcall", words...))
 	}
 	l.stop()
-	all["log"] = l.log.Bytes()
+	all["log"] = []byte(l.log.String())
 	all.files(t, "server", l.path("server"))
 	all.files(t, "backup", l.path("backup"))
 	all.files(t, "state of the agent", m.state)
