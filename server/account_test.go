@@ -245,7 +245,7 @@ func TestWhoCannotLogIn(t *testing.T) {
 		_, err := rollcallv1.NewAccountClient(r.dial(nil)).Login(withLogin(t.Context(), words...), &rollcallv1.LoginRequest{})
 		wantCode(t, strings.Join(words, " "), err, codes.Unauthenticated)
 	}
-	for _, l := range strings.Split(r.logs.String(), "\n") {
+	for l := range strings.SplitSeq(r.logs.String(), "\n") {
 		if strings.Contains(l, "horse") || strings.Contains(l, base64.RawURLEncoding.EncodeToString([]byte("kari:"+good))) {
 			t.Errorf("the log holds a password: %s", l)
 		}

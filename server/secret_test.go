@@ -36,14 +36,14 @@ func TestClass05SecretFieldsAreNotInTheRegistry(t *testing.T) {
 	secret := 0
 	for _, record := range []any{auth.Operator{}, auth.Session{}, auth.Proposal{}, enrol.Token{}, enrol.Key{}, enrol.Chain{}, identity.Token{}} {
 		typ := reflect.TypeOf(record)
-		for i := range typ.NumField() {
-			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
-			if !secretWord.MatchString(typ.Field(i).Name) && !secretWord.MatchString(name) {
+		for field := range typ.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if !secretWord.MatchString(field.Name) && !secretWord.MatchString(name) {
 				continue
 			}
 			secret++
-			if known[name] || known[strings.ToLower(typ.Field(i).Name)] {
-				t.Errorf("%s.%s can be searched", typ, typ.Field(i).Name)
+			if known[name] || known[strings.ToLower(field.Name)] {
+				t.Errorf("%s.%s can be searched", typ, field.Name)
 			}
 		}
 	}

@@ -31,9 +31,9 @@ func TestClass33InsecureFlagThereIsNone(t *testing.T) {
 	}
 	walk(newApp().command())
 	conf := reflect.TypeFor[agent.Config]()
-	for i := range conf.NumField() {
+	for field := range conf.Fields() {
 		seen++
-		bad("setting", conf.Field(i).Tag.Get("conf"))
+		bad("setting", field.Tag.Get("conf"))
 	}
 	if seen < 20 {
 		t.Errorf("only %d flags and settings were looked at", seen)

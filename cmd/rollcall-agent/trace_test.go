@@ -83,7 +83,7 @@ func trace(t *testing.T, allowed []string, args ...string) traced {
 func watch(strace int, ended <-chan struct{}) (most int64) {
 	for {
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", strace, strace))
-		for _, child := range strings.Fields(string(children)) {
+		for child := range strings.FieldsSeq(string(children)) {
 			status, _ := os.ReadFile("/proc/" + child + "/status")
 			_, rest, _ := strings.Cut(string(status), "\nVmHWM:")
 			var kib int64

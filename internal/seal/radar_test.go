@@ -88,11 +88,12 @@ func TestWhatIsNoSecretGivesNoFingerprint(t *testing.T) {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
-	many := strings.Repeat("psk=a%\n", 3)
+	var many strings.Builder
+	many.WriteString(strings.Repeat("psk=a%\n", 3))
 	for i := range 100 {
-		many += "psk=x" + strings.Repeat("y", i) + "\n"
+		many.WriteString("psk=x" + strings.Repeat("y", i) + "\n")
 	}
-	if got := Radar(radarKey, "x", []byte(many))[KindWifi]; len(got) != maxRadar {
+	if got := Radar(radarKey, "x", []byte(many.String()))[KindWifi]; len(got) != maxRadar {
 		t.Errorf("%d fingerprints of one file, want %d", len(got), maxRadar)
 	}
 }
