@@ -78,6 +78,13 @@ func TestASessionDoesWhatItsOperatorMay(t *testing.T) {
 	if vera.token.Expiry.IsZero() || vera.token.Name != "session" {
 		t.Errorf("the login does not say that it is a session: %+v", vera.token)
 	}
+	r.password(r.kari, good)
+	if _, err := r.mustLogIn("kari", good).SetSite(t.Context(), &rollcallv1.SetSiteRequest{Site: &rollcallv1.Site{Path: "elm"}}); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.lastEntry(); len(e.Detail["session"]) != 12 {
+		t.Errorf("the leaf does not say which session it was: %+v", e)
+	}
 	list, err := r.kari.Operators(t.Context(), &rollcallv1.OperatorsRequest{})
 	if err != nil {
 		t.Fatal(err)

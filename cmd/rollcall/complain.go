@@ -102,7 +102,7 @@ func unreachable(text string) string {
 func hintFor(st *status.Status) string {
 	switch st.Code() {
 	case codes.Unauthenticated:
-		return "an admin makes a new login with 'rollcall operator add NAME --role ROLE'; then 'rollcall login'"
+		return "'rollcall login --name NAME' opens a new session; an admin makes a new login with 'rollcall operator add NAME --role ROLE'"
 	case codes.PermissionDenied:
 		return "'rollcall status' shows your role; an admin can give you another with 'rollcall operator add'"
 	case codes.NotFound:

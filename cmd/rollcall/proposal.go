@@ -15,9 +15,10 @@ func (a *app) proposalCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "proposal",
 		Short: "Decide about what needs two people",
-		Long: `Some decisions need two people: to make somebody admin or give an admin a new login,
-and to erase a CI. Whoever asks for one of these is told that it waits; it runs when another person who could have asked for
-it too confirms it, within seven days. Both names go into the log.
+		Long: `Some decisions need two people: to make somebody admin or give an admin a new
+login, and to erase a CI. Whoever asks for one of these is told that it waits; it
+runs when another person who could have asked for it too confirms it, within seven
+days. Both names go into the log.
 
 Where there is one admin only, or in the night, an admin of all sites does it alone
 with --break-glass REASON. That is logged in a leaf of its own, and the status warns

@@ -64,9 +64,13 @@ func (s *Service) twoPeople(ctx context.Context, t twice) error {
 }
 
 // decided ends the proposal that a call confirms, in the transaction of what the
-// call does, and notes what was done alone. It adds both to the entry.
+// call does, and notes what was done alone. It adds both to the entry, and which
+// session it was.
 func (s *Service) decided(ctx context.Context, tx store.Tx, e *evidence.Entry) error {
 	c := callerOf(ctx)
+	if len(c.session) > shownSession { // so that an auditor can tell what one session did; it opens nothing
+		tell(e, "session", c.session[:shownSession])
+	}
 	if c.second != nil {
 		p, err := auth.Decide(tx, s.Tenant, s.Now(), c.second.proposal, auth.Confirmed, c.second.name, "", c.second.run)
 		if err != nil {
@@ -88,6 +92,9 @@ func (s *Service) decided(ctx context.Context, tx store.Tx, e *evidence.Entry) e
 	})
 	return err
 }
+
+// shownSession is how much of a session's hash stands in the log.
+const shownSession = 12
 
 func tell(e *evidence.Entry, name, value string) {
 	if e.Detail == nil {
