@@ -209,6 +209,32 @@ func TestEveryForgedByteOfAProofIsFound(t *testing.T) {
 	}
 }
 
+// TestAReportBetweenCannotBeLeftOut claims that a state held longer than it did, by
+// leaving out the report that ended it: the one after names the missing one.
+func TestAReportBetweenCannotBeLeftOut(t *testing.T) {
+	p := newProved(t)
+	first, second := p.prove("pc07", p.times[0]), p.prove("pc07", p.times[1])
+	if len(first.Later) != 1 || len(second.Later) != 1 {
+		t.Fatalf("%d and %d later reports, want one each", len(first.Later), len(second.Later))
+	}
+	forged := first
+	forged.At, forged.Later = second.At, second.Later
+	if err := proof.Verify(forged, p.trust()).Err(); err == nil || !strings.Contains(err.Error(), "is not the report that follows") {
+		t.Errorf("a report left out: %v", err)
+	}
+	// With no later report at all the file says so, and all leaves speak against it.
+	forged.Later = nil
+	res := proof.Verify(forged, p.trust())
+	if text := res.Steps[len(res.Steps)-1].Text; !res.OK() || !strings.Contains(text, "is the server's word") {
+		t.Errorf("without later reports: %v, %q", res.Err(), text)
+	}
+	trust := p.trust()
+	trust.Leaves = p.allLeaves()
+	if err := proof.Verify(forged, trust).Err(); err == nil || !strings.Contains(err.Error(), "is a report of this CI") {
+		t.Errorf("without later reports, with all leaves: %v", err)
+	}
+}
+
 // eachBytes gives every byte slice of a value with the way to it.
 func eachBytes(v reflect.Value, path string, fn func(path string, b []byte)) {
 	switch {
