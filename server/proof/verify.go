@@ -286,7 +286,11 @@ func (v *verifier) standing(key string) (string, error) {
 		return "", fmt.Errorf("leaf %d admits another key than %s", since.index, key)
 	}
 	v.public = since.entry.Subject
-	return fmt.Sprintf("leaf %d (%s by %s), not ended before the report", since.index, since.entry.Kind, since.entry.By), nil
+	trust := since.entry.Detail["trust"] // T0: what boots from the network, a claim
+	if trust != "" {
+		trust = ", trust class " + trust
+	}
+	return fmt.Sprintf("leaf %d (%s by %s)%s, not ended before the report", since.index, since.entry.Kind, since.entry.By, trust), nil
 }
 
 // signature verifies the envelope and reads its body, the very bytes that were
@@ -381,7 +385,7 @@ func (v *verifier) complete() (string, error) {
 			return "", fmt.Errorf("leaf %d is about the key and is not in the file", n)
 		}
 	}
-	return fmt.Sprintf("the server has signed that %d leaves of %d are about the key", len(s.Leaves), s.Size), nil
+	return fmt.Sprintf("the server has signed how many of %d leaves are about the key: %d", s.Size, len(s.Leaves)), nil
 }
 
 // time checks that the report was the newest at the time asked about, as far as
