@@ -22,7 +22,7 @@ TORTURE  ?= ^Test.*
 
 .DEFAULT_GOAL := help
 # All of them: there are folders named like some of these.
-.PHONY: help build demo test check lint generated race generate bench puzzles fuzz torture clean
+.PHONY: help build demo test check lint generated race generate bench puzzles fuzz torture sbom repro clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,6 +125,26 @@ torture: ## run the long forms of the fault tests (an hour; TORTURE=REGEXP choos
 	@internal/tools/need $(NEEDED)
 	packages=$$({ grep -rl --include='*_test.go' ROLLCALL_TORTURE agent cmd internal proto server || true; } | xargs -r dirname | sort -u | sed 's|^|./|')
 	[[ -z $$packages ]] || $(GO) test $$packages -run '$(TORTURE)' -count=1 -v -p 1 -timeout 4h
+
+sbom: build ## write what is in each program as bin/PROGRAM.cdx.json (CycloneDX)
+	for p in $(PROGRAMS); do
+	  echo "bin/$$p.cdx.json"
+	  $(GO) run -C internal/tools ./sbom "$$PWD/bin/$$p" '$(VERSION)' >"bin/$$p.cdx.json"
+	done
+
+# The second build has another folder and an empty cache. Anybody else's with the
+# same Go and VERSION gives the same bytes too.
+repro: ## build everything twice, in two folders, and compare
+	@here=$$(mktemp -d)
+	trap 'chmod -R u+w "$$here"; rm -rf "$$here"' EXIT
+	git ls-files -z | tar --null -T - -cf - | tar -xf - -C "$$here"
+	$(MAKE) build
+	echo "again, elsewhere and with nothing cached"
+	GOCACHE="$$here/.cache" $(MAKE) -C "$$here" build VERSION='$(VERSION)' >/dev/null
+	for p in $(PROGRAMS); do
+	  cmp "bin/$$p" "$$here/bin/$$p"
+	  (cd bin && sha256sum "$$p")
+	done
 
 clean: ## remove what make made
 	rm -rf bin
