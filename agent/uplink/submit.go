@@ -55,6 +55,10 @@ func (s *Session) Enrol(ctx context.Context, token identity.Token, h Hello) (Adm
 	if err != nil {
 		return Admission{}, classify("enrol", err)
 	}
+	return admission(token, reply)
+}
+
+func admission(token identity.Token, reply *rollcallv1.EnrolReply) (Admission, error) {
 	a := Admission{
 		Outcome: reply.GetOutcome(), CI: reply.GetCi(), Realm: reply.GetRealm(),
 		Retry: bounded(reply.GetRetryAfterS()), Note: shown(reply.GetNote()),
@@ -100,7 +104,12 @@ func (s *Session) Submit(ctx context.Context, envelope []byte) (Answer, error) {
 	if err != nil {
 		return Answer{}, classify("submit", err)
 	}
-	a := Answer{Outcome: reply.GetOutcome(), Retry: bounded(reply.GetRetryAfterS()), ServerTime: time.UnixMilli(reply.GetServerTimeMs())}
+	return s.answer(envelope, reply)
+}
+
+// answer takes from a reply what makes sense.
+func (s *Session) answer(envelope []byte, reply *rollcallv1.SubmitReply) (a Answer, err error) {
+	a = Answer{Outcome: reply.GetOutcome(), Retry: bounded(reply.GetRetryAfterS()), ServerTime: time.UnixMilli(reply.GetServerTimeMs())}
 	if ci := reply.GetCi(); usableCI(ci) {
 		a.CI = ci
 	}
