@@ -7,9 +7,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"rollcall/internal/fact"
@@ -150,6 +153,32 @@ func FuzzContentReply(f *testing.F) {
 			if _, _, err := checked(first, content, asked); err == nil && string(content) != "hello world" {
 				t.Errorf("%q is taken for what was asked for", content)
 			}
+		}
+	})
+}
+
+// FuzzServersWords: whatever a server says for an error is shown shortened and
+// inert, and has a class.
+func FuzzServersWords(f *testing.F) {
+	f.Add(uint32(codes.Unavailable), "too many connections")
+	f.Add(uint32(codes.PermissionDenied), strings.Repeat("\x1b]0;x\x07", 63)) // escaped it is longer than the bound, as it came it is not
+	f.Add(uint32(99), strings.Repeat("%\xff", 400))
+	f.Fuzz(func(t *testing.T, code uint32, text string) {
+		if codes.Code(code) == codes.OK {
+			return
+		}
+		err := classify("submit", status.Error(codes.Code(code), text))
+		if words := err.Error(); len(words) > 3*maxText+100 || strings.ContainsAny(words, "\x1b\x00\n\u202e") {
+			t.Errorf("%q is shown as %q", text, words)
+		}
+		known := 0
+		for _, class := range []error{ErrAway, ErrBusy, ErrKey, ErrRejected, ErrReply} {
+			if errors.Is(err, class) {
+				known++
+			}
+		}
+		if known != 1 {
+			t.Errorf("%v has %d classes", err, known)
 		}
 	})
 }

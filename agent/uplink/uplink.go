@@ -28,7 +28,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
-	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 )
 
@@ -237,9 +236,9 @@ func classify(what string, err error) error {
 	if !ok {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	text := fact.Escape(st.Message())
-	if len(text) > maxText {
-		text = fact.Escape(st.Message()[:maxText]) + "…"
+	text := shown(st.Message())
+	if len(st.Message()) > maxText {
+		text += "…"
 	}
 	class := ErrReply
 	switch st.Code() {
