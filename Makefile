@@ -19,10 +19,12 @@ NEEDED := git gcc libc6-dev protobuf-compiler libprotobuf-dev iproute2 zstd age 
 BENCH    ?= .
 FUZZTIME ?= 30s
 TORTURE  ?= ^Test.*
+SOAK     ?= 10m
+AGENTS   ?= 10
 
 .DEFAULT_GOAL := help
 # All of them: there are folders named like some of these.
-.PHONY: help build demo test check lint generated race generate bench puzzles fuzz torture sbom repro clean
+.PHONY: help build demo test check lint generated race generate bench puzzles fuzz torture soak sbom repro clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,6 +127,12 @@ torture: ## run the long forms of the fault tests (an hour; TORTURE=REGEXP choos
 	@internal/tools/need $(NEEDED)
 	packages=$$({ grep -rl --include='*_test.go' ROLLCALL_TORTURE agent cmd internal proto server || true; } | xargs -r dirname | sort -u | sed 's|^|./|')
 	[[ -z $$packages ]] || $(GO) test $$packages -run '$(TORTURE)' -count=1 -v -p 1 -timeout 4h
+
+soak: export ROLLCALL_SOAK   = $(SOAK)
+soak: export ROLLCALL_AGENTS = $(AGENTS)
+soak: ## let a server and AGENTS=10 agents work for SOAK=10m; a table, and an error if anything grows
+	@internal/tools/need $(NEEDED)
+	$(GO) test ./cmd/rollcall-server -run '^TestSoak$$' -count=1 -v -timeout 24h
 
 sbom: build ## write what is in each program as bin/PROGRAM.cdx.json (CycloneDX)
 	for p in $(PROGRAMS); do

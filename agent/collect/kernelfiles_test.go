@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
-
-	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // kernelFiles is a small machine as /proc, /sys and /etc show it.
@@ -87,9 +85,9 @@ func FuzzKernelFiles(f *testing.F) {
 			return // more than this finds nothing more, only slower
 		}
 		root := fstest.MapFS{}
-		for _, file := range txtar.Parse(b).Files {
-			if fs.ValidPath(file.Name) {
-				root[file.Name] = &fstest.MapFile{Data: file.Data}
+		for part := range strings.SplitSeq("\n"+string(b), "\n-- ") {
+			if name, text, ok := strings.Cut(part, " --\n"); ok && fs.ValidPath(name) {
+				root[name] = &fstest.MapFile{Data: []byte(text)}
 			}
 		}
 		got := Run(t.Context(), Host{FS: root, Now: func() time.Time { return time.Unix(1e9, 0) }}, All())
