@@ -85,7 +85,7 @@ func TestErrorsHaveTheirCodes(t *testing.T) {
 		{wrap(ingest.ErrRealm), codes.FailedPrecondition, true},
 		{wrap(fact.ErrEncoding), codes.InvalidArgument, true},
 		{wrap(&query.SyntaxError{}), codes.InvalidArgument, true},
-		{wrap(store.ErrBusy), codes.Unavailable, true},
+		{wrap(store.ErrBusy), codes.ResourceExhausted, true},
 		{wrap(store.ErrClosed), codes.Unavailable, true},
 		{wrap(store.ErrCorrupt), codes.DataLoss, true},
 		{wrap(context.Canceled), codes.Canceled, true},
