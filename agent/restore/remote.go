@@ -24,6 +24,9 @@ type Remote struct {
 	Session Asker
 	CI      string    // id or name
 	At      time.Time // zero: now
+	// Unsigned takes what no signature of the machine vouches for, as where the
+	// report is not kept any more. Otherwise that is ErrUnsigned.
+	Unsigned bool
 }
 
 // Snapshot asks for the manifest.
@@ -32,7 +35,10 @@ func (r Remote) Snapshot(ctx context.Context) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s := Snapshot{CI: m.CI, Name: m.Name, At: m.Recorded, Revision: m.Revision, Report: m.Report}
+	s := Snapshot{CI: m.CI, Name: m.Name, At: m.Recorded, Revision: m.Revision, Report: m.Report, Signer: m.Signer}
+	if m.Signer == nil && !r.Unsigned {
+		return Snapshot{}, fmt.Errorf("manifest of %q: %w", r.CI, ErrUnsigned)
+	}
 	for _, set := range m.Sets {
 		if len(set) == 0 {
 			continue

@@ -25,6 +25,7 @@ package restore
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"time"
 
@@ -39,13 +40,20 @@ var ErrAbsent = errors.New("not in the source")
 // names.
 var ErrExchanged = errors.New("the content is not the one that the manifest names: it was damaged or exchanged")
 
+// ErrUnsigned is returned where the source does not show that the machine itself
+// reported what it gives.
+var ErrUnsigned = errors.New("the source shows no report that the machine signed")
+
 // Snapshot is /etc of one CI at one time.
 type Snapshot struct {
 	CI       string
 	Name     string
 	At       time.Time // server time of the revision
 	Revision uint64
-	Report   string   // hexadecimal hash of the envelope it came with
+	Report   string // hexadecimal hash of the envelope it came with
+	// Signer is the key of the machine that signed exactly this; nil where the
+	// source shows no signature.
+	Signer   ed25519.PublicKey
 	Etc      fact.Set // section etc
 	Conffile fact.Set // section conffile
 }

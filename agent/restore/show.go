@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"rollcall/internal/identity"
 )
 
 // Show says how much of a plan is printed.
@@ -27,6 +29,11 @@ func (p Plan) WriteText(w io.Writer, show Show) error {
 		fmt.Fprintf(b, ", recorded %s", s.At.UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintln(b)
+	if s.Signer != nil {
+		fmt.Fprintf(b, "signed by the key %s\n", identity.Words(s.Signer))
+	} else {
+		fmt.Fprintln(b, "NOT SIGNED by the machine: only the source vouches for it")
+	}
 	for _, action := range Actions() {
 		if (action == Same || action == Kept) && !show.Same {
 			continue

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,6 +34,9 @@ type Manifest struct {
 	Revision uint64
 	Report   string     // hexadecimal hash of the envelope it came with
 	Sets     []fact.Set // sections etc and conffile, checked
+	// Signer is the key of the machine that signed a report of exactly this
+	// state; nil if the server shows no report.
+	Signer ed25519.PublicKey
 }
 
 // Authorized returns a context that shows an operator's login token on calls.
@@ -63,6 +67,12 @@ func (s *Session) Manifest(ctx context.Context, ci string, at time.Time) (Manife
 			return Manifest{}, fmt.Errorf("manifest of %q: %w: %w", ci, ErrReply, err)
 		}
 		m.Sets = append(m.Sets, set)
+	}
+	if len(reply.GetEnvelope()) == 0 {
+		return m, nil
+	}
+	if m.Signer, err = signer(reply, m.Sets); err != nil {
+		return Manifest{}, fmt.Errorf("manifest of %q: %w: %w", ci, ErrReply, err)
 	}
 	return m, nil
 }

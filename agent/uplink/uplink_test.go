@@ -46,6 +46,8 @@ type fake struct {
 	content func(*rollcallv1.ContentRequest, grpc.ServerStreamingServer[rollcallv1.ContentReply]) error
 	sets    [][]byte
 	auth    string
+
+	manifest *rollcallv1.ManifestReply // instead of one of the sets
 }
 
 func (f *fake) Enrol(ctx context.Context, r *rollcallv1.EnrolRequest) (*rollcallv1.EnrolReply, error) {
@@ -80,6 +82,9 @@ func (f *fake) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, ro
 func (f *fake) Manifest(ctx context.Context, r *rollcallv1.ManifestRequest) (*rollcallv1.ManifestReply, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	f.auth = strings.Join(md.Get("authorization"), ",")
+	if f.manifest != nil {
+		return f.manifest, nil
+	}
 	return &rollcallv1.ManifestReply{Ci: "id", Name: r.GetCi(), Revision: 7, RecordedMs: 1000, Sets: f.sets}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"rollcall/agent"
+	"rollcall/agent/restore"
 	"rollcall/agent/spool"
 	"rollcall/agent/uplink"
 	"rollcall/cmd/internal/cmdline"
@@ -115,6 +116,7 @@ func hint(err error) string {
 		{identity.ErrPin, "another server answers at this address, or its key was replaced: ask its operator before enrolling anew"},
 		{uplink.ErrAway, "is the server running, and reachable from here?"},
 		{uplink.ErrKey, "the token may be used up or expired, or the key revoked: ask an operator for a new token"},
+		{restore.ErrUnsigned, "--unsigned takes it all the same: then the server alone vouches for what is written"},
 		{fs.ErrPermission, "run it as root, or name a folder of your own with --state"},
 	} {
 		if errors.Is(err, h.class) {

@@ -148,7 +148,7 @@ func (v *victim) once() traced {
 // restore asks for an /etc that mallory made up.
 func (v *victim) restore(apply bool) {
 	v.t.Helper()
-	args, allowed := []string{"restore", "--from", "pc07", "--login", v.login, "--all", "--delete"}, []string{}
+	args, allowed := []string{"restore", "--from", "pc07", "--login", v.login, "--all", "--delete", "--unsigned"}, []string{}
 	if apply {
 		args, allowed = append(args, "--apply"), []string{v.state, filepath.Join(v.root, "etc")}
 	}

@@ -26,7 +26,8 @@ type restoring struct {
 	from, at, mirror, identity, login string
 	sealedOut, sealedIn               string
 	apply, all, remove, same, asJSON  bool
-	noDiff                            bool
+	noDiff, unsigned                  bool
+	signedBy                          string
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -50,6 +51,10 @@ they are named or with --all. What is replaced goes to restore-backup in the sta
 folder. After --apply everything is looked at again and what is not identical is
 listed; what is not as planned, or stayed sealed, is exit status 1.
 
+What comes from the server must be what the machine itself signed; the plan names
+the words of its key, and --signed-by compares them. A clone of the mirror has no
+signatures: whoever made it vouches for it.
+
 Sealed files need the age identity (--identity), or an answer of the machine where
 the identity is: see restore-key.`,
 		Example: `  rollcall-agent restore --from pc07
@@ -65,6 +70,8 @@ the identity is: see restore-key.`,
 	f.StringVar(&r.identity, "identity", "", "file with the age identity that opens sealed files; asked for on a terminal")
 	f.StringVar(&r.sealedOut, "sealed-out", "", "write a request for the sealed files to this file, for rollcall-recovery rewrap")
 	f.StringVar(&r.sealedIn, "sealed-in", "", "the answer to that request")
+	f.StringVar(&r.signedBy, "signed-by", "", "words of the key that must have signed it (rollcall ci show NAME told them)")
+	f.BoolVar(&r.unsigned, "unsigned", false, "take also what no signature of the machine vouches for, as when its report is not kept any more")
 	f.StringVar(&r.login, "login", "", "file with an operator's login token (default: that of rollcall login)")
 	f.BoolVar(&r.apply, "apply", false, "do what the plan says")
 	f.BoolVar(&r.all, "all", false, "also this machine's own files, and old files over newer defaults")
@@ -179,7 +186,7 @@ func (a *app) source(ctx context.Context, r restoring, at time.Time) (restore.So
 			fmt.Fprintf(a.err, "rollcall-agent: %v\n", err)
 		}
 	}
-	return restore.Remote{Session: session, CI: r.from, At: at}, uplink.Authorized(ctx, token), done, nil
+	return restore.Remote{Session: session, CI: r.from, At: at, Unsigned: r.unsigned}, uplink.Authorized(ctx, token), done, nil
 }
 
 func loginToken(file string) (identity.Token, error) {
@@ -205,6 +212,9 @@ func (a *app) plan(ctx context.Context, r restoring, src restore.Source, root *o
 		}
 	}
 	plan, err := restore.NewPlan(ctx, src, root, opt)
+	if err == nil {
+		err = r.checkSigner(plan.Snapshot)
+	}
 	in, isFile := a.in.(*os.File)
 	if err != nil || r.identity != "" || r.sealedIn != "" || plan.Count(restore.Sealed) == 0 || !isFile || !term.IsTerminal(int(in.Fd())) {
 		return plan, err
@@ -303,6 +313,7 @@ type planJSON struct {
 	Name     string         `json:"name"`
 	At       time.Time      `json:"at"`
 	Revision uint64         `json:"revision"`
+	SignedBy string         `json:"signed_by,omitempty"` // words of the key
 	Counts   map[string]int `json:"counts"`
 	Entries  []entryJSON    `json:"entries"`
 }
@@ -317,6 +328,9 @@ type entryJSON struct {
 
 func jsonPlan(p restore.Plan) planJSON {
 	out := planJSON{CI: p.Snapshot.CI, Name: p.Snapshot.Name, At: p.Snapshot.At.UTC(), Revision: p.Snapshot.Revision, Counts: map[string]int{}, Entries: []entryJSON{}}
+	if p.Snapshot.Signer != nil {
+		out.SignedBy = identity.Words(p.Snapshot.Signer)
+	}
 	for _, e := range p.Entries {
 		out.Counts[string(e.Action)]++
 		out.Entries = append(out.Entries, entryJSON{"/" + e.Path, string(e.Action), e.Reason, e.OwnerMissing, e.Diff})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"rollcall/agent"
 	"rollcall/agent/restore"
@@ -22,6 +23,20 @@ func (r restoring) checkSealed() error {
 		return cmdline.Usagef("--sealed-out only asks; --sealed-in, --identity and --apply come afterwards")
 	case r.sealedIn != "" && r.identity != "":
 		return cmdline.Usagef("--sealed-in or --identity, not both")
+	}
+	return nil
+}
+
+// checkSigner compares the key that signed with the one that was asked for.
+func (r restoring) checkSigner(s restore.Snapshot) error {
+	want := strings.Join(strings.FieldsFunc(strings.ToLower(r.signedBy), func(c rune) bool { return c == ' ' || c == '-' }), "-")
+	switch {
+	case want == "":
+		return nil
+	case s.Signer == nil:
+		return fmt.Errorf("--signed-by: %w", restore.ErrUnsigned)
+	case identity.Words(s.Signer) != want:
+		return fmt.Errorf("--signed-by: it is signed by another key, %s", identity.Words(s.Signer))
 	}
 	return nil
 }
@@ -46,6 +61,9 @@ func (a *app) ask(ctx context.Context, r restoring, src restore.Source, opt rest
 	}
 	snap, files, err := restore.Ciphertexts(ctx, src, opt)
 	if err != nil {
+		return err
+	}
+	if err := r.checkSigner(snap); err != nil {
 		return err
 	}
 	if len(files) == 0 {

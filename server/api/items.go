@@ -211,7 +211,7 @@ func (s *Service) Manifest(ctx context.Context, req *rollcallv1.ManifestRequest)
 		if len(reply.Sets) == 0 {
 			return fmt.Errorf("CI %s at revision %d: %w: it has no /etc, has its agent reported?", sub.ci.Name, sub.ci.Rev, cmdb.ErrNotFound)
 		}
-		return nil
+		return s.addSigned(r, items, sub.ci, reply)
 	})
 	return reply, err
 }

@@ -1659,13 +1659,19 @@ func (x *ManifestRequest) GetAtMs() int64 {
 }
 
 type ManifestReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	RecordedMs    int64                  `protobuf:"varint,3,opt,name=recorded_ms,json=recordedMs,proto3" json:"recorded_ms,omitempty"`
-	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	Report        string                 `protobuf:"bytes,5,opt,name=report,proto3" json:"report,omitempty"`
-	Sets          [][]byte               `protobuf:"bytes,6,rep,name=sets,proto3" json:"sets,omitempty"` // encoded fact.Set of sections etc and conffile
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Ci         string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
+	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	RecordedMs int64                  `protobuf:"varint,3,opt,name=recorded_ms,json=recordedMs,proto3" json:"recorded_ms,omitempty"`
+	Revision   uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	Report     string                 `protobuf:"bytes,5,opt,name=report,proto3" json:"report,omitempty"`
+	Sets       [][]byte               `protobuf:"bytes,6,rep,name=sets,proto3" json:"sets,omitempty"` // encoded fact.Set of sections etc and conffile
+	// What shows that the machine itself said so: the envelope that led to this
+	// state, the key that signed it, and the digests of all sections of the state.
+	// Empty where the envelope is not kept any more.
+	Envelope      []byte            `protobuf:"bytes,20,opt,name=envelope,proto3" json:"envelope,omitempty"`
+	Key           []byte            `protobuf:"bytes,21,opt,name=key,proto3" json:"key,omitempty"`
+	State         map[string][]byte `protobuf:"bytes,22,rep,name=state,proto3" json:"state,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1738,6 +1744,27 @@ func (x *ManifestReply) GetReport() string {
 func (x *ManifestReply) GetSets() [][]byte {
 	if x != nil {
 		return x.Sets
+	}
+	return nil
+}
+
+func (x *ManifestReply) GetEnvelope() []byte {
+	if x != nil {
+		return x.Envelope
+	}
+	return nil
+}
+
+func (x *ManifestReply) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ManifestReply) GetState() map[string][]byte {
+	if x != nil {
+		return x.State
 	}
 	return nil
 }
@@ -2241,7 +2268,7 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\adiffers\x18\x06 \x01(\bR\adiffers\"6\n" +
 	"\x0fManifestRequest\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x13\n" +
-	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\x9c\x01\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xc1\x02\n" +
 	"\rManifestReply\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -2249,7 +2276,14 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"recordedMs\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x16\n" +
 	"\x06report\x18\x05 \x01(\tR\x06report\x12\x12\n" +
-	"\x04sets\x18\x06 \x03(\fR\x04sets\"c\n" +
+	"\x04sets\x18\x06 \x03(\fR\x04sets\x12\x1a\n" +
+	"\benvelope\x18\x14 \x01(\fR\benvelope\x12\x10\n" +
+	"\x03key\x18\x15 \x01(\fR\x03key\x12;\n" +
+	"\x05state\x18\x16 \x03(\v2%.rollcall.v1.ManifestReply.StateEntryR\x05state\x1a8\n" +
+	"\n" +
+	"StateEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"c\n" +
 	"\x0eContentRequest\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x18\n" +
@@ -2291,7 +2325,7 @@ func file_rollcall_v1_item_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_item_proto_rawDescData
 }
 
-var file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_rollcall_v1_item_proto_goTypes = []any{
 	(*ItemSummary)(nil),        // 0: rollcall.v1.ItemSummary
 	(*ListRequest)(nil),        // 1: rollcall.v1.ListRequest
@@ -2321,49 +2355,51 @@ var file_rollcall_v1_item_proto_goTypes = []any{
 	nil,                        // 25: rollcall.v1.GetReply.FieldsEntry
 	nil,                        // 26: rollcall.v1.SetRequest.FieldsEntry
 	(*FileLogReply_Entry)(nil), // 27: rollcall.v1.FileLogReply.Entry
-	(*CollectorStatus)(nil),    // 28: rollcall.v1.CollectorStatus
-	(*Event)(nil),              // 29: rollcall.v1.Event
+	nil,                        // 28: rollcall.v1.ManifestReply.StateEntry
+	(*CollectorStatus)(nil),    // 29: rollcall.v1.CollectorStatus
+	(*Event)(nil),              // 30: rollcall.v1.Event
 }
 var file_rollcall_v1_item_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.ListReply.items:type_name -> rollcall.v1.ItemSummary
 	0,  // 1: rollcall.v1.GetReply.item:type_name -> rollcall.v1.ItemSummary
 	25, // 2: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
-	28, // 3: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
+	29, // 3: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
 	7,  // 4: rollcall.v1.RevisionInfo.facts:type_name -> rollcall.v1.FactChange
 	7,  // 5: rollcall.v1.RevisionInfo.fields:type_name -> rollcall.v1.FactChange
-	29, // 6: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
+	30, // 6: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
 	8,  // 7: rollcall.v1.ChangesReply.revisions:type_name -> rollcall.v1.RevisionInfo
 	26, // 8: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
 	0,  // 9: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
 	27, // 10: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
 	17, // 11: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
-	1,  // 12: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
-	3,  // 13: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
-	5,  // 14: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
-	6,  // 15: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
-	10, // 16: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
-	12, // 17: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
-	14, // 18: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
-	16, // 19: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
-	19, // 20: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
-	21, // 21: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
-	23, // 22: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
-	2,  // 23: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
-	4,  // 24: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
-	9,  // 25: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
-	9,  // 26: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
-	11, // 27: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
-	13, // 28: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
-	15, // 29: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
-	18, // 30: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
-	20, // 31: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
-	22, // 32: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
-	24, // 33: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
-	23, // [23:34] is the sub-list for method output_type
-	12, // [12:23] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	28, // 12: rollcall.v1.ManifestReply.state:type_name -> rollcall.v1.ManifestReply.StateEntry
+	1,  // 13: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
+	3,  // 14: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
+	5,  // 15: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
+	6,  // 16: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
+	10, // 17: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
+	12, // 18: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
+	14, // 19: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
+	16, // 20: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
+	19, // 21: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
+	21, // 22: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
+	23, // 23: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
+	2,  // 24: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
+	4,  // 25: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
+	9,  // 26: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
+	9,  // 27: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
+	11, // 28: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
+	13, // 29: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
+	15, // 30: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
+	18, // 31: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
+	20, // 32: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
+	22, // 33: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
+	24, // 34: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
+	24, // [24:35] is the sub-list for method output_type
+	13, // [13:24] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_item_proto_init() }
@@ -2378,7 +2414,7 @@ func file_rollcall_v1_item_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_item_proto_rawDesc), len(file_rollcall_v1_item_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
