@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"rollcall/internal/fact"
@@ -36,6 +37,9 @@ func (b Base) State() fact.State { return stateOf(b.Sets) }
 // dropped first and a full report that says so takes its place; the oldest
 // stays because the server may have recorded it and its receipt may be lost.
 func (s *Spool) Start(now time.Time) (Base, error) {
+	if err := s.clearStray(); err != nil {
+		return Base{}, err
+	}
 	if err := s.tidyContents(); err != nil {
 		return Base{}, err
 	}
@@ -94,8 +98,8 @@ func (s *Spool) squash(now time.Time) error {
 // one instead.
 func (s *Spool) dropFrom(from, to uint64, reason string) error {
 	c := s.chain
-	if c.Full && c.Reason != "" && len(c.Reason) < 400 {
-		reason = c.Reason + "; " + reason // the report that would have said it may be among the dropped
+	if c.Full && c.Reason != "" {
+		reason = joinGaps(c.Reason, reason) // the report that would have said it may be among the dropped
 	}
 	c.Full, c.Reason, c.DropFrom, c.DropTo = true, reason, from, max(to, from)
 	s.started = Base{}
@@ -114,6 +118,22 @@ func (s *Spool) dropFrom(from, to uint64, reason string) error {
 	}
 	s.waiting = kept
 	return s.tidyContents()
+}
+
+// maxGap bounds the statement of what is missing: a server keeps 500 bytes of a
+// report's reason.
+const maxGap = 400
+
+// joinGaps puts two statements together. Where that becomes too long the first one,
+// which says since when, and the last one stand, and that there is more between.
+func joinGaps(old, now string) string {
+	const more = "; …; "
+	if joined := old + "; " + now; len(joined) <= maxGap {
+		return joined
+	}
+	first, _, _ := strings.Cut(old, "; ")
+	now = fact.Cut(now, maxGap/2)
+	return fact.Cut(first, maxGap-len(now)-len(more)) + more + now
 }
 
 // expected replays what waits onto the acknowledged sets.
@@ -195,7 +215,8 @@ func (s *Spool) Append(envelope []byte) error {
 	failpoint.Hit(failpoint.SpoolContent)
 	e := entryOf(r, envelope)
 	if err := s.files.write(e.name(), envelope); err != nil {
-		return fmt.Errorf("append report %d: %w", r.seq, err)
+		s.stray = e.name() // it may be there, see clearStray
+		return errors.Join(fmt.Errorf("append report %d: %w", r.seq, err), s.clearStray())
 	}
 	failpoint.Hit(failpoint.SpoolAppend)
 	s.waiting = append(s.waiting, e)
@@ -204,6 +225,21 @@ func (s *Spool) Append(envelope []byte) error {
 		return err
 	}
 	return s.Tidy(time.UnixMilli(e.at))
+}
+
+// clearStray removes the file of a report whose Append failed: the disk may hold all
+// of it nevertheless, and a spool that is opened again would take it for one that
+// waits, though another has taken its place in the chain. No report is begun before
+// it is gone.
+func (s *Spool) clearStray() error {
+	if s.stray == "" {
+		return nil
+	}
+	if err := s.files.remove(s.stray); err != nil {
+		return err
+	}
+	s.stray = ""
+	return nil
 }
 
 // Waiting is a report that has to be sent.

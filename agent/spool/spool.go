@@ -72,6 +72,7 @@ type Spool struct {
 	contents map[fact.Digest]int64
 	keptOnly map[fact.Digest]bool // contents that no waiting report names
 	unsynced bool
+	stray    string // a file that a failed Append may have left
 	started  Base
 	problems []error
 }

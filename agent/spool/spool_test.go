@@ -16,11 +16,15 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/faultfs"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	faultfs.Main()
+	goleak.VerifyTestMain(m)
+}
 
 var start = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 

@@ -12,7 +12,7 @@ const (
 var floors = map[string]int{
 	"internal/fact": 0, "internal/identity": 0, "internal/seal": 0, "internal/conf": 0, "internal/fence": 0, "internal/failpoint": 0, "proto/*/*": 0,
 	"agent/collect": 1, "agent/etc": 1, "agent/spool": 1, "agent/uplink": 1,
-	"server/store": 1, "server/compare": 1, "server/web": 1, "internal/sim": 1,
+	"server/store": 1, "server/compare": 1, "server/web": 1, "internal/sim": 1, "internal/faultfs": 0,
 	"agent/restore": 2, "server/store/*": 2, "server/cmdb": 2, "server/enrol": 2, "server/evidence": 2, "server/auth": 2, "server/archive": 2,
 	"server/ticket": 3, "server/ingest": 3, "server/query": 3, "server/audit": 3, "server/proof": 3, "server/witness": 3, "server/mirror": 3,
 	"server/api": 4, "server/alert": 4, "server/mail": 4,
@@ -38,6 +38,7 @@ var owners = []struct {
 	{"github.com/u-root/u-root", []string{"agent/collect"}},
 	{"github.com/spf13/cobra", []string{"cmd/*", "cmd/internal/*"}},
 	{"google.golang.org/grpc", []string{"agent/uplink", "server/api", "server", "cmd/*", "proto/*/*"}},
+	{"github.com/hanwen/go-fuse", []string{"internal/faultfs"}},
 	{"google.golang.org/genproto", []string{"agent/uplink", "server/api"}},
 	{"github.com/prometheus/client_golang", []string{"server"}}, // and files named metrics.go
 	{"golang.org/x/crypto/argon2", []string{"server/auth"}},
@@ -64,7 +65,7 @@ var calls = []struct{ pkg, name, below, promise string }{
 }
 
 // testSupport are imported by tests alone, though they are no test files.
-var testSupport = []string{"server/store/storetest", "cmd/internal/page"}
+var testSupport = []string{"server/store/storetest", "cmd/internal/page", "internal/faultfs"}
 
 // stdlibMethods need no comment: the interface they satisfy is their contract.
 var stdlibMethods = []string{

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/faultfs"
 	"rollcall/server/store"
 	"rollcall/server/store/storetest"
 )
@@ -21,6 +22,7 @@ import (
 const killEnv = "ROLLCALL_TEST_WRITE_TO"
 
 func TestMain(m *testing.M) {
+	faultfs.Main()
 	if path := os.Getenv(killEnv); path != "" {
 		if err := writeUntilKilled(path); err != nil {
 			fmt.Fprintln(os.Stderr, err)
