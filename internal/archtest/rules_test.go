@@ -42,7 +42,7 @@ var owners = []struct {
 	{"google.golang.org/genproto", []string{"agent/uplink", "server/api"}},
 	{"github.com/prometheus/client_golang", []string{"server"}}, // and files named metrics.go
 	{"golang.org/x/crypto/argon2", []string{"server/auth"}},
-	{"os/exec", []string{"cmd/rollcall", "cmd/rollcall-bench"}},                                                               // agent and server execute nothing
+	{"os/exec", []string{"cmd/rollcall", "cmd/rollcall-bench", "internal/faultfs"}},                                           // agent and server execute nothing
 	{"net/http", []string{"server", "server/*", "internal/sim", "cmd/rollcall", "cmd/rollcall-server", "cmd/rollcall-bench"}}, // the agent speaks gRPC
 	{"plugin", nil},
 }

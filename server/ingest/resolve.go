@@ -111,7 +111,34 @@ func (s *Service) apply(items cmdb.View, d fact.Delta) (name string, set fact.Se
 	if len(base) > 0 && base[0].Section() != name || len(set) > fact.MaxFacts {
 		return "", nil, fmt.Errorf("section %s: %w: more than %d facts, or a base of another section", name, ErrMalformed, fact.MaxFacts)
 	}
-	return name, set, nil
+	return name, set, checkCount(name, set)
+}
+
+// What one machine may have: ten times what is usual. Who has more is told, and
+// costs nobody else anything.
+const (
+	maxFiles    = 20_000 // files, folders and links below /etc
+	maxPackages = 20_000
+)
+
+func checkCount(section string, set fact.Set) error {
+	switch section {
+	case "etc":
+		if len(set) > maxFiles {
+			return fmt.Errorf("section etc: %w: %d files, at most %d: exclude some on the machine", ErrQuota, len(set), maxFiles)
+		}
+	case "pkg":
+		n, last := 0, ""
+		for _, f := range set {
+			if name := strings.SplitN(f.Path, "/", 3); len(name) > 1 && name[1] != last {
+				n, last = n+1, name[1]
+			}
+		}
+		if n > maxPackages {
+			return fmt.Errorf("section pkg: %w: %d packages, at most %d", ErrQuota, n, maxPackages)
+		}
+	}
+	return nil
 }
 
 // lacks collects the contents of new or changed files that are not stored.
