@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -154,13 +153,6 @@ func mustKey(t *testing.T) identity.Key {
 		t.Fatal(err)
 	}
 	return k
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
 }
 
 func TestAttemptsToEnrolAreBounded(t *testing.T) {

@@ -326,7 +326,7 @@ func (s *Server) grpcServer() (*grpc.Server, error) {
 		grpc.ConnectionTimeout(10*time.Second),
 		// What one connection costs: 4,000 idle ones must not take the memory that
 		// reports need, and a stream no more than it is worth.
-		grpc.ReadBufferSize(8<<10), grpc.WriteBufferSize(16<<10), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(8<<10), grpc.WriteBufferSize(16<<10),
 		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(256<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second}),

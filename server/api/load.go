@@ -114,13 +114,6 @@ func (l *load) enrol(ctx context.Context) error {
 	return nil
 }
 
-// waiting tells how many reports are under way.
-func (l *load) waiting() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.inside
-}
-
 func (s *Service) load() *load {
 	s.underOnce.Do(func() { s.under = newLoad() })
 	return s.under
