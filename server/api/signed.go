@@ -40,9 +40,13 @@ func (s *Service) addSigned(r store.Reader, items cmdb.View, ci cmdb.CI, reply *
 		if err != nil {
 			return fmt.Errorf("CI %s, revision %d: envelope %s: %w", ci.Name, rev.N, hash, err)
 		}
-		key, err := enrol.At(r, s.Tenant).Key(env.KeyID)
+		// Mostly the key is revoked by now: the machine was installed anew.
+		key, ok, err := enrol.At(r, s.Tenant).Any(env.KeyID.String())
 		if err != nil {
 			return err
+		}
+		if !ok {
+			return fmt.Errorf("CI %s, revision %d: key %s: %w", ci.Name, rev.N, env.KeyID, cmdb.ErrNotFound)
 		}
 		reply.Envelope, reply.Key, reply.State = raw, key.Public, map[string][]byte{}
 		for section, d := range rev.State {
