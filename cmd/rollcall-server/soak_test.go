@@ -287,7 +287,7 @@ func (s *soak) populate(agents int) []*watched {
 func (s *soak) exercise(pause time.Duration) {
 	first := s.machines[0]
 	s.often(pause, "reports by new processes", func(n int) error {
-		if err := os.WriteFile(filepath.Join(first.root, "etc/motd"), []byte(fmt.Sprint("soak ", n)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(first.root, "etc/motd"), fmt.Append(nil, "soak ", n), 0o644); err != nil {
 			return err
 		}
 		_, err := first.agent("once")
@@ -295,7 +295,7 @@ func (s *soak) exercise(pause time.Duration) {
 	})
 	s.often(11*time.Second, "edits under agents that stay", func(n int) error {
 		for _, m := range s.machines[1:] {
-			if err := os.WriteFile(filepath.Join(m.root, "etc/motd"), []byte(fmt.Sprint("soak ", n)), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(m.root, "etc/motd"), fmt.Append(nil, "soak ", n), 0o644); err != nil {
 				return err
 			}
 		}
