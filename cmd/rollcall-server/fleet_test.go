@@ -166,7 +166,7 @@ func (f *fleet) admit() {
 	}
 	for _, s := range f.all {
 		known, err := json.Marshal(agent.Enrolment{
-			Addresses: []string{"house:1"}, Pins: []string{pin}, Server: identity.Public(f.house.key),
+			Addresses: []string{"127.0.0.1:1"}, Pins: []string{pin}, Server: identity.Public(f.house.key),
 			Realm: identity.RealmOf(identity.Public(f.house.key)), CI: s.ci, At: time.Now(),
 		})
 		if err != nil {
