@@ -14,7 +14,7 @@ PROGRAMS := rollcall rollcall-agent rollcall-server rollcall-recovery $(notdir $
 
 # Debian packages: what the checks and tests use beside Go. gcc is for the race
 # detector; the programs themselves are built without C.
-NEEDED := git gcc libc6-dev protobuf-compiler libprotobuf-dev iproute2 zstd age strace busybox-static systemd
+NEEDED := git gcc libc6-dev protobuf-compiler libprotobuf-dev iproute2 nftables zstd age strace busybox-static systemd
 
 BENCH    ?= .
 FUZZTIME ?= 30s
