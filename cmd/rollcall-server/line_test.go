@@ -218,17 +218,24 @@ func TestABadLineDeliversEverythingOnceAndInOrder(t *testing.T) {
 		t.Logf("%s: %d reports came through at once", f.name, delivered)
 	}
 	r.report()
-	var got, want []string
-	for text := range strings.Lines(r.git("--git-dir", r.mirrored("elm/north"), "log", "--reverse", "-p", "--format=", "--", "pc/etc/motd")) {
+	var want []string
+	for n := first; n <= r.edits; n++ {
+		want = append(want, fmt.Sprint(n))
+	}
+	r.haveEdits("pc", want)
+	r.end()
+}
+
+// haveEdits compares what became of a machine's motd, in the order of its history.
+func (l *lab) haveEdits(name string, want []string) {
+	l.t.Helper()
+	var got []string
+	for text := range strings.Lines(l.git("--git-dir", l.mirrored("elm/north"), "log", "--reverse", "-p", "--format=", "--", name+"/etc/motd")) {
 		if edit, ok := strings.CutPrefix(text, "+edit "); ok {
 			got = append(got, strings.TrimSpace(edit))
 		}
 	}
-	for n := first; n <= r.edits; n++ {
-		want = append(want, fmt.Sprint(n))
-	}
 	if !slices.Equal(got, want) {
-		t.Errorf("the history has the edits %v, want each of %s to %s once and in order", got, want[0], want[len(want)-1])
+		l.t.Errorf("the history has the edits %v, want each of %v once and in this order", got, want)
 	}
-	r.end()
 }

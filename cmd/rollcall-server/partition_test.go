@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -82,13 +81,5 @@ func TestPartitionsDeliverEverythingOnceAndInOrder(t *testing.T) {
 		}
 		t.Logf("%s: %d reports came through at once", p.name, through)
 	}
-	var got []string
-	for text := range strings.Lines(l.git("--git-dir", l.mirrored("elm/north"), "log", "--reverse", "-p", "--format=", "--", "room12-pc04/etc/motd")) {
-		if edit, ok := strings.CutPrefix(text, "+edit "); ok {
-			got = append(got, strings.TrimSpace(edit))
-		}
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the history has the edits %v, want %v", got, want)
-	}
+	l.haveEdits(m.name, want)
 }
