@@ -3,11 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"testing"
 
+	"rollcall/agent"
+
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // lax is what options are called that trust anybody.
@@ -19,18 +21,29 @@ func TestClass33NoOptionTurnsVerificationOff(t *testing.T) {
 	if !lax.MatchString("--insecure-skip-verify") || !lax.MatchString("no_ssl_check") || !lax.MatchString("no-check-certificate") {
 		t.Fatal("the words are not recognised")
 	}
+	seen := 0
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
-		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if lax.MatchString(f.Name) {
-				t.Errorf("%s has the flag --%s", c.CommandPath(), f.Name)
+		for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(c.Flags().FlagUsages()+c.PersistentFlags().FlagUsages(), -1) {
+			seen++
+			if lax.MatchString(flag) {
+				t.Errorf("%s has the flag %s", c.CommandPath(), flag)
 			}
-		})
+		}
 		for _, sub := range c.Commands() {
 			walk(sub)
 		}
 	}
 	walk(newApp().command())
+	for field := range reflect.TypeFor[agent.Config]().Fields() {
+		seen++
+		if key := field.Tag.Get("conf"); lax.MatchString(key) {
+			t.Errorf("the configuration has the key %s", key)
+		}
+	}
+	if seen < 20 {
+		t.Errorf("only %d flags and keys were looked at", seen)
+	}
 	for _, sample := range []string{"agent.conf", "server.conf"} {
 		b, err := os.ReadFile(filepath.Join("../../packaging", sample))
 		must(t, err)
