@@ -20,10 +20,8 @@ type options struct {
 	fence  *fence.State // of this process; nil in tests, which cannot be shut in
 }
 
-// command builds the command tree: program, man pages and completions are all
+// commandOf builds the command tree: program, man pages and completions are all
 // made from it.
-func command() *cobra.Command { return commandOf(&options{}) }
-
 func commandOf(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rollcall-server",

@@ -18,6 +18,9 @@ import (
 	"rollcall/server"
 )
 
+// command is the tree of a process that cannot be shut in.
+func command() *cobra.Command { return commandOf(&options{}) }
+
 func TestTheSampleConfigurationIsValidAndShowsTheDefaults(t *testing.T) {
 	cfg := server.Defaults()
 	if err := conf.Load("../../packaging/server.conf", &cfg); err != nil {

@@ -79,12 +79,6 @@ func (l Log) index(n uint64, e Entry) error {
 	return nil
 }
 
-// Has tells whether there is a leaf of this envelope.
-func (l Log) Has(envelope [sumSize]byte) (bool, error) {
-	b, err := l.tx.Get(leafOfKey(l.tenant, envelope))
-	return b != nil, err
-}
-
 // Erase takes away what explains a leaf: its salt, its content, and the way from
 // an envelope to it. The leaf stays and the tree is what it was; that the leaf is
 // erased is written down, without what it was. The caller erases the envelope
