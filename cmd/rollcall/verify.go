@@ -151,7 +151,8 @@ func (a *app) trustOf(v *verifying) (trust proof.Trust, err error) {
 	default:
 		login, err := a.loadLogin()
 		if err != nil {
-			return trust, cmdline.Hinted(fmt.Errorf("verify: no key is named, and there is no login: %w", err), "name the server's key with --server-key, or the log's with --log-key")
+			why, _, _ := strings.Cut(err.Error(), cmdline.HintMark) // logging in is not what an auditor needs
+			return trust, cmdline.Hinted(fmt.Errorf("verify: no key is named, and there is no login: %s", why), "name the server's key with --server-key, or the log's with --log-key")
 		}
 		trust.Server = login.Server
 	}

@@ -214,7 +214,7 @@ func atEnd(r io.Reader) error {
 func Open(ctx context.Context, name string, ids seal.Identities, read func(io.Reader) error) error {
 	f, err := os.Open(name)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", name, err)
+		return fmt.Errorf("read archive: %w", err)
 	}
 	r := bufio.NewReaderSize(&stopper{ctx, f}, buffered)
 	plain := io.Reader(r)
