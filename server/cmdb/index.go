@@ -76,16 +76,9 @@ func (v View) MD5Of(d fact.Digest) (string, error) {
 func (v View) Bases(d fact.Digest) ([]fact.Digest, error) {
 	var all []fact.Digest
 	for range maxChain + 2 {
-		b, err := store.GetBlob(v.r, v.tenant, setKind, d)
-		if err != nil {
-			return all, fmt.Errorf("read fact set %s: %w", d, err)
-		}
-		if len(b) < 2 || b[0] != setDelta {
-			return all, nil
-		}
-		delta, err := fact.DecodeDelta(b[2:])
-		if err != nil {
-			return all, fmt.Errorf("read fact set %s: %w", d, err)
+		delta, _, err := stored(v.r, v.tenant, d)
+		if err != nil || delta.Base.IsZero() {
+			return all, err
 		}
 		d = delta.Base
 		all = append(all, d)

@@ -110,6 +110,26 @@ func (s *Sets) decode(g store.Getter, tenant string, b []byte, depth int) (cache
 	return cached{}, fmt.Errorf("%w: unknown form", store.ErrCorrupt)
 }
 
+// stored reads the form in which a set is kept: either full, or a delta from a
+// base that is stored too.
+func stored(g store.Getter, tenant string, d fact.Digest) (delta fact.Delta, full fact.Set, err error) {
+	b, err := store.GetBlob(g, tenant, setKind, d)
+	if err == nil {
+		switch {
+		case len(b) > 1 && b[0] == setFull:
+			full, err = fact.DecodeSet(b[1:])
+		case len(b) > 2 && b[0] == setDelta:
+			delta, err = fact.DecodeDelta(b[2:])
+		default:
+			err = fmt.Errorf("%w: unknown form", store.ErrCorrupt)
+		}
+	}
+	if err != nil {
+		return fact.Delta{}, nil, fmt.Errorf("read fact set %s: %w", d, err)
+	}
+	return delta, full, nil
+}
+
 func (s *Sets) keep(d fact.Digest, c cached) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

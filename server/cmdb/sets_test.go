@@ -117,6 +117,30 @@ func TestAChainIsCountedAsItIsStored(t *testing.T) {
 	})
 }
 
+func TestAStoredSetIsReadAsBaseAndDelta(t *testing.T) {
+	onEngines(t, func(t *testing.T, b *base) {
+		one := b.put(fact.Digest{}, packages(300))
+		two := b.put(one, packages(300, 5))
+		b.see(func(v cmdb.View) error {
+			base, _, full, err := v.Stored(one)
+			if err != nil || !base.IsZero() || full.Digest() != one {
+				t.Errorf("the first set: base %s, %d facts, %v; want all its facts", base, len(full), err)
+			}
+			base, delta, none, err := v.Stored(two)
+			if err != nil || base != one || len(none) != 0 || len(delta.Put) != 1 || len(delta.Drop) != 0 {
+				t.Errorf("the second set: base %s, delta %v, %d facts, %v; want one changed fact", base, delta, len(none), err)
+			}
+			if got, err := delta.Apply(full); err != nil || got.Digest() != two {
+				t.Errorf("base and delta give %d facts, %v; want the second set", len(got), err)
+			}
+			if _, _, _, err := v.Stored(fact.Digest{1}); !errors.Is(err, store.ErrNoBlob) {
+				t.Errorf("a set that is not there: %v, want ErrNoBlob", err)
+			}
+			return nil
+		})
+	})
+}
+
 func TestDamageInASetIsFound(t *testing.T) {
 	onEngines(t, func(t *testing.T, b *base) {
 		one := b.put(fact.Digest{}, packages(300))

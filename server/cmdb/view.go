@@ -180,6 +180,15 @@ func (v View) Set(s fact.State, section string) (fact.Set, error) {
 // LoadSet returns a fact set by digest.
 func (v View) LoadSet(d fact.Digest) (fact.Set, error) { return v.sets.Load(v.r, v.tenant, d) }
 
+// Stored returns a fact set as it is kept, without putting it together: either
+// all of its facts and a zero base, or the delta that leads to it from base, a set
+// that is kept in the same way. Chains of bases are short and end in a full set;
+// what they lead to was proved when it was stored and is not hashed here.
+func (v View) Stored(d fact.Digest) (base fact.Digest, delta fact.Delta, full fact.Set, err error) {
+	delta, full, err = stored(v.r, v.tenant, d)
+	return delta.Base, delta, full, err
+}
+
 // FactChange is what one revision did to one fact.
 type FactChange struct{ Path, Old, New string }
 
