@@ -19,6 +19,9 @@ import (
 const (
 	strangerFor   = 30 * time.Second // as long may one stay
 	refusalsUntil = 50               // so many refused calls end a connection
+	// The connection of a key that has ended stays so long: the answer to the call
+	// that ended it, a rotation, leaves on it. It carries no other.
+	lastWords = 500 * time.Millisecond
 
 	// Handshakes of those without a pass: each costs some tenths of a millisecond,
 	// and all the processors are not for them.
@@ -93,6 +96,7 @@ type door struct {
 	at       *list.Element // among the strangers; nil: known, or closed
 	closed   bool
 	refusals int
+	key      identity.KeyID // that it showed; zero: none
 	timer    *time.Timer
 }
 
@@ -215,6 +219,30 @@ func (d *doors) Refused(addr string) {
 	d.mu.Unlock()
 	if enough {
 		_ = c.Close() // whoever serves it finds out
+	}
+}
+
+// Shows implements api.Doors.
+func (d *doors) Shows(addr string, key identity.KeyID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := d.open[addr]; c != nil {
+		c.key = key
+	}
+}
+
+// Ended implements api.Doors: it closes all connections that showed the key.
+func (d *doors) Ended(key string) {
+	id, err := identity.ParseKeyID(key)
+	if err != nil {
+		return // no connection showed such a key
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.open { // some thousands, and keys end seldom
+		if c.key == id {
+			time.AfterFunc(lastWords, func() { _ = c.Close() }) // whoever serves it finds out
+		}
 	}
 }
 

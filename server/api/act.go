@@ -27,13 +27,15 @@ var nothing evidence.Entry
 // changed is in the log, and what is in the log was changed. Every write of this
 // package goes through here; a test holds each method to it. An entry without By
 // is the caller's. fn may run several times, as in store.Op; it returns nothing
-// if it wrote nothing.
+// if it wrote nothing. The connections of a key that the entry ends are closed.
 func (s *Service) act(ctx context.Context, fn func(tx store.Tx) (evidence.Entry, error)) error {
-	return s.Writer.Update(ctx, func(tx store.Tx) error {
+	var ended string
+	err := s.Writer.Update(ctx, func(tx store.Tx) error {
 		e, err := fn(tx)
 		if err != nil || e.Kind == "" {
 			return err
 		}
+		ended = e.Ends
 		e.By = cmp.Or(e.By, "operator "+callerOf(ctx).operator.Name)
 		if err := s.decided(ctx, tx, &e); err != nil {
 			return err
@@ -41,6 +43,12 @@ func (s *Service) act(ctx context.Context, fn func(tx store.Tx) (evidence.Entry,
 		_, err = evidence.In(tx, s.Tenant).Append(s.Now(), e)
 		return err
 	})
+	// Also where it is not known whether it was committed: a machine that may still
+	// speak connects again.
+	if ended != "" && s.Doors != nil {
+		s.Doors.Ended(ended)
+	}
+	return err
 }
 
 // ofToken tells what became of a token; its secret is nowhere.

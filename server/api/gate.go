@@ -268,6 +268,9 @@ func (s *Service) agent(ctx context.Context, p *peer.Peer, c caller, need who) (
 		c.exporter, err = info.State.ExportKeyingMaterial(identity.ExporterLabel, nil, 32)
 		return c, err
 	}
+	if s.Doors != nil {
+		s.Doors.Shows(c.addr, identity.IDOf(key))
+	}
 	return c, s.view2(ctx, func(v enrol.View) error {
 		_, err := v.Key(identity.IDOf(key))
 		return err

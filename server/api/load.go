@@ -28,6 +28,11 @@ type Doors interface {
 	Known(addr string)
 	// Refused tells that a call was refused.
 	Refused(addr string)
+	// Shows tells which key the caller holds, before it is known whether that may
+	// speak: a key that ends at this very moment is found either here or there.
+	Shows(addr string, key identity.KeyID)
+	// Ended tells that a key, by the text of its id, may not speak any more.
+	Ended(key string)
 }
 
 // load counts what is under way.
