@@ -23,7 +23,7 @@ import (
 )
 
 // ErrNoRecipient is returned by Backup where nobody could open the file.
-var ErrNoRecipient = errors.New("backup: there is nobody to encrypt it to: set backup_recipient in the configuration to the public keys of two people or safes (age-keygen makes them; the private halves stay offline), or make an unencrypted folder with --plain")
+var ErrNoRecipient = errors.New("backup: there is nobody to encrypt it to: set backup_recipient in the configuration to the public keys of two people or safes (rollcall-recovery make prints one, on a machine on no network; the private halves stay there), or make an unencrypted folder with --plain")
 
 // BackupReport tells what Backup has made and looked at.
 type BackupReport struct {

@@ -80,9 +80,9 @@ func (m mirrorSource) Content(ctx context.Context, d fact.Digest) (b []byte, err
 }
 
 // Pristine implements mirror.Source.
-func (m mirrorSource) Pristine(ctx context.Context, md5 string, at int64) (b []byte, ok bool, err error) {
+func (m mirrorSource) Pristine(ctx context.Context, repo, md5 string, at int64) (b []byte, ok bool, err error) {
 	err = m.view(ctx, func(v cmdb.View) (err error) {
-		b, ok, err = v.Pristine(md5, at)
+		b, ok, err = v.Pristine(md5, at, func(site string) bool { return cmdb.RepoOf(site) == repo })
 		return err
 	})
 	return b, ok, err

@@ -154,6 +154,32 @@ func (s *sweeper) remove(ctx context.Context, m *marks, all []blob) (removed int
 	return removed, err
 }
 
+// removeHeld forgets who holds a content, before the content goes: one that is
+// held nowhere can be named nowhere.
+func (s *sweeper) removeHeld(ctx context.Context, b blob) error {
+	if b.kind != kindContent {
+		return nil
+	}
+	var held []store.Key
+	err := s.view(ctx, func(_ store.Reader, v cmdb.View) (err error) {
+		held, err = v.HeldKeys(b.name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return inPortions(held, 300, func(part []store.Key, _ int) error {
+		return store.UpdateAgain(ctx, s.writes, func(tx store.Tx) error {
+			for _, k := range part {
+				if err := tx.Delete(k); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
 func (s *sweeper) removeOne(ctx context.Context, b blob) error {
 	var guards []store.Key
 	if b.kind == kindContent {
@@ -164,6 +190,9 @@ func (s *sweeper) removeOne(ctx context.Context, b blob) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := s.removeHeld(ctx, b); err != nil {
+		return err
 	}
 	_, err := store.DeleteBlob(ctx, s.engine, s.writes, s.tenant, b.kind, b.name, func(tx store.Tx) (bool, error) {
 		for _, k := range append(guards, orphanKey(s.tenant, b.kind, b.name)) {

@@ -225,7 +225,7 @@ func (w *way) Upload(ctx context.Context, want []fact.Digest, read func(fact.Dig
 			}
 			all = append(all, c)
 		}
-		if err := o.ingest.PutContents(context.WithoutCancel(ctx), all); err != nil {
+		if err := o.ingest.PutContents(context.WithoutCancel(ctx), identity.IDOf(identity.Public(w.s.key)), all); err != nil {
 			return fmt.Errorf("upload: %w: %w", uplink.ErrAway, err)
 		}
 		return nil

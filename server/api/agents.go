@@ -203,7 +203,7 @@ func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest,
 			batch, held = append(batch, c), held+len(content)
 		}
 		if done || held >= maxUploadBatch || len(batch) >= maxUploadCount {
-			if err := s.Ingest.PutContents(ctx, batch); err != nil {
+			if err := s.Ingest.PutContents(ctx, key, batch); err != nil {
 				return err
 			}
 			stored += uint32(len(batch))

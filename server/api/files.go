@@ -179,7 +179,7 @@ func (s *Service) sendContent(st grpc.ServerStreamingServer[rollcallv1.ContentRe
 	found := true
 	err := s.view(st.Context(), func(_ store.Reader, items cmdb.View) (err error) {
 		if md5 != "" {
-			content, found, err = items.Pristine(md5, 0)
+			content, found, err = items.Pristine(md5, 0, items.Scope().Sees)
 			return err
 		}
 		content, err = items.Content(d)

@@ -26,15 +26,16 @@ const (
 	smallContent    = 48 << 10
 )
 
-// PutContents stores file contents, the small ones many to a transaction. Plain
-// ones can be found by their MD5 afterwards, which is how dpkg records package
-// defaults; nothing is trusted because of an MD5. References to the contents may
-// be written only after PutContents has returned.
-func PutContents(ctx context.Context, u store.Updater, tenant string, now time.Time, all []Content) error {
+// PutContents stores file contents that a machine of a site has shown, the small
+// ones many to a transaction. From then on machines of that site may name them,
+// see Holds. Plain ones can be found by their MD5 afterwards, which is how dpkg
+// records package defaults; nothing is trusted because of an MD5. References to
+// the contents may be written only after PutContents has returned.
+func PutContents(ctx context.Context, u store.Updater, tenant, site string, now time.Time, all []Content) error {
 	var group []packedContent
 	size := 0
 	flush := func() error {
-		err := putGroup(ctx, u, tenant, now, group)
+		err := putGroup(ctx, u, tenant, site, now, group)
 		group, size = nil, 0
 		return err
 	}
@@ -75,7 +76,7 @@ func pack(c Content) (packedContent, error) {
 	return p, err
 }
 
-func putGroup(ctx context.Context, u store.Updater, tenant string, now time.Time, group []packedContent) error {
+func putGroup(ctx context.Context, u store.Updater, tenant, site string, now time.Time, group []packedContent) error {
 	if len(group) == 0 {
 		return nil
 	}
@@ -86,7 +87,11 @@ func putGroup(ctx context.Context, u store.Updater, tenant string, now time.Time
 					return err
 				}
 			}
-			if err := In(tx, tenant, Everywhere).putMD5(now, p); err != nil {
+			w := In(tx, tenant, Everywhere)
+			if err := w.putMD5(now, p); err != nil {
+				return err
+			}
+			if err := w.putHeld(now, site, p.Digest); err != nil {
 				return err
 			}
 		}

@@ -21,6 +21,7 @@ import (
 //	Record  <t>/erase/<ci>                     Erasure, framed JSON: one that is not complete
 //	Blob    <t>/set/<digest>/…                 fact set, full or as a delta, see sets.go
 //	Blob    <t>/content/<digest>/…             content of a file
+//	Record  <t>/held/<digest>/<site>           since when a machine of the site holds the content: stamp be64
 //	Unique  <t>/md5/<hex>                      content by MD5 and since when, framed JSON
 //	Meta    <t>/stamp                          last stamp given out, be64
 //	Meta    <t>/revisions                      number of revisions, be64

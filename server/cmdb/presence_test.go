@@ -101,11 +101,11 @@ func TestPackageDefaultsAreFoundByMD5SinceTheyAreKnown(t *testing.T) {
 			all = append(all, cmdb.Content{Digest: sha256.Sum256(c), Bytes: c, Sealed: i == 2})
 		}
 		before := b.found(1, "pc", "")
-		if err := cmdb.PutContents(t.Context(), b.writer, tenant, b.now, all); err != nil {
+		if err := cmdb.PutContents(t.Context(), b.writer, tenant, "", b.now, all); err != nil {
 			t.Fatal(err)
 		}
 		after := b.found(2, "other", "")
-		if err := cmdb.PutContents(t.Context(), b.writer, tenant, b.now.Add(time.Hour), all); err != nil { // again changes nothing
+		if err := cmdb.PutContents(t.Context(), b.writer, tenant, "", b.now.Add(time.Hour), all); err != nil { // again changes nothing
 			t.Fatal(err)
 		}
 		b.see(func(v cmdb.View) error {
@@ -119,7 +119,7 @@ func TestPackageDefaultsAreFoundByMD5SinceTheyAreKnown(t *testing.T) {
 					at   int64
 					want bool
 				}{{0, true}, {before.Changed.UnixNano(), false}, {after.Changed.UnixNano(), true}} {
-					got, ok, err := v.Pristine(hex.EncodeToString(sum[:]), tt.at)
+					got, ok, err := v.Pristine(hex.EncodeToString(sum[:]), tt.at, cmdb.Everywhere.Sees)
 					if want := tt.want && !c.Sealed; err != nil || ok != want || ok && !slices.Equal(got, c.Bytes) {
 						t.Errorf("default of %d bytes at %d: %v, %v, want %v", len(c.Bytes), tt.at, ok, err, want)
 					}
@@ -127,6 +127,36 @@ func TestPackageDefaultsAreFoundByMD5SinceTheyAreKnown(t *testing.T) {
 			}
 			if _, err := v.Content(fact.Digest{1}); !errors.Is(err, cmdb.ErrNotFound) {
 				t.Errorf("a content that is not there: %v", err)
+			}
+			return nil
+		})
+	})
+}
+
+func TestADefaultIsShownWhereItIsHeldOnly(t *testing.T) {
+	onEngines(t, func(t *testing.T, b *base) {
+		c := []byte("bindpw secret of the north\n")
+		all := []cmdb.Content{{Digest: sha256.Sum256(c), Bytes: c}}
+		if err := cmdb.PutContents(t.Context(), b.writer, tenant, "elm/north/room12", b.now, all); err != nil {
+			t.Fatal(err)
+		}
+		sum := md5.Sum(c)
+		b.see(func(v cmdb.View) error {
+			for _, tt := range []struct {
+				scope cmdb.Scope
+				want  bool
+			}{{cmdb.Everywhere, true}, {cmdb.Within("elm"), true}, {cmdb.Within("elm/south", "elm/north/room1"), false}, {cmdb.Scope{}, false}} {
+				if _, ok, err := v.Pristine(hex.EncodeToString(sum[:]), 0, tt.scope.Sees); err != nil || ok != tt.want {
+					t.Errorf("from %s: %v, %v, want %v", tt.scope, ok, err, tt.want)
+				}
+			}
+			for site, want := range map[string]bool{"elm/north/room12": true, "elm/north": false, "elm/north/room1": false, "": false} {
+				if ok, err := v.Holds(site, all[0].Digest); err != nil || ok != want {
+					t.Errorf("held at %q: %v, %v, want %v", site, ok, err, want)
+				}
+			}
+			if keys, err := v.HeldKeys(all[0].Digest); err != nil || len(keys) != 1 {
+				t.Errorf("%d keys, %v", len(keys), err)
 			}
 			return nil
 		})
@@ -141,7 +171,7 @@ func TestManyContentsAtOnce(t *testing.T) {
 			all = append(all, cmdb.Content{Digest: sha256.Sum256(c), Bytes: c})
 		}
 		all = append(all, all[3], cmdb.Content{Digest: sha256.Sum256(nil)}) // one twice, an empty one
-		if err := cmdb.PutContents(t.Context(), b.writer, tenant, b.now, all); err != nil {
+		if err := cmdb.PutContents(t.Context(), b.writer, tenant, "", b.now, all); err != nil {
 			t.Fatal(err)
 		}
 		b.see(func(v cmdb.View) error {

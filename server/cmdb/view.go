@@ -327,17 +327,17 @@ func (v View) Content(d fact.Digest) ([]byte, error) {
 	return b, err
 }
 
-// HasContent tells whether a content is stored.
-func (v View) HasContent(d fact.Digest) (bool, error) {
-	return store.HasBlob(v.r, v.tenant, contentKind, d)
-}
-
 // Pristine returns a content by the MD5 that dpkg records for a package's
-// default; ok is false if no machine had it by the stamp at (0 = ever).
-func (v View) Pristine(md5 string, at int64) (content []byte, ok bool, err error) {
+// default; ok is false if no machine of a site that sees accepts had it by the
+// stamp at (0 = ever). Anybody's content has an MD5: sees must accept no site that
+// the content may not be shown from.
+func (v View) Pristine(md5 string, at int64, sees func(site string) bool) (content []byte, ok bool, err error) {
 	var k known
 	ok, err = store.GetJSON(v.r, md5Key(v.tenant, md5), &k)
 	if err != nil || !ok || at != 0 && k.Stamp > at {
+		return nil, false, err
+	}
+	if ok, err = v.heldWhere(k.Content, at, sees); err != nil || !ok {
 		return nil, false, err
 	}
 	content, err = v.Content(k.Content)

@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
 	"rollcall/server/store"
 )
 
@@ -34,10 +35,22 @@ func (s *Service) CheckContent(key identity.KeyID, d fact.Digest, content []byte
 	return cmdb.Content{Digest: d, Bytes: content, Sealed: isSealed(content)}, nil
 }
 
-// PutContents stores uploaded contents. They are worth nothing until a signed
-// report names them.
-func (s *Service) PutContents(ctx context.Context, all []cmdb.Content) error {
-	return cmdb.PutContents(ctx, s.Writer, s.Tenant, s.now(), all)
+// PutContents stores contents that an enrolled key uploads. They are worth nothing
+// until a signed report names them, of a machine of the site where this one stands.
+func (s *Service) PutContents(ctx context.Context, key identity.KeyID, all []cmdb.Content) error {
+	var ci cmdb.CI
+	err := s.Engine.View(ctx, func(r store.Reader) error {
+		k, err := enrol.At(r, s.Tenant).Key(key)
+		if err != nil {
+			return err
+		}
+		ci, err = cmdb.At(r, s.Tenant, s.Sets, cmdb.Everywhere).CI(k.CI)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return cmdb.PutContents(ctx, s.Writer, s.Tenant, ci.Site, s.now(), all)
 }
 
 // isSealed tells whether a content is an age file.

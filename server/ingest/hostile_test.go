@@ -13,6 +13,8 @@ import (
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/store"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -391,5 +393,59 @@ func FuzzDecodeBody(f *testing.F) {
 		case err == nil && (body.GetSeq() == 0 || len(body.GetState()) != 32 || !bytes.Equal(body.GetRealm(), realm)):
 			t.Errorf("accepted: %v", body)
 		}
+	})
+}
+
+// stand puts the machine's CI at a site, which it makes.
+func (a *agent) stand(site string) {
+	a.house.t.Helper()
+	err := a.house.Writer.Update(a.house.t.Context(), func(tx store.Tx) error {
+		w := cmdb.In(tx, tenant, cmdb.Everywhere)
+		for i := range site + "/" {
+			if i == len(site) || site[i] == '/' {
+				if err := w.SetSite(cmdb.Site{Path: site[:i]}); err != nil {
+					return err
+				}
+			}
+		}
+		old, err := w.CI(a.ci)
+		if err != nil {
+			return err
+		}
+		next := old
+		next.Site = site
+		_, _, err = w.Record(day, old, next, cmdb.Revision{By: "operator test"})
+		return err
+	})
+	if err != nil {
+		a.house.t.Fatal(err)
+	}
+}
+
+func TestWhoKnowsADigestCannotNameAContentOfAnotherSite(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		state := map[string]fact.Set{"etc": some("etc/wifi.conf", file("psk of the north"))}
+		north, room, south, nowhere := h.machine("north"), h.machine("room"), h.machine("south"), h.machine("nowhere")
+		north.stand("elm/north")
+		room.stand("elm/north/room12")
+		south.stand("elm/south")
+		north.upload("psk of the north")
+		north.report(state, true)
+		for name, a := range map[string]*agent{"below": room, "another site": south, "no site": nowhere} {
+			raw := a.seal(a.draft(state, true))
+			res, err := a.submit(raw)
+			if err != nil || res.Outcome != NeedContent || len(res.Missing) != 1 {
+				t.Errorf("%s: a machine names what only elm/north has uploaded: %v, %v, want need-content", name, res.Outcome, err)
+			}
+		}
+		before := h.blobs("content")
+		south.upload("psk of the north")
+		south.report(state, true) // it has shown that it has it
+		if n := h.blobs("content"); n != before {
+			t.Errorf("the same content of two sites is stored as %d more", n-before)
+		}
+		same := h.machine("same")
+		same.stand("elm/north")
+		same.report(state, true) // who sees one CI of a site sees the other
 	})
 }

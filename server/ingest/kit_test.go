@@ -288,7 +288,7 @@ func (a *agent) upload(contents ...string) {
 		}
 		all = append(all, got)
 	}
-	if err := a.house.PutContents(a.house.t.Context(), all); err != nil {
+	if err := a.house.PutContents(a.house.t.Context(), identity.IDOf(identity.Public(a.key)), all); err != nil {
 		a.house.t.Fatal(err)
 	}
 }

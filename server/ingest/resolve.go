@@ -63,7 +63,7 @@ func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep 
 		}
 		ws.next[name] = d.Result
 		ws.sets = append(ws.sets, p)
-		if err := s.lacks(items, name, d.Put, lacking); err != nil {
+		if err := s.lacks(items, ci.Site, name, d.Put, lacking); err != nil {
 			return resolved{}, err
 		}
 	}
@@ -141,8 +141,9 @@ func checkCount(section string, set fact.Set) error {
 	return nil
 }
 
-// lacks collects the contents of new or changed files that are not stored.
-func (s *Service) lacks(items cmdb.View, name string, put []fact.Fact, lacking map[fact.Digest]bool) error {
+// lacks collects the contents of new or changed files that no machine of the same
+// site has uploaded: what others have elsewhere cannot be had by naming it.
+func (s *Service) lacks(items cmdb.View, site, name string, put []fact.Fact, lacking map[fact.Digest]bool) error {
 	if name != "etc" {
 		return nil
 	}
@@ -157,7 +158,7 @@ func (s *Service) lacks(items cmdb.View, name string, put []fact.Fact, lacking m
 		if !file.HasContent() || lacking[file.Digest] {
 			continue
 		}
-		have, err := items.HasContent(file.Digest)
+		have, err := items.Holds(site, file.Digest)
 		if err != nil {
 			return err
 		}

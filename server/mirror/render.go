@@ -150,7 +150,7 @@ func (d *rendering) pristine(ctx context.Context) error {
 		was, _ := placePristine(ch.old, path)
 		is, md5 := placePristine(ch.new, path)
 		if is != "" {
-			raw, ok, err := d.m.source.Pristine(ctx, md5, d.rev.Stamp)
+			raw, ok, err := d.m.source.Pristine(ctx, d.rev.Repo, md5, d.rev.Stamp)
 			if err != nil {
 				return fmt.Errorf("package default %s of /%s: %w", md5, path, err)
 			}

@@ -20,9 +20,10 @@ type Source interface {
 	Set(ctx context.Context, d fact.Digest) (fact.Set, error)
 	// Content returns the content of a file below /etc, or its ciphertext.
 	Content(ctx context.Context, d fact.Digest) ([]byte, error)
-	// Pristine returns a package's default by the MD5 that dpkg records, if it
-	// was known before the stamp at; what became known later must not count.
-	Pristine(ctx context.Context, md5 string, at int64) (content []byte, ok bool, err error)
+	// Pristine returns a package's default by the MD5 that dpkg records, if a
+	// machine whose site is in the repository had it before the stamp at; what
+	// became known later must not count.
+	Pristine(ctx context.Context, repo, md5 string, at int64) (content []byte, ok bool, err error)
 }
 
 // Rev is one recorded revision as the mirror sees it. Zero sections, names and

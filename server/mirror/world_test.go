@@ -166,7 +166,7 @@ func (w *world) Content(_ context.Context, d fact.Digest) ([]byte, error) {
 	return c, nil
 }
 
-func (w *world) Pristine(_ context.Context, sum string, at int64) ([]byte, bool, error) {
+func (w *world) Pristine(_ context.Context, _, sum string, at int64) ([]byte, bool, error) {
 	p, ok := w.defaults[sum]
 	return p.content, ok && p.since < at, nil
 }

@@ -34,7 +34,7 @@ func Fields() []FieldInfo {
 		{"presence", Text, "live, silent, never-seen", nil},
 		{"owner", Text, "who answers for it", nil},
 		{"location", Text, "where it stands, in words", nil},
-		{"trust", Text, "T0 netboot claim, T1 file key, T2 corroborated, T3 TPM", nil},
+		{"trust", Text, "T0 netboot claim, T1 file key (T2 and T3 are not given yet)", nil},
 		{"mac", Text, "MAC address of any card", []string{"net/*/mac", "net/*/permanent"}},
 		{"ip", Text, "address of any card", []string{"net/*/addr/*"}},
 		{"hostname", Text, "host name that the machine reports", []string{"id/hostname"}},
