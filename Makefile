@@ -21,6 +21,7 @@ FUZZTIME ?= 30s
 TORTURE  ?= ^Test.*
 SOAK     ?= 10m
 AGENTS   ?= 10
+PUZZLES  ?=
 
 .DEFAULT_GOAL := help
 # All of them: there are folders named like some of these.
@@ -109,8 +110,10 @@ bench: ## run the benchmarks (BENCH=REGEXP chooses)
 	@packages=$$({ grep -rl --include='*_test.go' '^func Benchmark' agent cmd internal proto server || true; } | xargs -r dirname | sort -u | sed 's|^|./|')
 	[[ -z $$packages ]] || $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $$packages
 
-puzzles: ## let compare solve the thirteen shared puzzles (minutes)
-	ROLLCALL_PUZZLES=all $(GO) test -run TestPuzzlesAreSolved -v -timeout 60m ./server/compare
+puzzles: ## answer cases of broken and working machines: those in PUZZLES=DIR, or the shared ones (minutes)
+	@mkdir -p bin
+	$(GO) build -o bin/rollcall-bench ./cmd/rollcall-bench
+	internal/tools/puzzles bin/rollcall-bench ../shared/puzzles $(PUZZLES)
 
 fuzz: ## run each fuzz target for FUZZTIME=30s
 	@{ grep -rn --include='*_test.go' '^func Fuzz' agent cmd internal proto server || true; } | sort |

@@ -136,9 +136,9 @@ func (s *source) imports() {
 	if own := side(s.dir); own != "" {
 		sides = append(sides, own)
 	}
-	endToEnd := s.test && strings.HasPrefix(s.dir, "cmd/")
+	endToEnd := s.test && strings.HasPrefix(s.dir, "cmd/") || s.dir == "cmd/rollcall-bench"
 	if slices.Contains(sides, "agent") && slices.Contains(sides, "server") && !endToEnd {
-		s.at(s.syntax.Name.Pos(), "agent and server meet; they know each other over the wire only, except in tests of cmd")
+		s.at(s.syntax.Name.Pos(), "agent and server meet; they know each other over the wire only, except in tests of cmd and in rollcall-bench")
 	}
 }
 
