@@ -1,8 +1,11 @@
-// Package sim plays machines: it builds the signed envelopes that agents would
-// send, from facts that it makes up, the same for the same seed. Benchmarks and
-// tests of the server use it where a fleet of real agents would be too slow.
+// Package sim plays machines. A Fleet is a country of schools made from real data:
+// Debian's packages with their versions over three and a half years, the hardware
+// of real computers, the files of real installations, the same for the same seed.
+// A Machine is the smallest that a server takes for one, for tests that need but a
+// few facts.
 //
-// How envelopes travel is left to the caller.
+// It is for rollcall-bench and for tests; no other program links it in. How
+// envelopes travel is left to the caller.
 package sim
 
 import (
