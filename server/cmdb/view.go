@@ -36,7 +36,8 @@ func (v View) Scope() Scope { return v.scope }
 // CI returns the head of a CI by id or name, or ErrNotFound.
 func (v View) CI(idOrName string) (CI, error) { return resolve(v.r, v.tenant, v.scope, idOrName) }
 
-// All yields every CI of the scope in the order of their ids.
+// All yields every CI of the scope in the order of their ids. A head that is
+// damaged comes as an error with its id alone; the next ones follow.
 func (v View) All() iter.Seq2[CI, error] {
 	return func(yield func(CI, error) bool) {
 		from := []byte(v.tenant + "/")
@@ -46,11 +47,12 @@ func (v View) All() iter.Seq2[CI, error] {
 				err = store.DecodeJSON(store.Key{Space: store.CI, K: p.K}, p.V, &ci)
 			}
 			if err != nil {
+				ci = CI{ID: string(p.K[min(len(from), len(p.K)):])}
 				err = fmt.Errorf("read CI %.40q: %w", p.K, err)
 			} else if !v.scope.Sees(ci.Site) {
 				continue
 			}
-			if !yield(ci, err) || err != nil {
+			if !yield(ci, err) || err != nil && p.K == nil {
 				return
 			}
 		}

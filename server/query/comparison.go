@@ -86,7 +86,7 @@ func (p *parser) value(v token, e Term) {
 			p.fail(v, fmt.Sprintf("%s is neither an age nor a date", v.show()), "write 7d, 12h, 2w, or 2026-11-20, or 2026-11-20T14:00Z")
 		}
 	case Size:
-		if _, err := parseSize(v.text); err != nil && !isGlob(v.text) {
+		if _, err := parseSize(v.text); err != nil && !IsGlob(v.text) {
 			p.fail(v, fmt.Sprintf("%s is not a size", v.show()), "write 512M, 8G, 1.5T or a number of bytes")
 		}
 	case Text, Tree, Version, Number:
@@ -95,7 +95,7 @@ func (p *parser) value(v token, e Term) {
 
 // pattern refuses globs that would take long to match.
 func (p *parser) pattern(v token) {
-	if isGlob(v.text) && len(v.text) > maxGlob {
+	if IsGlob(v.text) && len(v.text) > maxGlob {
 		p.fail(v, fmt.Sprintf("a pattern of more than %d bytes", maxGlob), "shorten it; * stands for any run of characters")
 	}
 }

@@ -154,7 +154,7 @@ func (v *evaluation) facts(pattern string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("section %s: %w", section, err)
 	}
-	if !isGlob(pattern) {
+	if !IsGlob(pattern) {
 		if value, ok := s.Get(pattern); ok {
 			return []string{value}, nil
 		}
@@ -165,7 +165,7 @@ func (v *evaluation) facts(pattern string) ([]string, error) {
 		if err := v.spend(len(pattern) * (1 + len(f.Path))); err != nil {
 			return nil, err
 		}
-		if !glob(pattern, f.Path) {
+		if !Glob(pattern, f.Path) {
 			continue
 		}
 		value := f.Value
@@ -206,7 +206,7 @@ func (e Term) cost(values []string) int {
 		have += len(v) + 1
 	}
 	for _, want := range e.Values {
-		if isGlob(want) {
+		if IsGlob(want) {
 			cost += len(want) * have
 		} else { // versions, sizes and times are read first
 			cost += 100*len(values) + len(want)
@@ -248,9 +248,9 @@ func (e Term) holds(values []string, now time.Time) bool {
 func (e Term) equal(got, want string) bool {
 	switch kind := e.kind(); {
 	case e.Target == OnFile || e.Target == OnFact:
-		return glob(want, got)
-	case isGlob(want) && kind != Tree:
-		return glob(strings.ToLower(want), strings.ToLower(got))
+		return Glob(want, got)
+	case IsGlob(want) && kind != Tree:
+		return Glob(strings.ToLower(want), strings.ToLower(got))
 	case kind == Tree:
 		return inTree(strings.ToLower(strings.Trim(want, "/")), strings.ToLower(got))
 	case kind == Version:

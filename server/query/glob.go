@@ -2,11 +2,12 @@ package query
 
 import "strings"
 
-func isGlob(s string) bool { return strings.ContainsAny(s, "*?") }
+// IsGlob tells whether s holds a wild card.
+func IsGlob(s string) bool { return strings.ContainsAny(s, "*?") }
 
-// glob tells whether all of s matches the pattern: "*" is any run of characters,
+// Glob tells whether all of s matches the pattern: "*" is any run of characters,
 // also of "/", and "?" is one byte. Time is at most the product of the lengths.
-func glob(pattern, s string) bool {
+func Glob(pattern, s string) bool {
 	p, i, star, mark := 0, 0, -1, 0
 	for i < len(s) {
 		switch {
@@ -40,8 +41,8 @@ func stem(pattern string) string {
 // inTree tells whether a place is the one that is asked for: "elm/*" is elm and
 // all below it, other patterns are globs.
 func inTree(pattern, place string) bool {
-	if top, ok := strings.CutSuffix(pattern, "/*"); ok && !isGlob(top) {
+	if top, ok := strings.CutSuffix(pattern, "/*"); ok && !IsGlob(top) {
 		return place == top || strings.HasPrefix(place, top+"/")
 	}
-	return glob(pattern, place)
+	return Glob(pattern, place)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 )
 
 var (
@@ -84,7 +85,8 @@ func (b *batch) runOps(base *cache) (*Overlay, error) {
 		if keys, _ := one.Size(); b.errs[i] != nil || keys == 0 {
 			continue
 		}
-		more := touchSize(touched, r.op.Touch)
+		touch := append(one.heads(), r.op.Touch...)
+		more := touchSize(touched, touch)
 		if !all.fits(one, MaxKey+size+more) || size+more > MaxValue {
 			if keys, _ := all.Size(); keys == 0 {
 				b.errs[i] = fmt.Errorf("write: %w: the operation leaves no room for the lane's own record", ErrLimit)
@@ -95,7 +97,7 @@ func (b *batch) runOps(base *cache) (*Overlay, error) {
 		}
 		all.join(one)
 		size += more
-		for _, id := range r.op.Touch {
+		for _, id := range touch {
 			if !touched[id] {
 				touched[id] = true
 				b.dirty = append(b.dirty, id)
@@ -107,11 +109,24 @@ func (b *batch) runOps(base *cache) (*Overlay, error) {
 	return all, nil
 }
 
+// heads lists the CIs whose head the overlay writes or deletes: whatever way a
+// head is changed, the feed tells.
+func (o *Overlay) heads() []string {
+	var ids []string
+	for p := range o.writes {
+		if p.space == CI {
+			_, id, _ := strings.Cut(p.k, "/") // the tenant comes first
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // touchSize is the size in an entry of the ids that are not yet in it.
 func touchSize(touched map[string]bool, ids []string) int {
 	n := 0
-	for _, id := range ids {
-		if !touched[id] {
+	for i, id := range ids {
+		if !touched[id] && !slices.Contains(ids[:i], id) {
 			n += len(id) + 2 // uvarint of at most MaxKey
 		}
 	}

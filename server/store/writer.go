@@ -24,7 +24,9 @@ type Op struct {
 	// whole batch at once; Fn may read others.
 	Reads []Key
 	// Touch lists the ids of the CIs whose summaries the operation changes, at
-	// most MaxTouch bytes together. Followers of the feed read these again.
+	// most MaxTouch bytes together. Followers of the feed read these again. CIs
+	// whose head (space CI) the operation writes need not be named; who names one
+	// keeps its operations in one lane.
 	Touch []string
 	// Fn does the work. It sees what earlier operations of the same batch wrote.
 	// It may run several times and must set what it hands out anew each time:

@@ -1,0 +1,238 @@
+package index
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"rollcall/internal/fact"
+	"rollcall/server/cmdb"
+)
+
+// What a CI's head says is kept as facts of a section of its own, which no agent
+// can report: sections are lower-case words.
+const (
+	headSection = "@"
+	headPrefix  = "@/"
+	fieldPrefix = "@/field/"
+)
+
+// ciRec is one CI. Its place in the column is its slot.
+type ciRec struct {
+	id               [10]byte
+	sets             listRef // the one of the head first
+	changed, created uint32  // seconds since 1970, 0: never
+	used             bool
+}
+
+var errID = errors.New("not the id of a CI")
+
+func binaryID(id string) (b [10]byte, err error) {
+	if !cmdb.IsID(id) {
+		return b, fmt.Errorf("id %.40q: %w", id, errID)
+	}
+	_, err = hex.Decode(b[:], []byte(id[2:]))
+	return b, err
+}
+
+func textID(b [10]byte) string { return "ci" + hex.EncodeToString(b[:]) }
+
+// fleet is a core with the CIs that have its sets.
+type fleet struct {
+	*core
+	cis     column[ciRec]
+	byID    table
+	free    []uint32
+	used    Bits             // slots that hold a CI
+	damaged map[uint32]error // CIs of which not everything could be read
+	lost    map[string]error // CIs whose head could not be read
+}
+
+func newFleet() *fleet {
+	return &fleet{core: newCore(), damaged: map[uint32]error{}, lost: map[string]error{}}
+}
+
+func (f *fleet) idHash(slot uint32) uint64 { return f.hashID(f.cis.at(slot).id) }
+
+func (f *fleet) hashID(id [10]byte) uint64 {
+	var h uint64
+	for _, c := range id[:8] { // ids are random
+		h = h<<8 | uint64(c)
+	}
+	return mix(f.seed, h)
+}
+
+func (f *fleet) slotOf(id [10]byte) (uint32, bool) {
+	return f.byID.find(f.hashID(id), func(slot uint32) bool { return f.cis.at(slot).id == id })
+}
+
+func (f *fleet) newSlot(id [10]byte) uint32 {
+	rec := ciRec{id: id, used: true}
+	var slot uint32
+	if n := len(f.free); n > 0 {
+		slot, f.free = f.free[n-1], f.free[:n-1]
+		*f.cis.at(slot) = rec
+	} else {
+		slot = f.cis.add(rec)
+		f.slots = f.cis.n
+		if need := (f.slots + 63) / 64; need > len(f.used) {
+			f.used = append(f.used, 0)
+		}
+	}
+	f.byID.insert(f.hashID(id), slot, f.idHash)
+	f.used.set(slot)
+	return slot
+}
+
+// remove takes a CI out.
+func (f *fleet) remove(id string) {
+	delete(f.lost, id)
+	b, err := binaryID(id)
+	if err != nil {
+		return
+	}
+	slot, ok := f.slotOf(b)
+	if !ok {
+		return
+	}
+	rec := f.cis.at(slot)
+	for _, set := range slices.Clone(f.lists.get(rec.sets)) {
+		f.leave(set, slot)
+		f.release(set)
+	}
+	f.lists.drop(rec.sets)
+	f.byID.remove(f.hashID(b), slot, f.idHash)
+	f.used.clear(slot)
+	delete(f.damaged, slot)
+	*rec = ciRec{}
+	f.free = append(f.free, slot)
+}
+
+// put takes in what a CI is now. Sets that the core does not have come from
+// read. What could not be read is noted, and the rest is taken in.
+func (f *fleet) put(ci cmdb.CI, read *reader) error {
+	id, err := binaryID(ci.ID)
+	if err != nil {
+		return err
+	}
+	delete(f.lost, ci.ID)
+	slot, ok := f.slotOf(id)
+	if !ok {
+		slot = f.newSlot(id)
+	}
+	rec := f.cis.at(slot)
+	rec.changed, rec.created = seconds(ci.Changed), seconds(ci.Created)
+	next := []uint32{f.headSet(ci)}
+	var damage []error
+	for _, section := range slices.Sorted(maps.Keys(ci.State)) {
+		set, err := f.sectionSet(section, ci.State[section], read)
+		if err != nil {
+			damage = append(damage, fmt.Errorf("CI %s, section %s: %w", ci.Name, section, err))
+			continue
+		}
+		next = append(next, set)
+	}
+	old := slices.Clone(f.lists.get(rec.sets))
+	gone := slices.DeleteFunc(slices.Clone(old), func(set uint32) bool { return slices.Contains(next, set) })
+	for _, set := range gone { // first: a CI has one set a section, and is once on a base
+		f.leave(set, slot)
+	}
+	for _, set := range next {
+		if !slices.Contains(old, set) {
+			f.join(set, slot)
+		}
+	}
+	for _, set := range gone {
+		f.release(set)
+	}
+	if !slices.Equal(old, next) {
+		f.lists.drop(rec.sets)
+		rec.sets = f.lists.make(next)
+	}
+	delete(f.damaged, slot)
+	if len(damage) > 0 {
+		f.damaged[slot] = errors.Join(damage...)
+	}
+	return nil
+}
+
+func seconds(t time.Time) uint32 {
+	if t.IsZero() || t.Unix() < 0 {
+		return 0
+	}
+	return uint32(min(t.Unix(), 1<<32-1))
+}
+
+// headFacts is what a head says, as facts.
+func headFacts(ci cmdb.CI) []fact.Fact {
+	cloned := "no"
+	if ci.Cloned {
+		cloned = "yes"
+	}
+	facts := make([]fact.Fact, 0, 6+len(ci.Fields))
+	for _, f := range []fact.Fact{
+		{Path: "name", Value: ci.Name},
+		{Path: "class", Value: ci.Class},
+		{Path: "site", Value: ci.Site},
+		{Path: "status", Value: string(ci.Status)},
+		{Path: "trust", Value: ci.TrustClass()},
+		{Path: "cloned", Value: cloned},
+	} {
+		if f.Value != "" {
+			facts = append(facts, fact.Fact{Path: headPrefix + f.Path, Value: f.Value})
+		}
+	}
+	for name, value := range ci.Fields {
+		facts = append(facts, fact.Fact{Path: fieldPrefix + name, Value: value})
+	}
+	return facts
+}
+
+func (f *fleet) headSet(ci cmdb.CI) uint32 {
+	section := f.section(headSection)
+	list := f.numbers(headFacts(ci))
+	var key bytes.Buffer
+	for _, x := range list {
+		key.Write([]byte{byte(x), byte(x >> 8), byte(x >> 16), byte(x >> 24)})
+	}
+	k := f.keyOf(key.Bytes())
+	if set, ok := f.known(k, section); ok {
+		return set
+	}
+	return f.store(section, k, f.express(section, list, 0))
+}
+
+// numbers gives the facts their numbers, in the order of their paths.
+func (c *core) numbers(facts []fact.Fact) []uint32 {
+	list := make([]uint32, len(facts))
+	for i, f := range facts {
+		list[i] = uint32(c.intern(c.path(f.Path), f.Value))
+	}
+	c.byPathOrder(list)
+	return list
+}
+
+// store adds a set in a form that express gave.
+func (c *core) store(section uint16, key uint64, f form) uint32 {
+	set := c.addSet(section, key, f)
+	if !c.fits(f) {
+		c.wait(section, set)
+	}
+	return set
+}
+
+func (f *fleet) sectionSet(section string, d fact.Digest, read *reader) (uint32, error) {
+	n, key := f.section(section), f.keyOf(d[:])
+	if set, ok := f.known(key, n); ok {
+		return set, nil
+	}
+	form, err := read.form(f.core, n, d, 0)
+	if err != nil {
+		return 0, err
+	}
+	return f.store(n, key, form), nil
+}

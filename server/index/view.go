@@ -1,0 +1,286 @@
+package index
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	"rollcall/internal/fact"
+	"rollcall/server/cmdb"
+)
+
+// View is the index as a caller with a scope sees it, at one moment. It is good
+// only within the function that got it.
+type View struct {
+	ix      *Index
+	f       *fleet
+	scope   cmdb.Scope
+	visible Bits
+}
+
+// Look shows the index to fn. Nothing changes until fn returns, so fn must not
+// write to the store, and must not take long: reports wait for it. It returns
+// ErrLoading while there is nothing to show, and otherwise fn's error.
+func (ix *Index) Look(scope cmdb.Scope, fn func(View) error) error {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	if ix.fleet == nil {
+		return ErrLoading
+	}
+	return fn(View{ix: ix, f: ix.fleet, scope: scope, visible: ix.fleet.visible(scope)})
+}
+
+// visible returns the CIs of a scope.
+func (f *fleet) visible(scope cmdb.Scope) Bits {
+	if scope.All() {
+		return f.used
+	}
+	b := newBits(f.slots)
+	p, ok := f.lookup(headPrefix + "site")
+	if !ok {
+		return b
+	}
+	for x := range f.ofPath(p) {
+		if scope.Sees(f.value(x)) {
+			f.orFact(b, x)
+		}
+	}
+	return b
+}
+
+// Machines returns the slots of all CIs of the scope. The set is the caller's.
+func (v View) Machines() Bits { return v.visible.Clone() }
+
+// Group returns an empty set of slots, for the caller to fill with Add.
+func (v View) Group() Bits { return newBits(v.f.slots) }
+
+// Add puts a CI into a set and tells whether there is such a CI in the scope.
+func (v View) Add(b Bits, id string) bool {
+	bin, err := binaryID(id)
+	if err != nil {
+		return false
+	}
+	slot, ok := v.f.slotOf(bin)
+	if ok = ok && v.visible.Has(slot); ok {
+		b.set(slot)
+	}
+	return ok
+}
+
+// ID returns the id of the CI in a slot.
+func (v View) ID(slot uint32) string { return textID(v.f.cis.at(slot).id) }
+
+// Name returns the name of the CI in a slot.
+func (v View) Name(slot uint32) string {
+	value, _ := v.Value(slot, headPrefix+"name")
+	return value
+}
+
+// Value returns what a CI has at a path.
+func (v View) Value(slot uint32, path string) (string, bool) {
+	p, ok := v.f.lookup(path)
+	if !ok {
+		return "", false
+	}
+	x, ok := v.f.at(slot, p)
+	if !ok {
+		return "", false
+	}
+	return v.f.value(x), true
+}
+
+// at returns the fact of a CI at a path.
+func (f *fleet) at(slot uint32, p pathID) (Fact, bool) {
+	section := f.paths.at(uint32(p)).section
+	for _, set := range f.lists.get(f.cis.at(slot).sets) {
+		if f.sets.at(set).section == section {
+			return f.find(f.formOf(set), p)
+		}
+	}
+	return 0, false
+}
+
+// Damaged returns the CIs of the scope of which not everything could be read,
+// by id, with the reason. Of those without a readable head nobody knows the site:
+// only who sees everything is told.
+func (v View) Damaged() map[string]error {
+	all := map[string]error{}
+	for slot, err := range v.f.damaged {
+		if v.visible.Has(slot) {
+			all[v.ID(slot)] = err
+		}
+	}
+	if v.scope.All() {
+		for id, err := range v.f.lost {
+			all[id] = err
+		}
+	}
+	return all
+}
+
+// Lookup returns the number of a fact, if any CI has or had it.
+func (v View) Lookup(path, value string) (Fact, bool) {
+	p, ok := v.f.lookup(path)
+	if !ok {
+		return 0, false
+	}
+	return v.f.exact(p, value)
+}
+
+// Fact returns path and value of a fact.
+func (v View) Fact(x Fact) fact.Fact {
+	return fact.Fact{Path: v.f.pathText(v.f.pathOf(uint32(x))), Value: v.f.value(x)}
+}
+
+// Having returns the CIs of the scope that have a fact. The set is the caller's.
+func (v View) Having(x Fact) Bits {
+	b := newBits(v.f.slots)
+	v.f.orFact(b, x)
+	b.And(v.visible)
+	return b
+}
+
+// orFact adds the CIs that have a fact to a set.
+func (f *fleet) orFact(dst Bits, x Fact) {
+	lack, lacking := f.lacks[uint32(x)]
+	if !lacking {
+		f.orSources(dst, x)
+		return
+	}
+	b := newBits(f.slots)
+	f.orSources(b, x)
+	var one, two [1]uint32
+	for _, set := range f.lists.slimGet(lack, &one) {
+		for _, slot := range f.lists.slimGet(f.sets.at(set).members, &two) {
+			b.clear(slot)
+		}
+	}
+	dst.Or(b)
+}
+
+func (f *fleet) orSources(dst Bits, x Fact) {
+	var one, two [1]uint32
+	for _, source := range f.lists.slimGet(f.dict.facts.at(uint32(x)).has, &one) {
+		if n := source >> 1; source&1 == 1 {
+			f.bases[n].slots.into(dst)
+		} else {
+			for _, slot := range f.lists.slimGet(f.sets.at(n).members, &two) {
+				dst.set(slot)
+			}
+		}
+	}
+}
+
+// Facts yields the facts that a CI has in a section, by path.
+func (v View) Facts(slot uint32, section string) fact.Set {
+	n, ok := v.f.sectionN[section]
+	if !ok {
+		return nil
+	}
+	var out fact.Set
+	for _, set := range v.f.lists.get(v.f.cis.at(slot).sets) {
+		if v.f.sets.at(set).section != n {
+			continue
+		}
+		for _, x := range v.f.factsOf(v.f.formOf(set)) {
+			out = append(out, v.Fact(Fact(x)))
+		}
+	}
+	slices.SortFunc(out, func(a, b fact.Fact) int { return strings.Compare(a.Path, b.Path) })
+	return out
+}
+
+// Sections returns the sections of which a CI has facts, in order.
+func (v View) Sections(slot uint32) []string {
+	var out []string
+	for _, set := range v.f.lists.get(v.f.cis.at(slot).sets) {
+		if name := v.f.sections[v.f.sets.at(set).section]; name != headSection {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Count is how many of two groups have a fact.
+type Count struct {
+	Fact Fact
+	A, B int
+}
+
+// Counts yields the observed facts that some of two groups have and some have
+// not, in no order. Groups that overlap are counted as they are. CIs outside of
+// the scope count in neither.
+//
+// It walks over the distinct sets of the groups, not over CIs: what a base holds
+// is added up once for all sets that are on it.
+func (v View) Counts(a, b Bits) iter.Seq[Count] {
+	return func(yield func(Count) bool) {
+		a, b := a.Clone(), b.Clone()
+		a.And(v.visible)
+		b.And(v.visible)
+		t := v.f.tally(a, b)
+		na, nb := int32(a.Count()), int32(b.Count())
+		for _, x := range t.touched {
+			n := t.facts[x]
+			if n == [2]int32{} || n == [2]int32{na, nb} {
+				continue
+			}
+			if !yield(Count{Fact(x), int(n[0]), int(n[1])}) {
+				return
+			}
+		}
+	}
+}
+
+type tally struct {
+	facts   [][2]int32
+	touched []uint32
+}
+
+func (f *fleet) tally(a, b Bits) *tally {
+	t := &tally{facts: make([][2]int32, f.dict.facts.n)}
+	sets := make([][2]int32, f.sets.n)
+	bases := make([][2]int32, len(f.bases))
+	var seen []uint32
+	for side, group := range [...]Bits{a, b} {
+		for slot := range group.Slots() {
+			for _, set := range f.lists.get(f.cis.at(slot).sets)[1:] { // without the head
+				if sets[set] == [2]int32{} {
+					seen = append(seen, set)
+				}
+				sets[set][side]++
+			}
+		}
+	}
+	mark := make(Bits, (len(t.facts)+63)/64)
+	add := func(x uint32, n [2]int32, sign int32) {
+		if !mark.Has(x) {
+			mark.set(x)
+			t.touched = append(t.touched, x)
+		}
+		t.facts[x][0] += sign * n[0]
+		t.facts[x][1] += sign * n[1]
+	}
+	for _, set := range seen {
+		n := sets[set]
+		form := f.formOf(set)
+		bases[form.base][0] += n[0]
+		bases[form.base][1] += n[1]
+		for _, x := range form.adds {
+			add(x, n, 1)
+		}
+		for _, x := range form.drops {
+			add(x, n, -1)
+		}
+	}
+	for i, n := range bases {
+		if n == [2]int32{} {
+			continue
+		}
+		for _, x := range f.bases[i].facts {
+			add(x, n, 1)
+		}
+	}
+	return t
+}
