@@ -41,9 +41,10 @@ type Deps struct {
 	Dial       *uplink.Client      // template of the connection; nil: the network
 	// Connect begins an exchange with the server; nil: over the connection.
 	Connect func(context.Context) (Session, error)
-	Rest    func()       // is called after each look of Run; may be nil
-	DryRun  bool         // look and compare; write and send nothing
-	Fence   *fence.State // of this process, which Open then shuts into the state folder; nil: it is left open
+	Sniff   func(piece []byte) (secret, comment bool) // see etc.Scanner; nil: each machine for itself
+	Rest    func()                                    // is called after each look of Run; may be nil
+	DryRun  bool                                      // look and compare; write and send nothing
+	Fence   *fence.State                              // of this process, which Open then shuts into the state folder; nil: it is left open
 }
 
 // Agent is one machine's agent. Its methods are for one goroutine.
@@ -68,6 +69,7 @@ type Agent struct {
 	client    uplink.Client
 	connect   func(context.Context) (Session, error)
 	rest      func()
+	sniff     func(piece []byte) (secret, comment bool)
 	backoff   uplink.Backoff
 	quiet     time.Duration
 	notBefore time.Time // no attempt to reach the server earlier
@@ -102,6 +104,7 @@ func Open(c Config, d Deps) (*Agent, error) {
 	if a.rest = d.Rest; a.rest == nil {
 		a.rest = func() {}
 	}
+	a.sniff = d.Sniff
 	a.backoff.Rand, a.quiet = a.rand, defaultQuiet
 	if err := a.open(d); err != nil {
 		return nil, errors.Join(err, a.Close())

@@ -157,7 +157,7 @@ func (a *Agent) newScanner() error {
 	}
 	a.scanner = &etc.Scanner{
 		RadarKey: radar, Root: a.cfg.Root, Cache: cache, Key: key, Recipients: recipients, Store: a.sealed,
-		Exclude: a.cfg.Exclude, Secret: a.cfg.isSecret, Policy: a.cfg.policy(), Now: a.now,
+		Exclude: a.cfg.Exclude, Secret: a.cfg.isSecret, Policy: a.cfg.policy(), Now: a.now, Sniff: a.sniff,
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ func rules() []rule {
 		{"net/route/**", eventLike, nil},
 		{"net/dns/*", eventLike, nil},
 		{"net/search", eventLike, nil},
+		{"net/options", eventLike, nil},
 
 		// File systems. A USB stick that is mounted for a minute is no history.
 		{"fs/size/*", eventLike, percent(5)},

@@ -75,6 +75,7 @@ func hostsDomain(h Host, short string) string {
 type resolvConf struct {
 	servers []string
 	search  []string
+	options []string
 }
 
 func readResolv(h Host) (resolvConf, error) {
@@ -89,6 +90,8 @@ func readResolv(h Host) (resolvConf, error) {
 			c.servers = append(c.servers, words[1])
 		case "search", "domain": // the last one counts
 			c.search = words[1:]
+		case "options":
+			c.options = append(c.options, words[1:]...)
 		}
 		return len(c.servers) < 16
 	})

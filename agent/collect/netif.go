@@ -230,4 +230,5 @@ func resolvFacts(h Host, s *Sink) {
 		s.Fact(Path("net", "dns", strconv.Itoa(i+1)), server)
 	}
 	s.Fact("net/search", strings.Join(conf.search, " "))
+	s.Fact("net/options", strings.Join(conf.options, " "))
 }

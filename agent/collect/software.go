@@ -14,5 +14,6 @@ func software() []Collector {
 		ports(),
 		accounts(),
 		sshKeys(),
+		settings(),
 	}
 }

@@ -148,8 +148,10 @@ func (w *walker) digest(fd int, size int64, secret bool, shipped *[16]byte) (dig
 		if shipped != nil {
 			w.md5.Write(got[keep:])
 		}
-		d.secret = d.secret || seal.Sniff(got)
-		commented = commented || !d.secret && seal.SniffComments(got)
+		if !d.secret {
+			secret, comment := w.sniff(got)
+			d.secret, commented = secret, commented || comment
+		}
 		if len(got) < len(w.buf) {
 			if whole {
 				d.plain = got
@@ -165,6 +167,20 @@ func (w *walker) digest(fd int, size int64, secret bool, shipped *[16]byte) (dig
 		return d, w.fingerprint(fd, &d, size, whole)
 	}
 	return d, nil
+}
+
+// sniff tells whether a piece of content, or a comment in it, looks like a secret.
+func (w *walker) sniff(piece []byte) (secret, comment bool) {
+	if w.scanner.Sniff != nil {
+		return w.scanner.Sniff(piece)
+	}
+	return Sniff(piece)
+}
+
+// Sniff is what a Scanner without a function of its own asks.
+func Sniff(piece []byte) (secret, comment bool) {
+	secret = seal.Sniff(piece)
+	return secret, !secret && seal.SniffComments(piece)
 }
 
 // fingerprint completes a secret. The keyed fingerprint of one that is too large

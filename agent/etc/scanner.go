@@ -85,6 +85,9 @@ type Scanner struct {
 	// Secret adds to the built-in list of secrets; the path is relative to
 	// /etc. It cannot take from the list.
 	Secret func(path string) bool
+	// Sniff stands in for the function Sniff where somebody remembers its answers
+	// for many machines; nil: it is asked.
+	Sniff func(piece []byte) (secret, comment bool)
 	// Policy names the rules of this build and its configuration. When it
 	// differs from that of the cache, everything is read again.
 	Policy string

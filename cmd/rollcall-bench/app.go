@@ -15,6 +15,7 @@ import (
 // app is what the commands share.
 type app struct {
 	out, err io.Writer
+	sniffer  sniffer
 }
 
 func newApp() *app { return &app{out: os.Stdout, err: os.Stderr} }

@@ -108,7 +108,7 @@ func (a *app) play(ctx context.Context, c testCase) (got answer, took time.Durat
 		return got, 0, err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	p := player{asks: c, house: h, dir: dir, looks: map[string]int{}, ids: map[string]string{}}
+	p := player{asks: c, house: h, dir: dir, looks: map[string]int{}, sniffer: &a.sniffer, ids: map[string]string{}}
 	for _, l := range c.looks {
 		p.looks[l.host]++
 	}
@@ -140,6 +140,8 @@ type player struct {
 	house *house
 	dir   string
 	looks map[string]int // how many there are of each machine
+
+	sniffer *sniffer
 
 	mu  sync.Mutex
 	ids map[string]string // CI of each machine
@@ -253,7 +255,7 @@ func (p *player) config(l look) agent.Config {
 // report lets each machine look at its tree once, as "rollcall-agent once" does.
 func (p *player) report(ctx context.Context, looks []look) error {
 	return p.each(ctx, looks, func(ctx context.Context, l look) error {
-		ag, err := agent.Open(p.config(l), agent.Deps{Now: p.house.clock, Version: version})
+		ag, err := agent.Open(p.config(l), agent.Deps{Now: p.house.clock, Version: version, Sniff: p.sniffer.sniff})
 		if err != nil {
 			return err
 		}

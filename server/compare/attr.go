@@ -143,6 +143,8 @@ func (t *table) observe(ctx context.Context, g Groups) error {
 			t.modules(s)
 		case "os":
 			t.system(s)
+		case "setting":
+			t.openSettings(s)
 		default:
 			t.plain(s)
 		}
@@ -152,7 +154,7 @@ func (t *table) observe(ctx context.Context, g Groups) error {
 
 // always are the sections in which every machine has facts: without any, they
 // were not looked at. In all others, no facts means that there is nothing.
-var always = []string{"etc", "fs", "group", "hw", "id", "module", "net", "os", "pkg", "user"}
+var always = []string{"etc", "fs", "group", "hw", "id", "module", "net", "os", "pkg", "setting", "user"}
 
 func (t *table) section(name string) *section {
 	n := len(t.f.machines)

@@ -137,6 +137,8 @@ func TestCauseIsFirstAndInWords(t *testing.T) {
 		{"group", set("etc/nslcd.conf", attr(fact.File{Mode: 0o640, Owner: "root", Group: "root"}), attr(fact.File{Mode: 0o640, Owner: "root", Group: "nslcd"})), "/etc/nslcd.conf has group root", "file:etc/nslcd.conf"},
 		{"link target", set("etc/localtime", "link:/a 0777 root:root", "link:/b 0777 root:root"), "/etc/localtime is a link to /a", "file:etc/localtime"},
 		{"network card", set("hw/pci/0000:03:00.0", "14e4:1686 class=0200 rev=01", "10ec:8168 class=0200 rev=15"), "PCI device 14e4:1686 (network)", "hw:pci:14e4:1686"},
+		{"setting of a sealed file", set("setting/etc%2Fnslcd.conf/tls_reqcert", "demand", "never"), "line `tls_reqcert = demand` in /etc/nslcd.conf instead of `tls_reqcert = never`", "file:etc/nslcd.conf"},
+		{"option of the resolver", set("net/options", "ndots:5", ""), "net/options is `ndots:5`", "file:etc/resolv.conf"},
 		{"module", set("module/tg3", "loaded", ""), "kernel module tg3 loaded", "module:tg3"},
 		{"model", set("hw/system/product", "ProDesk", "OptiPlex"), "product_name is `ProDesk`", "hw:dmi:product_name"},
 		{"unit", set("svc/cups.service", "masked", "enabled"), "svc/cups.service is `masked`", "fact:svc/cups.service"},
@@ -375,6 +377,22 @@ func TestUnreadableContentsAreComparedAsAWhole(t *testing.T) {
 	res, err := compare.Compare(t.Context(), g)
 	if err != nil || res.Rows[0].IDs[0] != "file:etc/x" || !strings.Contains(strings.Join(res.Notes, "\n"), "disk on fire") {
 		t.Errorf("%v, rows %+v, notes %q", err, res.Rows, res.Notes)
+	}
+}
+
+func TestOwnValuesInSettingsOfSealedFilesAreMasked(t *testing.T) {
+	r := newRoom(5, 5)
+	r.each(func(i int, broken bool) {
+		r.facts[i]["setting/etc%2FNetworkManager%2Fsystem-connections%2Fa/ethernet.mac-address"] = strings.ToUpper(r.facts[i]["net/eth0/mac"])
+		if broken && i > 0 { // one has another card's
+			r.facts[i]["setting/etc%2FNetworkManager%2Fsystem-connections%2Fa/ipv4.method"] = "manual"
+		} else {
+			r.facts[i]["setting/etc%2FNetworkManager%2Fsystem-connections%2Fa/ipv4.method"] = "auto"
+		}
+	})
+	res := r.compare(t)
+	if len(res.Rows) != 1 || !strings.HasPrefix(res.Rows[0].What, "line `ipv4.method = manual` in /etc/NetworkManager/system-connections/a") {
+		t.Errorf("rows %+v, want the method alone", res.Rows)
 	}
 }
 

@@ -61,11 +61,13 @@ func sameValue(text string) func(int, Past) bool {
 	return func(_ int, p Past) bool { return p.Present && p.Value == text }
 }
 
-func (t *table) seeSetting(g *gather, path, id string, v value) {
+// seeSetting adds "what the id names has this value"; where names the file that
+// the value comes from.
+func (t *table) seeSetting(g *gather, path, id string, v value, where ...string) {
 	g.see(id+"\x00"+v.text, v.who, func() *attr {
 		name := strings.NewReplacer("hw:", "", "fact:", "", ":", " ").Replace(id)
 		return &attr{
-			kind: Hardware, object: id, ids: []string{id}, path: path, prior: 0.9,
+			kind: Hardware, object: id, ids: append([]string{id}, where...), path: path, prior: 0.9,
 			yes: name + " is " + quote(v.text), no: name + " is not " + quote(v.text), holds: sameValue(v.text),
 		}
 	})
@@ -131,6 +133,10 @@ func (t *table) seeDMI(g *gather, path, field string, v value) {
 	})
 }
 
+// resolver is the file that tells name servers, domains and options; whoever
+// writes it, its content is facts.
+const resolver = "file:etc/resolv.conf"
+
 // network turns the net section into attributes: makers of cards by the first
 // half of their MAC address, drivers, speeds, name servers.
 func (t *table) network(s *section) {
@@ -149,7 +155,9 @@ func (t *table) network(s *section) {
 			case len(parts) == 3 && parts[1] != "route" && parts[1] != "dns":
 				t.seeSetting(g, path, "fact:net/*/"+field, v)
 			case parts[1] == "dns":
-				t.seeSetting(g, path, "fact:net/dns", v)
+				t.seeSetting(g, path, "fact:net/dns", v, resolver)
+			case path == "net/search", path == "net/options":
+				t.seeSetting(g, path, "fact:"+path, v, resolver)
 			default:
 				t.seeSetting(g, path, "fact:"+path, v)
 			}

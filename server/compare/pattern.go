@@ -179,11 +179,12 @@ func (f *field) pairs(ps []*pattern) []pair {
 	pool := ps[:min(len(ps), pairPool)]
 	price := math.Log(float64(len(ps)))
 	floor := ps[0].score
+	scratch := [2]set{f.all.blank(), f.all.blank()}
 	var out []pair
 	for i, x := range pool {
 		for _, y := range pool[:i] {
 			for _, kind := range []Kind{Both, Either} {
-				if u := f.join(kind, y, x, price); u != nil && u.score > floor {
+				if u := f.join(kind, y, x, price, floor, scratch); u != nil {
 					out = append(out, pair{kind, y, x, u})
 				}
 			}
@@ -200,17 +201,27 @@ func (f *field) clean(p *pattern) bool {
 }
 
 // join returns the union (Either) or the intersection (Both) of two patterns, or
-// nil if it says no more than one of them.
-func (f *field) join(kind Kind, x, y *pattern, price float64) *pattern {
-	u := &pattern{known: x.known.and(y.known), prior: min(x.prior, y.prior)}
-	if kind == Both {
-		u.member = x.member.and(y.member)
-	} else {
-		u.member = x.member.or(y.member).and(u.known)
+// nil if it says no more than one of them, or scores no more than floor. Thousands
+// are tried for each one that is kept, so they are tried in two sets of scratch.
+func (f *field) join(kind Kind, x, y *pattern, price, floor float64, scratch [2]set) *pattern {
+	member, known := scratch[0], scratch[1]
+	asX, asY := true, true
+	for i := range member {
+		known[i] = x.known[i] & y.known[i]
+		if kind == Both {
+			member[i] = x.member[i] & y.member[i]
+		} else {
+			member[i] = (x.member[i] | y.member[i]) & known[i]
+		}
+		asX, asY = asX && member[i] == x.member[i], asY && member[i] == y.member[i]
 	}
-	if u.member.equal(x.member) || u.member.equal(y.member) {
+	if asX || asY {
 		return nil
 	}
-	u.score = weigh(f.evidence(u.member, u.known)-price, u.prior)
-	return u
+	prior := min(x.prior, y.prior)
+	score := weigh(f.evidence(member, known)-price, prior)
+	if score <= floor {
+		return nil
+	}
+	return &pattern{member: slices.Clone(member), known: slices.Clone(known), prior: prior, score: score}
 }
