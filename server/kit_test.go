@@ -134,6 +134,7 @@ type operator struct {
 	rollcallv1.RadarClient
 	rollcallv1.AccountClient
 	rollcallv1.TrailClient
+	rollcallv1.ReportsClient
 	conn  *grpc.ClientConn
 	token identity.Token
 }
@@ -168,7 +169,7 @@ func (r *running) as(token identity.Token) *operator {
 	return &operator{
 		rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn),
 		rollcallv1.NewKeysClient(conn), rollcallv1.NewProposalsClient(conn), rollcallv1.NewRadarClient(conn),
-		rollcallv1.NewAccountClient(conn), rollcallv1.NewTrailClient(conn), conn, token,
+		rollcallv1.NewAccountClient(conn), rollcallv1.NewTrailClient(conn), rollcallv1.NewReportsClient(conn), conn, token,
 	}
 }
 

@@ -78,6 +78,8 @@ var matrix = map[string]rule{
 	"Evidence/Leaves":      {roles: "auditor", whole: true},
 	"Evidence/Cosign":      {roles: "auditor", whole: true, through: codes.InvalidArgument}, // no key
 
+	"Reports/ListReports": {roles: "every"},
+	"Reports/RunReport":   {roles: "every", ask: func(*spot) proto.Message { return &rollcallv1.RunReportRequest{Name: "inventory"} }},
 	"Trail/Actions":       {roles: "auditor"},
 	"Account/Login":       {keys: "password"},
 	"Account/Logout":      {roles: "every", through: codes.FailedPrecondition}, // a token is no session

@@ -36,6 +36,7 @@ type server struct {
 	rollcallv1.AccountClient
 	rollcallv1.EvidenceClient
 	rollcallv1.TrailClient
+	rollcallv1.ReportsClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -73,7 +74,7 @@ func dial(t identity.Token, glass string) (*server, error) {
 	return &server{
 		ItemsClient: rollcallv1.NewItemsClient(conn), AdminClient: rollcallv1.NewAdminClient(conn),
 		KeysClient: rollcallv1.NewKeysClient(conn), ProposalsClient: rollcallv1.NewProposalsClient(conn), RadarClient: rollcallv1.NewRadarClient(conn),
-		AccountClient: rollcallv1.NewAccountClient(conn), TrailClient: rollcallv1.NewTrailClient(conn), conn: conn, login: t,
+		AccountClient: rollcallv1.NewAccountClient(conn), TrailClient: rollcallv1.NewTrailClient(conn), ReportsClient: rollcallv1.NewReportsClient(conn), conn: conn, login: t,
 		RecoveryClient: rollcallv1.NewRecoveryClient(conn),
 		EvidenceClient: rollcallv1.NewEvidenceClient(conn),
 	}, nil

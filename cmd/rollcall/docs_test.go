@@ -95,7 +95,7 @@ func filtersOf(c *cobra.Command) (filters []string) {
 
 func TestEveryCommandLineInTheDocumentsIsUnderstood(t *testing.T) {
 	shown := map[string]bool{}
-	for _, file := range []string{"../../docs/cli.md", "../../docs/filter.md", "../../docs/evidence.md"} {
+	for _, file := range []string{"../../docs/cli.md", "../../docs/filter.md", "../../docs/evidence.md", "../../docs/reports.md"} {
 		for _, l := range blocks(t, file, "") {
 			if strings.HasPrefix(l, "rollcall ") {
 				shown[understood(t, l)] = true
@@ -177,7 +177,7 @@ func jsonNames(typ reflect.Type) (names []string) {
 func TestTheHelpNamesEveryFieldOfTheJSON(t *testing.T) {
 	documents := map[string]any{
 		"ci list": listJSON{}, "changes": changesJSON{}, "file show": showFileJSON{}, "file log": fileLogJSON{},
-		"compare": compareJSON{}, "radar": radarJSON{}, "prove": proveJSON{}, "verify": verifyJSON{}, "log show": logJSON{}, "restore": restoreJSON{}, "enrol token": tokenJSON{}, "enrol pending": pendingJSON{},
+		"compare": compareJSON{}, "report list": reportsJSON{}, "report run": reportJSON{}, "radar": radarJSON{}, "prove": proveJSON{}, "verify": verifyJSON{}, "log show": logJSON{}, "restore": restoreJSON{}, "enrol token": tokenJSON{}, "enrol pending": pendingJSON{},
 		"site list": sitesJSON{}, "operator list": operatorsJSON{}, "status": statusJSON{}, "version": versionJSON{},
 		"file diff": struct {
 			CI     string `json:"ci"`

@@ -20,6 +20,7 @@ import (
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/query"
+	"rollcall/server/report/reporttest"
 )
 
 // fake answers operators over TLS on loopback, as the real server would, from
@@ -32,9 +33,11 @@ type fake struct {
 	rollcallv1.UnimplementedProposalsServer
 	rollcallv1.UnimplementedRadarServer
 	rollcallv1.UnimplementedAccountServer
+	rollcallv1.UnimplementedReportsServer
 
 	kind   string
-	token  string // login of kari
+	fleet  *reporttest.Fleet // answers reports; nil: there are two canned ones
+	token  string            // login of kari
 	key    identity.Key
 	secret []byte
 	addr   string
@@ -75,6 +78,7 @@ func newFake(kind string) (*fake, error) {
 	rollcallv1.RegisterProposalsServer(f.srv, f)
 	rollcallv1.RegisterRadarServer(f.srv, f)
 	rollcallv1.RegisterAccountServer(f.srv, f)
+	rollcallv1.RegisterReportsServer(f.srv, f)
 	f.done.Go(func() { _ = f.srv.Serve(lis) }) // it ends with stop
 	return f, nil
 }

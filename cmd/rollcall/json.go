@@ -20,15 +20,24 @@ func (t msTime) MarshalJSON() ([]byte, error) {
 
 // document writes one JSON document.
 func (a *app) document(v any) error {
+	b, err := indented(v)
+	if err != nil {
+		return err
+	}
+	a.out.raw(b)
+	return a.out.failed
+}
+
+// indented gives one JSON document, inert.
+func indented(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("write JSON: %w", err)
+		return nil, fmt.Errorf("write JSON: %w", err)
 	}
-	a.out.raw(inertJSON(b.Bytes()))
-	return a.out.failed
+	return inertJSON(b.Bytes()), nil
 }
 
 // listOf makes sure that an empty list is [] and not null.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollcall/internal/identity"
@@ -42,6 +43,7 @@ type Service struct {
 	rollcallv1.UnimplementedAccountServer
 	rollcallv1.UnimplementedRecoveryServer
 	rollcallv1.UnimplementedTrailServer
+	rollcallv1.UnimplementedReportsServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -77,6 +79,7 @@ type Service struct {
 	uses       *auth.Uses
 	under      *load
 	underOnce  sync.Once
+	reports    atomic.Int32 // that are being made
 }
 
 // Register adds the services to a server.
@@ -91,6 +94,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterAccountServer(g, s)
 	rollcallv1.RegisterRecoveryServer(g, s)
 	rollcallv1.RegisterTrailServer(g, s)
+	rollcallv1.RegisterReportsServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

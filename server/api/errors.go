@@ -13,6 +13,7 @@ import (
 	"rollcall/server/evidence"
 	"rollcall/server/ingest"
 	"rollcall/server/query"
+	"rollcall/server/report"
 	"rollcall/server/store"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -59,6 +60,9 @@ var classes = []class{
 	{ingest.ErrContent, codes.InvalidArgument},
 	{fact.ErrEncoding, codes.InvalidArgument},
 	{query.ErrCost, codes.InvalidArgument},
+	{report.ErrNotFound, codes.NotFound},
+	{report.ErrParam, codes.InvalidArgument},
+	{report.ErrCost, codes.ResourceExhausted},
 	{store.ErrBusy, codes.ResourceExhausted},
 	{store.ErrClosed, codes.Unavailable},
 	{store.ErrReadOnly, codes.ResourceExhausted},

@@ -104,10 +104,21 @@ var gates = map[string]gate{
 
 	rollcallv1.Trail_Actions_FullMethodName: sited(auth.Auditor),
 
+	rollcallv1.Reports_ListReports_FullMethodName: sited(auth.Viewer),
+	rollcallv1.Reports_RunReport_FullMethodName:   sited(auth.Viewer), // or as reportIs says
+
 	// Who may confirm is who may call what was proposed.
 	rollcallv1.Proposals_ListProposals_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Proposals_Confirm_FullMethodName:       sited(auth.Viewer),
 	rollcallv1.Proposals_Decline_FullMethodName:       sited(auth.Viewer),
+}
+
+// reportIs names reports that tell what only some may ask: who may call the method
+// may run the report, within the same sites. Every other report tells what every
+// role may see.
+var reportIs = map[string]string{
+	"waiting-keys":   rollcallv1.Admin_Pending_FullMethodName,
+	"shared-secrets": rollcallv1.Radar_Shared_FullMethodName,
 }
 
 // maxCall is how long a call may take.

@@ -1,0 +1,115 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/auth"
+	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
+	"rollcall/server/evidence"
+	"rollcall/server/query"
+	"rollcall/server/report"
+	"rollcall/server/store"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// maxReport is how long one report may be made. What is made is held in memory,
+	// so there are only a few at once.
+	maxReport  = time.Minute
+	maxReports = 4
+)
+
+// rolesOf gives who may run a report: whoever may call the method whose answer it
+// is another form of.
+func rolesOf(d report.Definition) []auth.Role {
+	return gates[cmp.Or(reportIs[d.Name], rollcallv1.Reports_RunReport_FullMethodName)].roles
+}
+
+// ListReports gives the reports that the caller may run.
+func (s *Service) ListReports(ctx context.Context, req *rollcallv1.ListReportsRequest) (*rollcallv1.ListReportsReply, error) {
+	o := callerOf(ctx).operator
+	return report.List(req.GetLang(), func(d report.Definition) bool { return len(o.Sites(rolesOf(d)...)) > 0 }), nil
+}
+
+// RunReport answers a report.
+func (s *Service) RunReport(req *rollcallv1.RunReportRequest, st grpc.ServerStreamingServer[rollcallv1.RunReportReply]) error {
+	if s.reports.Add(1) > maxReports {
+		s.reports.Add(-1)
+		return busy{"the server is making other reports", 5 * time.Second}
+	}
+	answer, err := s.report(st.Context(), req)
+	s.reports.Add(-1)
+	if err != nil {
+		return err
+	}
+	return answer.Send(st.Send)
+}
+
+// report makes a report out of one snapshot, which is let go before anything is
+// sent: a slow reader must not hold it.
+func (s *Service) report(ctx context.Context, req *rollcallv1.RunReportRequest) (answer *report.Answer, err error) {
+	d, err := report.Named(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(req.GetFilter()) != "" { // alone: a bracket in it must not change what the report is about
+		if _, err := query.Parse(req.GetFilter()); err != nil {
+			return nil, err
+		}
+	}
+	o := callerOf(ctx).operator
+	if len(o.Sites(rolesOf(d)...)) == 0 {
+		return nil, o.Denied(rolesOf(d)...)
+	}
+	scope := scopeOf(o, rolesOf(d)...)
+	limited, stop := context.WithTimeout(ctx, maxReport)
+	defer stop()
+	err = s.Engine.View(limited, func(r store.Reader) error {
+		items := cmdb.At(r, s.Tenant, s.Sets, scope)
+		var asked []*subject
+		src := report.Source{
+			Select: func(ctx context.Context, filter string, at time.Time) ([]report.Machine, error) {
+				found, err := s.selectCIs(ctx, r, items, filter, at)
+				asked = append(asked, found...)
+				out := make([]report.Machine, len(found))
+				for i, sub := range found {
+					out[i] = sub
+				}
+				return out, err
+			},
+			Items: items,
+			Keys: func() ([]enrol.Key, error) {
+				keys, err := enrol.At(r, s.Tenant).Waiting()
+				if err != nil {
+					return nil, err
+				}
+				return keysIn(items, keys)
+			},
+			Log: evidence.At(r, s.Tenant), Now: s.Now(),
+		}
+		if answer, err = report.Run(limited, src, req); err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(asked, func(sub *subject) bool { return sub.err != nil }); i >= 0 {
+			return asked[i].err
+		}
+		return nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil, status.Errorf(codes.ResourceExhausted, "report %s took longer than %s: ask about fewer CIs with a filter, such as one site", d.Name, maxReport)
+	}
+	return answer, err
+}
+
+// Heads returns the CI as it is now and as it was.
+func (u *subject) Heads() (now, then cmdb.CI) { return u.head, u.ci }
