@@ -96,6 +96,7 @@ protoc -I proto \
 	  --go_out=$(1) --go_opt=paths=source_relative \
 	  --go-grpc_out=$(1) --go-grpc_opt=paths=source_relative \
 	  $$(cd proto && find rollcall -name '*.proto' | sort)
+	find $(1) -name '*.pb.go' -exec $(TOOL) gofumpt -modpath rollcall -w {} +
 endef
 
 # Man pages, completions and the like are made by tests named TestGenerated…

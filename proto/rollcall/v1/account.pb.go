@@ -9,11 +9,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -523,18 +524,21 @@ func file_rollcall_v1_account_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_account_proto_rawDescData
 }
 
-var file_rollcall_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
-var file_rollcall_v1_account_proto_goTypes = []any{
-	(*LoginRequest)(nil),       // 0: rollcall.v1.LoginRequest
-	(*LoginReply)(nil),         // 1: rollcall.v1.LoginReply
-	(*LogoutRequest)(nil),      // 2: rollcall.v1.LogoutRequest
-	(*LogoutReply)(nil),        // 3: rollcall.v1.LogoutReply
-	(*SetPasswordRequest)(nil), // 4: rollcall.v1.SetPasswordRequest
-	(*SetPasswordReply)(nil),   // 5: rollcall.v1.SetPasswordReply
-	(*EndLoginsRequest)(nil),   // 6: rollcall.v1.EndLoginsRequest
-	(*EndLoginsReply)(nil),     // 7: rollcall.v1.EndLoginsReply
-	(*Session)(nil),            // 8: rollcall.v1.Session
-}
+var (
+	file_rollcall_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+	file_rollcall_v1_account_proto_goTypes  = []any{
+		(*LoginRequest)(nil),       // 0: rollcall.v1.LoginRequest
+		(*LoginReply)(nil),         // 1: rollcall.v1.LoginReply
+		(*LogoutRequest)(nil),      // 2: rollcall.v1.LogoutRequest
+		(*LogoutReply)(nil),        // 3: rollcall.v1.LogoutReply
+		(*SetPasswordRequest)(nil), // 4: rollcall.v1.SetPasswordRequest
+		(*SetPasswordReply)(nil),   // 5: rollcall.v1.SetPasswordReply
+		(*EndLoginsRequest)(nil),   // 6: rollcall.v1.EndLoginsRequest
+		(*EndLoginsReply)(nil),     // 7: rollcall.v1.EndLoginsReply
+		(*Session)(nil),            // 8: rollcall.v1.Session
+	}
+)
+
 var file_rollcall_v1_account_proto_depIdxs = []int32{
 	0, // 0: rollcall.v1.Account.Login:input_type -> rollcall.v1.LoginRequest
 	2, // 1: rollcall.v1.Account.Logout:input_type -> rollcall.v1.LogoutRequest

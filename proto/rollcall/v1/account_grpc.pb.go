@@ -10,6 +10,7 @@ package rollcallv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -112,12 +113,15 @@ type UnimplementedAccountServer struct{}
 func (UnimplementedAccountServer) Login(context.Context, *LoginRequest) (*LoginReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Login not implemented")
 }
+
 func (UnimplementedAccountServer) Logout(context.Context, *LogoutRequest) (*LogoutReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Logout not implemented")
 }
+
 func (UnimplementedAccountServer) SetPassword(context.Context, *SetPasswordRequest) (*SetPasswordReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetPassword not implemented")
 }
+
 func (UnimplementedAccountServer) EndLogins(context.Context, *EndLoginsRequest) (*EndLoginsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method EndLogins not implemented")
 }

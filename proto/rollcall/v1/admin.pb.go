@@ -9,11 +9,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -1915,36 +1916,39 @@ func file_rollcall_v1_admin_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_admin_proto_rawDescData
 }
 
-var file_rollcall_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
-var file_rollcall_v1_admin_proto_goTypes = []any{
-	(*StatusRequest)(nil),         // 0: rollcall.v1.StatusRequest
-	(*StatusReply)(nil),           // 1: rollcall.v1.StatusReply
-	(*NewTokenRequest)(nil),       // 2: rollcall.v1.NewTokenRequest
-	(*NewTokenReply)(nil),         // 3: rollcall.v1.NewTokenReply
-	(*PendingRequest)(nil),        // 4: rollcall.v1.PendingRequest
-	(*KeyInfo)(nil),               // 5: rollcall.v1.KeyInfo
-	(*Difference)(nil),            // 6: rollcall.v1.Difference
-	(*PendingReply)(nil),          // 7: rollcall.v1.PendingReply
-	(*DecideRequest)(nil),         // 8: rollcall.v1.DecideRequest
-	(*DecideReply)(nil),           // 9: rollcall.v1.DecideReply
-	(*Site)(nil),                  // 10: rollcall.v1.Site
-	(*SitesRequest)(nil),          // 11: rollcall.v1.SitesRequest
-	(*SitesReply)(nil),            // 12: rollcall.v1.SitesReply
-	(*SetSiteRequest)(nil),        // 13: rollcall.v1.SetSiteRequest
-	(*SetSiteReply)(nil),          // 14: rollcall.v1.SetSiteReply
-	(*RemoveSiteRequest)(nil),     // 15: rollcall.v1.RemoveSiteRequest
-	(*RemoveSiteReply)(nil),       // 16: rollcall.v1.RemoveSiteReply
-	(*Operator)(nil),              // 17: rollcall.v1.Operator
-	(*Grant)(nil),                 // 18: rollcall.v1.Grant
-	(*OperatorsRequest)(nil),      // 19: rollcall.v1.OperatorsRequest
-	(*OperatorsReply)(nil),        // 20: rollcall.v1.OperatorsReply
-	(*AddOperatorRequest)(nil),    // 21: rollcall.v1.AddOperatorRequest
-	(*AddOperatorReply)(nil),      // 22: rollcall.v1.AddOperatorReply
-	(*RemoveOperatorRequest)(nil), // 23: rollcall.v1.RemoveOperatorRequest
-	(*RemoveOperatorReply)(nil),   // 24: rollcall.v1.RemoveOperatorReply
-	nil,                           // 25: rollcall.v1.StatusReply.PresenceEntry
-	(*Session)(nil),               // 26: rollcall.v1.Session
-}
+var (
+	file_rollcall_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+	file_rollcall_v1_admin_proto_goTypes  = []any{
+		(*StatusRequest)(nil),         // 0: rollcall.v1.StatusRequest
+		(*StatusReply)(nil),           // 1: rollcall.v1.StatusReply
+		(*NewTokenRequest)(nil),       // 2: rollcall.v1.NewTokenRequest
+		(*NewTokenReply)(nil),         // 3: rollcall.v1.NewTokenReply
+		(*PendingRequest)(nil),        // 4: rollcall.v1.PendingRequest
+		(*KeyInfo)(nil),               // 5: rollcall.v1.KeyInfo
+		(*Difference)(nil),            // 6: rollcall.v1.Difference
+		(*PendingReply)(nil),          // 7: rollcall.v1.PendingReply
+		(*DecideRequest)(nil),         // 8: rollcall.v1.DecideRequest
+		(*DecideReply)(nil),           // 9: rollcall.v1.DecideReply
+		(*Site)(nil),                  // 10: rollcall.v1.Site
+		(*SitesRequest)(nil),          // 11: rollcall.v1.SitesRequest
+		(*SitesReply)(nil),            // 12: rollcall.v1.SitesReply
+		(*SetSiteRequest)(nil),        // 13: rollcall.v1.SetSiteRequest
+		(*SetSiteReply)(nil),          // 14: rollcall.v1.SetSiteReply
+		(*RemoveSiteRequest)(nil),     // 15: rollcall.v1.RemoveSiteRequest
+		(*RemoveSiteReply)(nil),       // 16: rollcall.v1.RemoveSiteReply
+		(*Operator)(nil),              // 17: rollcall.v1.Operator
+		(*Grant)(nil),                 // 18: rollcall.v1.Grant
+		(*OperatorsRequest)(nil),      // 19: rollcall.v1.OperatorsRequest
+		(*OperatorsReply)(nil),        // 20: rollcall.v1.OperatorsReply
+		(*AddOperatorRequest)(nil),    // 21: rollcall.v1.AddOperatorRequest
+		(*AddOperatorReply)(nil),      // 22: rollcall.v1.AddOperatorReply
+		(*RemoveOperatorRequest)(nil), // 23: rollcall.v1.RemoveOperatorRequest
+		(*RemoveOperatorReply)(nil),   // 24: rollcall.v1.RemoveOperatorReply
+		nil,                           // 25: rollcall.v1.StatusReply.PresenceEntry
+		(*Session)(nil),               // 26: rollcall.v1.Session
+	}
+)
+
 var file_rollcall_v1_admin_proto_depIdxs = []int32{
 	25, // 0: rollcall.v1.StatusReply.presence:type_name -> rollcall.v1.StatusReply.PresenceEntry
 	6,  // 1: rollcall.v1.KeyInfo.differs:type_name -> rollcall.v1.Difference

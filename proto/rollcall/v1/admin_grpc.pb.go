@@ -10,6 +10,7 @@ package rollcallv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -210,36 +211,47 @@ type UnimplementedAdminServer struct{}
 func (UnimplementedAdminServer) Status(context.Context, *StatusRequest) (*StatusReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
 }
+
 func (UnimplementedAdminServer) NewToken(context.Context, *NewTokenRequest) (*NewTokenReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method NewToken not implemented")
 }
+
 func (UnimplementedAdminServer) Pending(context.Context, *PendingRequest) (*PendingReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Pending not implemented")
 }
+
 func (UnimplementedAdminServer) Approve(context.Context, *DecideRequest) (*DecideReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Approve not implemented")
 }
+
 func (UnimplementedAdminServer) Refuse(context.Context, *DecideRequest) (*DecideReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Refuse not implemented")
 }
+
 func (UnimplementedAdminServer) Revoke(context.Context, *DecideRequest) (*DecideReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Revoke not implemented")
 }
+
 func (UnimplementedAdminServer) Sites(context.Context, *SitesRequest) (*SitesReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Sites not implemented")
 }
+
 func (UnimplementedAdminServer) SetSite(context.Context, *SetSiteRequest) (*SetSiteReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetSite not implemented")
 }
+
 func (UnimplementedAdminServer) RemoveSite(context.Context, *RemoveSiteRequest) (*RemoveSiteReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveSite not implemented")
 }
+
 func (UnimplementedAdminServer) Operators(context.Context, *OperatorsRequest) (*OperatorsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Operators not implemented")
 }
+
 func (UnimplementedAdminServer) AddOperator(context.Context, *AddOperatorRequest) (*AddOperatorReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddOperator not implemented")
 }
+
 func (UnimplementedAdminServer) RemoveOperator(context.Context, *RemoveOperatorRequest) (*RemoveOperatorReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveOperator not implemented")
 }

@@ -11,11 +11,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -1190,25 +1191,28 @@ func file_rollcall_v1_agent_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_agent_proto_rawDescData
 }
 
-var file_rollcall_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_rollcall_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
-var file_rollcall_v1_agent_proto_goTypes = []any{
-	(EnrolReply_Outcome)(0),     // 0: rollcall.v1.EnrolReply.Outcome
-	(SubmitReply_Outcome)(0),    // 1: rollcall.v1.SubmitReply.Outcome
-	(CollectorStatus_Status)(0), // 2: rollcall.v1.CollectorStatus.Status
-	(*EnrolRequest)(nil),        // 3: rollcall.v1.EnrolRequest
-	(*EnrolReply)(nil),          // 4: rollcall.v1.EnrolReply
-	(*RotateRequest)(nil),       // 5: rollcall.v1.RotateRequest
-	(*RotateReply)(nil),         // 6: rollcall.v1.RotateReply
-	(*SubmitRequest)(nil),       // 7: rollcall.v1.SubmitRequest
-	(*SubmitReply)(nil),         // 8: rollcall.v1.SubmitReply
-	(*UploadRequest)(nil),       // 9: rollcall.v1.UploadRequest
-	(*UploadReply)(nil),         // 10: rollcall.v1.UploadReply
-	(*Body)(nil),                // 11: rollcall.v1.Body
-	(*Report)(nil),              // 12: rollcall.v1.Report
-	(*CollectorStatus)(nil),     // 13: rollcall.v1.CollectorStatus
-	(*Event)(nil),               // 14: rollcall.v1.Event
-}
+var (
+	file_rollcall_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+	file_rollcall_v1_agent_proto_msgTypes  = make([]protoimpl.MessageInfo, 12)
+	file_rollcall_v1_agent_proto_goTypes   = []any{
+		EnrolReply_Outcome(0),     // 0: rollcall.v1.EnrolReply.Outcome
+		SubmitReply_Outcome(0),    // 1: rollcall.v1.SubmitReply.Outcome
+		CollectorStatus_Status(0), // 2: rollcall.v1.CollectorStatus.Status
+		(*EnrolRequest)(nil),      // 3: rollcall.v1.EnrolRequest
+		(*EnrolReply)(nil),        // 4: rollcall.v1.EnrolReply
+		(*RotateRequest)(nil),     // 5: rollcall.v1.RotateRequest
+		(*RotateReply)(nil),       // 6: rollcall.v1.RotateReply
+		(*SubmitRequest)(nil),     // 7: rollcall.v1.SubmitRequest
+		(*SubmitReply)(nil),       // 8: rollcall.v1.SubmitReply
+		(*UploadRequest)(nil),     // 9: rollcall.v1.UploadRequest
+		(*UploadReply)(nil),       // 10: rollcall.v1.UploadReply
+		(*Body)(nil),              // 11: rollcall.v1.Body
+		(*Report)(nil),            // 12: rollcall.v1.Report
+		(*CollectorStatus)(nil),   // 13: rollcall.v1.CollectorStatus
+		(*Event)(nil),             // 14: rollcall.v1.Event
+	}
+)
+
 var file_rollcall_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.EnrolReply.outcome:type_name -> rollcall.v1.EnrolReply.Outcome
 	1,  // 1: rollcall.v1.SubmitReply.outcome:type_name -> rollcall.v1.SubmitReply.Outcome

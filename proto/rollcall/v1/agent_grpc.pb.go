@@ -12,6 +12,7 @@ package rollcallv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -129,12 +130,15 @@ type UnimplementedAgentsServer struct{}
 func (UnimplementedAgentsServer) Enrol(context.Context, *EnrolRequest) (*EnrolReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Enrol not implemented")
 }
+
 func (UnimplementedAgentsServer) Rotate(context.Context, *RotateRequest) (*RotateReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rotate not implemented")
 }
+
 func (UnimplementedAgentsServer) Submit(context.Context, *SubmitRequest) (*SubmitReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Submit not implemented")
 }
+
 func (UnimplementedAgentsServer) Upload(grpc.ClientStreamingServer[UploadRequest, UploadReply]) error {
 	return status.Error(codes.Unimplemented, "method Upload not implemented")
 }

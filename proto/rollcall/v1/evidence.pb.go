@@ -10,11 +10,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -784,22 +785,25 @@ func file_rollcall_v1_evidence_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_evidence_proto_rawDescData
 }
 
-var file_rollcall_v1_evidence_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
-var file_rollcall_v1_evidence_proto_goTypes = []any{
-	(*CheckpointRequest)(nil),  // 0: rollcall.v1.CheckpointRequest
-	(*CheckpointReply)(nil),    // 1: rollcall.v1.CheckpointReply
-	(*WitnessInfo)(nil),        // 2: rollcall.v1.WitnessInfo
-	(*ConsistencyRequest)(nil), // 3: rollcall.v1.ConsistencyRequest
-	(*ConsistencyReply)(nil),   // 4: rollcall.v1.ConsistencyReply
-	(*InclusionRequest)(nil),   // 5: rollcall.v1.InclusionRequest
-	(*InclusionReply)(nil),     // 6: rollcall.v1.InclusionReply
-	(*LeavesRequest)(nil),      // 7: rollcall.v1.LeavesRequest
-	(*LeavesReply)(nil),        // 8: rollcall.v1.LeavesReply
-	(*CosignRequest)(nil),      // 9: rollcall.v1.CosignRequest
-	(*CosignReply)(nil),        // 10: rollcall.v1.CosignReply
-	(*ProveRequest)(nil),       // 11: rollcall.v1.ProveRequest
-	(*ProveReply)(nil),         // 12: rollcall.v1.ProveReply
-}
+var (
+	file_rollcall_v1_evidence_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+	file_rollcall_v1_evidence_proto_goTypes  = []any{
+		(*CheckpointRequest)(nil),  // 0: rollcall.v1.CheckpointRequest
+		(*CheckpointReply)(nil),    // 1: rollcall.v1.CheckpointReply
+		(*WitnessInfo)(nil),        // 2: rollcall.v1.WitnessInfo
+		(*ConsistencyRequest)(nil), // 3: rollcall.v1.ConsistencyRequest
+		(*ConsistencyReply)(nil),   // 4: rollcall.v1.ConsistencyReply
+		(*InclusionRequest)(nil),   // 5: rollcall.v1.InclusionRequest
+		(*InclusionReply)(nil),     // 6: rollcall.v1.InclusionReply
+		(*LeavesRequest)(nil),      // 7: rollcall.v1.LeavesRequest
+		(*LeavesReply)(nil),        // 8: rollcall.v1.LeavesReply
+		(*CosignRequest)(nil),      // 9: rollcall.v1.CosignRequest
+		(*CosignReply)(nil),        // 10: rollcall.v1.CosignReply
+		(*ProveRequest)(nil),       // 11: rollcall.v1.ProveRequest
+		(*ProveReply)(nil),         // 12: rollcall.v1.ProveReply
+	}
+)
+
 var file_rollcall_v1_evidence_proto_depIdxs = []int32{
 	2,  // 0: rollcall.v1.CheckpointReply.witnesses:type_name -> rollcall.v1.WitnessInfo
 	0,  // 1: rollcall.v1.Evidence.Checkpoint:input_type -> rollcall.v1.CheckpointRequest

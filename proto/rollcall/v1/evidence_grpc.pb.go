@@ -11,6 +11,7 @@ package rollcallv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -145,18 +146,23 @@ type UnimplementedEvidenceServer struct{}
 func (UnimplementedEvidenceServer) Checkpoint(context.Context, *CheckpointRequest) (*CheckpointReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Checkpoint not implemented")
 }
+
 func (UnimplementedEvidenceServer) Consistency(context.Context, *ConsistencyRequest) (*ConsistencyReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Consistency not implemented")
 }
+
 func (UnimplementedEvidenceServer) Inclusion(context.Context, *InclusionRequest) (*InclusionReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Inclusion not implemented")
 }
+
 func (UnimplementedEvidenceServer) Leaves(context.Context, *LeavesRequest) (*LeavesReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Leaves not implemented")
 }
+
 func (UnimplementedEvidenceServer) Cosign(context.Context, *CosignRequest) (*CosignReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cosign not implemented")
 }
+
 func (UnimplementedEvidenceServer) Prove(context.Context, *ProveRequest) (*ProveReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Prove not implemented")
 }

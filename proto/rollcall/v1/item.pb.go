@@ -12,11 +12,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -2325,40 +2326,43 @@ func file_rollcall_v1_item_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_item_proto_rawDescData
 }
 
-var file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
-var file_rollcall_v1_item_proto_goTypes = []any{
-	(*ItemSummary)(nil),        // 0: rollcall.v1.ItemSummary
-	(*ListRequest)(nil),        // 1: rollcall.v1.ListRequest
-	(*ListReply)(nil),          // 2: rollcall.v1.ListReply
-	(*GetRequest)(nil),         // 3: rollcall.v1.GetRequest
-	(*GetReply)(nil),           // 4: rollcall.v1.GetReply
-	(*HistoryRequest)(nil),     // 5: rollcall.v1.HistoryRequest
-	(*ChangesRequest)(nil),     // 6: rollcall.v1.ChangesRequest
-	(*FactChange)(nil),         // 7: rollcall.v1.FactChange
-	(*RevisionInfo)(nil),       // 8: rollcall.v1.RevisionInfo
-	(*ChangesReply)(nil),       // 9: rollcall.v1.ChangesReply
-	(*SetRequest)(nil),         // 10: rollcall.v1.SetRequest
-	(*SetReply)(nil),           // 11: rollcall.v1.SetReply
-	(*FileRequest)(nil),        // 12: rollcall.v1.FileRequest
-	(*FileReply)(nil),          // 13: rollcall.v1.FileReply
-	(*FileLogRequest)(nil),     // 14: rollcall.v1.FileLogRequest
-	(*FileLogReply)(nil),       // 15: rollcall.v1.FileLogReply
-	(*CompareRequest)(nil),     // 16: rollcall.v1.CompareRequest
-	(*CompareRow)(nil),         // 17: rollcall.v1.CompareRow
-	(*CompareReply)(nil),       // 18: rollcall.v1.CompareReply
-	(*ManifestRequest)(nil),    // 19: rollcall.v1.ManifestRequest
-	(*ManifestReply)(nil),      // 20: rollcall.v1.ManifestReply
-	(*ContentRequest)(nil),     // 21: rollcall.v1.ContentRequest
-	(*ContentReply)(nil),       // 22: rollcall.v1.ContentReply
-	(*CompleteRequest)(nil),    // 23: rollcall.v1.CompleteRequest
-	(*CompleteReply)(nil),      // 24: rollcall.v1.CompleteReply
-	nil,                        // 25: rollcall.v1.GetReply.FieldsEntry
-	nil,                        // 26: rollcall.v1.SetRequest.FieldsEntry
-	(*FileLogReply_Entry)(nil), // 27: rollcall.v1.FileLogReply.Entry
-	nil,                        // 28: rollcall.v1.ManifestReply.StateEntry
-	(*CollectorStatus)(nil),    // 29: rollcall.v1.CollectorStatus
-	(*Event)(nil),              // 30: rollcall.v1.Event
-}
+var (
+	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+	file_rollcall_v1_item_proto_goTypes  = []any{
+		(*ItemSummary)(nil),        // 0: rollcall.v1.ItemSummary
+		(*ListRequest)(nil),        // 1: rollcall.v1.ListRequest
+		(*ListReply)(nil),          // 2: rollcall.v1.ListReply
+		(*GetRequest)(nil),         // 3: rollcall.v1.GetRequest
+		(*GetReply)(nil),           // 4: rollcall.v1.GetReply
+		(*HistoryRequest)(nil),     // 5: rollcall.v1.HistoryRequest
+		(*ChangesRequest)(nil),     // 6: rollcall.v1.ChangesRequest
+		(*FactChange)(nil),         // 7: rollcall.v1.FactChange
+		(*RevisionInfo)(nil),       // 8: rollcall.v1.RevisionInfo
+		(*ChangesReply)(nil),       // 9: rollcall.v1.ChangesReply
+		(*SetRequest)(nil),         // 10: rollcall.v1.SetRequest
+		(*SetReply)(nil),           // 11: rollcall.v1.SetReply
+		(*FileRequest)(nil),        // 12: rollcall.v1.FileRequest
+		(*FileReply)(nil),          // 13: rollcall.v1.FileReply
+		(*FileLogRequest)(nil),     // 14: rollcall.v1.FileLogRequest
+		(*FileLogReply)(nil),       // 15: rollcall.v1.FileLogReply
+		(*CompareRequest)(nil),     // 16: rollcall.v1.CompareRequest
+		(*CompareRow)(nil),         // 17: rollcall.v1.CompareRow
+		(*CompareReply)(nil),       // 18: rollcall.v1.CompareReply
+		(*ManifestRequest)(nil),    // 19: rollcall.v1.ManifestRequest
+		(*ManifestReply)(nil),      // 20: rollcall.v1.ManifestReply
+		(*ContentRequest)(nil),     // 21: rollcall.v1.ContentRequest
+		(*ContentReply)(nil),       // 22: rollcall.v1.ContentReply
+		(*CompleteRequest)(nil),    // 23: rollcall.v1.CompleteRequest
+		(*CompleteReply)(nil),      // 24: rollcall.v1.CompleteReply
+		nil,                        // 25: rollcall.v1.GetReply.FieldsEntry
+		nil,                        // 26: rollcall.v1.SetRequest.FieldsEntry
+		(*FileLogReply_Entry)(nil), // 27: rollcall.v1.FileLogReply.Entry
+		nil,                        // 28: rollcall.v1.ManifestReply.StateEntry
+		(*CollectorStatus)(nil),    // 29: rollcall.v1.CollectorStatus
+		(*Event)(nil),              // 30: rollcall.v1.Event
+	}
+)
+
 var file_rollcall_v1_item_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.ListReply.items:type_name -> rollcall.v1.ItemSummary
 	0,  // 1: rollcall.v1.GetReply.item:type_name -> rollcall.v1.ItemSummary

@@ -13,6 +13,7 @@ package rollcallv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -231,33 +232,43 @@ type UnimplementedItemsServer struct{}
 func (UnimplementedItemsServer) List(context.Context, *ListRequest) (*ListReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
 }
+
 func (UnimplementedItemsServer) Get(context.Context, *GetRequest) (*GetReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
 }
+
 func (UnimplementedItemsServer) History(context.Context, *HistoryRequest) (*ChangesReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method History not implemented")
 }
+
 func (UnimplementedItemsServer) Changes(context.Context, *ChangesRequest) (*ChangesReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Changes not implemented")
 }
+
 func (UnimplementedItemsServer) Set(context.Context, *SetRequest) (*SetReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Set not implemented")
 }
+
 func (UnimplementedItemsServer) File(context.Context, *FileRequest) (*FileReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method File not implemented")
 }
+
 func (UnimplementedItemsServer) FileLog(context.Context, *FileLogRequest) (*FileLogReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method FileLog not implemented")
 }
+
 func (UnimplementedItemsServer) Compare(context.Context, *CompareRequest) (*CompareReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Compare not implemented")
 }
+
 func (UnimplementedItemsServer) Manifest(context.Context, *ManifestRequest) (*ManifestReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Manifest not implemented")
 }
+
 func (UnimplementedItemsServer) Content(*ContentRequest, grpc.ServerStreamingServer[ContentReply]) error {
 	return status.Error(codes.Unimplemented, "method Content not implemented")
 }
+
 func (UnimplementedItemsServer) Complete(context.Context, *CompleteRequest) (*CompleteReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Complete not implemented")
 }

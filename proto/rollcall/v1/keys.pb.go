@@ -9,11 +9,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -773,20 +774,23 @@ func file_rollcall_v1_keys_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_keys_proto_rawDescData
 }
 
-var file_rollcall_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
-var file_rollcall_v1_keys_proto_goTypes = []any{
-	(*TokensRequest)(nil),   // 0: rollcall.v1.TokensRequest
-	(*TokenInfo)(nil),       // 1: rollcall.v1.TokenInfo
-	(*TokensReply)(nil),     // 2: rollcall.v1.TokensReply
-	(*WithdrawRequest)(nil), // 3: rollcall.v1.WithdrawRequest
-	(*WithdrawReply)(nil),   // 4: rollcall.v1.WithdrawReply
-	(*ForksRequest)(nil),    // 5: rollcall.v1.ForksRequest
-	(*Branch)(nil),          // 6: rollcall.v1.Branch
-	(*ForksReply)(nil),      // 7: rollcall.v1.ForksReply
-	(*KeepRequest)(nil),     // 8: rollcall.v1.KeepRequest
-	(*KeepReply)(nil),       // 9: rollcall.v1.KeepReply
-	(*KeyInfo)(nil),         // 10: rollcall.v1.KeyInfo
-}
+var (
+	file_rollcall_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+	file_rollcall_v1_keys_proto_goTypes  = []any{
+		(*TokensRequest)(nil),   // 0: rollcall.v1.TokensRequest
+		(*TokenInfo)(nil),       // 1: rollcall.v1.TokenInfo
+		(*TokensReply)(nil),     // 2: rollcall.v1.TokensReply
+		(*WithdrawRequest)(nil), // 3: rollcall.v1.WithdrawRequest
+		(*WithdrawReply)(nil),   // 4: rollcall.v1.WithdrawReply
+		(*ForksRequest)(nil),    // 5: rollcall.v1.ForksRequest
+		(*Branch)(nil),          // 6: rollcall.v1.Branch
+		(*ForksReply)(nil),      // 7: rollcall.v1.ForksReply
+		(*KeepRequest)(nil),     // 8: rollcall.v1.KeepRequest
+		(*KeepReply)(nil),       // 9: rollcall.v1.KeepReply
+		(*KeyInfo)(nil),         // 10: rollcall.v1.KeyInfo
+	}
+)
+
 var file_rollcall_v1_keys_proto_depIdxs = []int32{
 	1,  // 0: rollcall.v1.TokensReply.tokens:type_name -> rollcall.v1.TokenInfo
 	1,  // 1: rollcall.v1.WithdrawReply.token:type_name -> rollcall.v1.TokenInfo

@@ -10,6 +10,7 @@ package rollcallv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -114,12 +115,15 @@ type UnimplementedKeysServer struct{}
 func (UnimplementedKeysServer) Tokens(context.Context, *TokensRequest) (*TokensReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Tokens not implemented")
 }
+
 func (UnimplementedKeysServer) Withdraw(context.Context, *WithdrawRequest) (*WithdrawReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Withdraw not implemented")
 }
+
 func (UnimplementedKeysServer) Forks(context.Context, *ForksRequest) (*ForksReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Forks not implemented")
 }
+
 func (UnimplementedKeysServer) Keep(context.Context, *KeepRequest) (*KeepReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Keep not implemented")
 }

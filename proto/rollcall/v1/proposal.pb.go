@@ -10,11 +10,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -544,16 +545,19 @@ func file_rollcall_v1_proposal_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_proposal_proto_rawDescData
 }
 
-var file_rollcall_v1_proposal_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
-var file_rollcall_v1_proposal_proto_goTypes = []any{
-	(*Proposal)(nil),             // 0: rollcall.v1.Proposal
-	(*ListProposalsRequest)(nil), // 1: rollcall.v1.ListProposalsRequest
-	(*ListProposalsReply)(nil),   // 2: rollcall.v1.ListProposalsReply
-	(*ConfirmRequest)(nil),       // 3: rollcall.v1.ConfirmRequest
-	(*ConfirmReply)(nil),         // 4: rollcall.v1.ConfirmReply
-	(*DeclineRequest)(nil),       // 5: rollcall.v1.DeclineRequest
-	(*DeclineReply)(nil),         // 6: rollcall.v1.DeclineReply
-}
+var (
+	file_rollcall_v1_proposal_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+	file_rollcall_v1_proposal_proto_goTypes  = []any{
+		(*Proposal)(nil),             // 0: rollcall.v1.Proposal
+		(*ListProposalsRequest)(nil), // 1: rollcall.v1.ListProposalsRequest
+		(*ListProposalsReply)(nil),   // 2: rollcall.v1.ListProposalsReply
+		(*ConfirmRequest)(nil),       // 3: rollcall.v1.ConfirmRequest
+		(*ConfirmReply)(nil),         // 4: rollcall.v1.ConfirmReply
+		(*DeclineRequest)(nil),       // 5: rollcall.v1.DeclineRequest
+		(*DeclineReply)(nil),         // 6: rollcall.v1.DeclineReply
+	}
+)
+
 var file_rollcall_v1_proposal_proto_depIdxs = []int32{
 	0, // 0: rollcall.v1.ListProposalsReply.proposals:type_name -> rollcall.v1.Proposal
 	0, // 1: rollcall.v1.ConfirmReply.proposal:type_name -> rollcall.v1.Proposal

@@ -11,6 +11,7 @@ package rollcallv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -94,9 +95,11 @@ type UnimplementedProposalsServer struct{}
 func (UnimplementedProposalsServer) ListProposals(context.Context, *ListProposalsRequest) (*ListProposalsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListProposals not implemented")
 }
+
 func (UnimplementedProposalsServer) Confirm(context.Context, *ConfirmRequest) (*ConfirmReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Confirm not implemented")
 }
+
 func (UnimplementedProposalsServer) Decline(context.Context, *DeclineRequest) (*DeclineReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Decline not implemented")
 }

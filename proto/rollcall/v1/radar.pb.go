@@ -10,11 +10,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -364,13 +365,16 @@ func file_rollcall_v1_radar_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_radar_proto_rawDescData
 }
 
-var file_rollcall_v1_radar_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
-var file_rollcall_v1_radar_proto_goTypes = []any{
-	(*SharedRequest)(nil), // 0: rollcall.v1.SharedRequest
-	(*SharedReply)(nil),   // 1: rollcall.v1.SharedReply
-	(*SharedSecret)(nil),  // 2: rollcall.v1.SharedSecret
-	(*SecretHolder)(nil),  // 3: rollcall.v1.SecretHolder
-}
+var (
+	file_rollcall_v1_radar_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+	file_rollcall_v1_radar_proto_goTypes  = []any{
+		(*SharedRequest)(nil), // 0: rollcall.v1.SharedRequest
+		(*SharedReply)(nil),   // 1: rollcall.v1.SharedReply
+		(*SharedSecret)(nil),  // 2: rollcall.v1.SharedSecret
+		(*SecretHolder)(nil),  // 3: rollcall.v1.SecretHolder
+	}
+)
+
 var file_rollcall_v1_radar_proto_depIdxs = []int32{
 	2, // 0: rollcall.v1.SharedReply.groups:type_name -> rollcall.v1.SharedSecret
 	3, // 1: rollcall.v1.SharedSecret.holders:type_name -> rollcall.v1.SecretHolder

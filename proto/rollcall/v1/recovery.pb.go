@@ -9,11 +9,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -172,11 +173,14 @@ func file_rollcall_v1_recovery_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_recovery_proto_rawDescData
 }
 
-var file_rollcall_v1_recovery_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
-var file_rollcall_v1_recovery_proto_goTypes = []any{
-	(*EraseRequest)(nil), // 0: rollcall.v1.EraseRequest
-	(*EraseReply)(nil),   // 1: rollcall.v1.EraseReply
-}
+var (
+	file_rollcall_v1_recovery_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+	file_rollcall_v1_recovery_proto_goTypes  = []any{
+		(*EraseRequest)(nil), // 0: rollcall.v1.EraseRequest
+		(*EraseReply)(nil),   // 1: rollcall.v1.EraseReply
+	}
+)
+
 var file_rollcall_v1_recovery_proto_depIdxs = []int32{
 	0, // 0: rollcall.v1.Recovery.Erase:input_type -> rollcall.v1.EraseRequest
 	1, // 1: rollcall.v1.Recovery.Erase:output_type -> rollcall.v1.EraseReply

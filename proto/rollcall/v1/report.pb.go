@@ -10,11 +10,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -859,22 +860,25 @@ func file_rollcall_v1_report_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_report_proto_rawDescData
 }
 
-var file_rollcall_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
-var file_rollcall_v1_report_proto_goTypes = []any{
-	(*ListReportsRequest)(nil), // 0: rollcall.v1.ListReportsRequest
-	(*ListReportsReply)(nil),   // 1: rollcall.v1.ListReportsReply
-	(*ReportInfo)(nil),         // 2: rollcall.v1.ReportInfo
-	(*ReportParam)(nil),        // 3: rollcall.v1.ReportParam
-	(*RunReportRequest)(nil),   // 4: rollcall.v1.RunReportRequest
-	(*RunReportReply)(nil),     // 5: rollcall.v1.RunReportReply
-	(*ReportHead)(nil),         // 6: rollcall.v1.ReportHead
-	(*ReportColumn)(nil),       // 7: rollcall.v1.ReportColumn
-	(*ReportSetting)(nil),      // 8: rollcall.v1.ReportSetting
-	(*ReportRow)(nil),          // 9: rollcall.v1.ReportRow
-	(*ReportTail)(nil),         // 10: rollcall.v1.ReportTail
-	nil,                        // 11: rollcall.v1.RunReportRequest.ParamsEntry
-	nil,                        // 12: rollcall.v1.ReportHead.WordsEntry
-}
+var (
+	file_rollcall_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+	file_rollcall_v1_report_proto_goTypes  = []any{
+		(*ListReportsRequest)(nil), // 0: rollcall.v1.ListReportsRequest
+		(*ListReportsReply)(nil),   // 1: rollcall.v1.ListReportsReply
+		(*ReportInfo)(nil),         // 2: rollcall.v1.ReportInfo
+		(*ReportParam)(nil),        // 3: rollcall.v1.ReportParam
+		(*RunReportRequest)(nil),   // 4: rollcall.v1.RunReportRequest
+		(*RunReportReply)(nil),     // 5: rollcall.v1.RunReportReply
+		(*ReportHead)(nil),         // 6: rollcall.v1.ReportHead
+		(*ReportColumn)(nil),       // 7: rollcall.v1.ReportColumn
+		(*ReportSetting)(nil),      // 8: rollcall.v1.ReportSetting
+		(*ReportRow)(nil),          // 9: rollcall.v1.ReportRow
+		(*ReportTail)(nil),         // 10: rollcall.v1.ReportTail
+		nil,                        // 11: rollcall.v1.RunReportRequest.ParamsEntry
+		nil,                        // 12: rollcall.v1.ReportHead.WordsEntry
+	}
+)
+
 var file_rollcall_v1_report_proto_depIdxs = []int32{
 	2,  // 0: rollcall.v1.ListReportsReply.reports:type_name -> rollcall.v1.ReportInfo
 	3,  // 1: rollcall.v1.ReportInfo.params:type_name -> rollcall.v1.ReportParam

@@ -11,6 +11,7 @@ package rollcallv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -94,6 +95,7 @@ type UnimplementedReportsServer struct{}
 func (UnimplementedReportsServer) ListReports(context.Context, *ListReportsRequest) (*ListReportsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReports not implemented")
 }
+
 func (UnimplementedReportsServer) RunReport(*RunReportRequest, grpc.ServerStreamingServer[RunReportReply]) error {
 	return status.Error(codes.Unimplemented, "method RunReport not implemented")
 }

@@ -9,11 +9,12 @@
 package rollcallv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -319,13 +320,16 @@ func file_rollcall_v1_trail_proto_rawDescGZIP() []byte {
 	return file_rollcall_v1_trail_proto_rawDescData
 }
 
-var file_rollcall_v1_trail_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
-var file_rollcall_v1_trail_proto_goTypes = []any{
-	(*ActionsRequest)(nil), // 0: rollcall.v1.ActionsRequest
-	(*ActionsReply)(nil),   // 1: rollcall.v1.ActionsReply
-	(*Action)(nil),         // 2: rollcall.v1.Action
-	nil,                    // 3: rollcall.v1.Action.DetailEntry
-}
+var (
+	file_rollcall_v1_trail_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+	file_rollcall_v1_trail_proto_goTypes  = []any{
+		(*ActionsRequest)(nil), // 0: rollcall.v1.ActionsRequest
+		(*ActionsReply)(nil),   // 1: rollcall.v1.ActionsReply
+		(*Action)(nil),         // 2: rollcall.v1.Action
+		nil,                    // 3: rollcall.v1.Action.DetailEntry
+	}
+)
+
 var file_rollcall_v1_trail_proto_depIdxs = []int32{
 	2, // 0: rollcall.v1.ActionsReply.actions:type_name -> rollcall.v1.Action
 	3, // 1: rollcall.v1.Action.detail:type_name -> rollcall.v1.Action.DetailEntry
