@@ -80,6 +80,7 @@ var matrix = map[string]rule{
 
 	"Reports/ListReports": {roles: "every"},
 	"Reports/RunReport":   {roles: "every", ask: func(*spot) proto.Message { return &rollcallv1.RunReportRequest{Name: "inventory"} }},
+	"Reports/Values":      {roles: "every", ask: func(*spot) proto.Message { return &rollcallv1.ValuesRequest{Subject: "site"} }},
 	"Trail/Actions":       {roles: "auditor"},
 	"Account/Login":       {keys: "password"},
 	"Account/Logout":      {roles: "every", through: codes.FailedPrecondition}, // a token is no session

@@ -65,3 +65,22 @@ func (f *fake) harm(req *rollcallv1.RunReportRequest, send func(*rollcallv1.RunR
 	}
 	return nil
 }
+
+// Values counts in the recorded fleet, where there is one, or gives values that
+// would do harm on a terminal.
+func (f *fake) Values(ctx context.Context, req *rollcallv1.ValuesRequest) (reply *rollcallv1.ValuesReply, err error) {
+	if f.fleet == nil {
+		return &rollcallv1.ValuesReply{
+			Values: []*rollcallv1.ValueCount{{Value: "laptop", Machines: 3, Op: "=", Word: "laptop", Subject: "os/", Help: "help"}},
+			Total:  1, Machines: 3, Subject: req.GetSubject(), Kind: "text",
+		}, nil
+	}
+	err = f.fleet.See(ctx, cmdb.Everywhere, func(src report.Source) (err error) {
+		reply, err = report.Values(ctx, src, req)
+		return err
+	})
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	return reply, nil
+}

@@ -106,6 +106,7 @@ var gates = map[string]gate{
 
 	rollcallv1.Reports_ListReports_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Reports_RunReport_FullMethodName:   sited(auth.Viewer), // or as reportIs says
+	rollcallv1.Reports_Values_FullMethodName:      sited(auth.Viewer),
 
 	// Who may confirm is who may call what was proposed.
 	rollcallv1.Proposals_ListProposals_FullMethodName: sited(auth.Viewer),

@@ -72,9 +72,27 @@ func (s *Service) report(ctx context.Context, req *rollcallv1.RunReportRequest) 
 		return nil, o.Denied(rolesOf(d)...)
 	}
 	scope := scopeOf(o, rolesOf(d)...)
-	limited, stop := context.WithTimeout(ctx, maxReport)
+	err = s.made(ctx, "report "+d.Name, scope, maxReport, func(ctx context.Context, src report.Source) (err error) {
+		answer, err = report.Run(ctx, src, req)
+		return err
+	})
+	return answer, err
+}
+
+// Values tells what there is to choose from among the CIs that are left.
+func (s *Service) Values(ctx context.Context, req *rollcallv1.ValuesRequest) (reply *rollcallv1.ValuesReply, err error) {
+	err = s.made(ctx, "the question", callerOf(ctx).scope, cmp.Or(s.QueryTime, maxQuery), func(ctx context.Context, src report.Source) (err error) {
+		reply, err = report.Values(ctx, src, req)
+		return err
+	})
+	return reply, err
+}
+
+// made gives what reports are made from: one snapshot within a scope, for a time.
+func (s *Service) made(ctx context.Context, what string, scope cmdb.Scope, within time.Duration, fn func(context.Context, report.Source) error) error {
+	limited, stop := context.WithTimeout(ctx, within)
 	defer stop()
-	err = s.Engine.View(limited, func(r store.Reader) error {
+	err := s.Engine.View(limited, func(r store.Reader) error {
 		items := cmdb.At(r, s.Tenant, s.Sets, scope)
 		var asked []*subject
 		src := report.Source{
@@ -97,7 +115,7 @@ func (s *Service) report(ctx context.Context, req *rollcallv1.RunReportRequest) 
 			},
 			Log: evidence.At(r, s.Tenant), Now: s.Now(),
 		}
-		if answer, err = report.Run(limited, src, req); err != nil {
+		if err := fn(limited, src); err != nil {
 			return err
 		}
 		if i := slices.IndexFunc(asked, func(sub *subject) bool { return sub.err != nil }); i >= 0 {
@@ -106,9 +124,9 @@ func (s *Service) report(ctx context.Context, req *rollcallv1.RunReportRequest) 
 		return nil
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return nil, status.Errorf(codes.ResourceExhausted, "report %s took longer than %s: ask about fewer CIs with a filter, such as one site", d.Name, maxReport)
+		return status.Errorf(codes.ResourceExhausted, "%s took longer than %s: ask about fewer CIs with a filter, such as one site", what, within)
 	}
-	return answer, err
+	return err
 }
 
 // Heads returns the CI as it is now and as it was.

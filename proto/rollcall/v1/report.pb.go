@@ -25,6 +25,252 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ValuesRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Filter string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`          // of the CIs that are left; empty: all
+	AtMs   int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // 0: now
+	// Empty: the fields and sections that they have. "class": values of a field.
+	// "hw/": what comes next below a path. "hw/cpu/model", "net/*/mac": values of facts.
+	Subject       string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	Narrow        string `protobuf:"bytes,4,opt,name=narrow,proto3" json:"narrow,omitempty"` // only what holds this text
+	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`  // 0: 20, at most 200
+	Skip          uint32 `protobuf:"varint,6,opt,name=skip,proto3" json:"skip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValuesRequest) Reset() {
+	*x = ValuesRequest{}
+	mi := &file_rollcall_v1_report_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValuesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValuesRequest) ProtoMessage() {}
+
+func (x *ValuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_report_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValuesRequest.ProtoReflect.Descriptor instead.
+func (*ValuesRequest) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ValuesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ValuesRequest) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *ValuesRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ValuesRequest) GetNarrow() string {
+	if x != nil {
+		return x.Narrow
+	}
+	return ""
+}
+
+func (x *ValuesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ValuesRequest) GetSkip() uint32 {
+	if x != nil {
+		return x.Skip
+	}
+	return 0
+}
+
+type ValuesReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Values        []*ValueCount          `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`      // most frequent first
+	Total         uint64                 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`       // values that there are
+	Machines      uint64                 `protobuf:"varint,3,opt,name=machines,proto3" json:"machines,omitempty"` // CIs that the filter selects
+	Subject       string                 `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`    // as a filter names it
+	Kind          string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`          // of its values: text, tree, version, number, size, time
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValuesReply) Reset() {
+	*x = ValuesReply{}
+	mi := &file_rollcall_v1_report_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValuesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValuesReply) ProtoMessage() {}
+
+func (x *ValuesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_report_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValuesReply.ProtoReflect.Descriptor instead.
+func (*ValuesReply) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ValuesReply) GetValues() []*ValueCount {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *ValuesReply) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ValuesReply) GetMachines() uint64 {
+	if x != nil {
+		return x.Machines
+	}
+	return 0
+}
+
+func (x *ValuesReply) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ValuesReply) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+type ValueCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         string                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Machines      uint64                 `protobuf:"varint,2,opt,name=machines,proto3" json:"machines,omitempty"` // CIs that have it
+	Op            string                 `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`              // how a filter asks for it: "=", for an age "<" or ">"
+	Word          string                 `protobuf:"bytes,4,opt,name=word,proto3" json:"word,omitempty"`          // what stands behind it in a filter
+	Subject       string                 `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`    // of a list of subjects: what to ask next
+	Help          string                 `protobuf:"bytes,6,opt,name=help,proto3" json:"help,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValueCount) Reset() {
+	*x = ValueCount{}
+	mi := &file_rollcall_v1_report_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValueCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValueCount) ProtoMessage() {}
+
+func (x *ValueCount) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_report_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValueCount.ProtoReflect.Descriptor instead.
+func (*ValueCount) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ValueCount) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *ValueCount) GetMachines() uint64 {
+	if x != nil {
+		return x.Machines
+	}
+	return 0
+}
+
+func (x *ValueCount) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *ValueCount) GetWord() string {
+	if x != nil {
+		return x.Word
+	}
+	return ""
+}
+
+func (x *ValueCount) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ValueCount) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
+}
+
 type ListReportsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Lang          string                 `protobuf:"bytes,1,opt,name=lang,proto3" json:"lang,omitempty"` // of titles and texts: "en", "nb"; another one is answered in English
@@ -34,7 +280,7 @@ type ListReportsRequest struct {
 
 func (x *ListReportsRequest) Reset() {
 	*x = ListReportsRequest{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[0]
+	mi := &file_rollcall_v1_report_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -46,7 +292,7 @@ func (x *ListReportsRequest) String() string {
 func (*ListReportsRequest) ProtoMessage() {}
 
 func (x *ListReportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[0]
+	mi := &file_rollcall_v1_report_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,7 +305,7 @@ func (x *ListReportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReportsRequest.ProtoReflect.Descriptor instead.
 func (*ListReportsRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{0}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListReportsRequest) GetLang() string {
@@ -79,7 +325,7 @@ type ListReportsReply struct {
 
 func (x *ListReportsReply) Reset() {
 	*x = ListReportsReply{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[1]
+	mi := &file_rollcall_v1_report_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -91,7 +337,7 @@ func (x *ListReportsReply) String() string {
 func (*ListReportsReply) ProtoMessage() {}
 
 func (x *ListReportsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[1]
+	mi := &file_rollcall_v1_report_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -104,7 +350,7 @@ func (x *ListReportsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReportsReply.ProtoReflect.Descriptor instead.
 func (*ListReportsReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{1}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListReportsReply) GetReports() []*ReportInfo {
@@ -136,7 +382,7 @@ type ReportInfo struct {
 
 func (x *ReportInfo) Reset() {
 	*x = ReportInfo{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[2]
+	mi := &file_rollcall_v1_report_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -148,7 +394,7 @@ func (x *ReportInfo) String() string {
 func (*ReportInfo) ProtoMessage() {}
 
 func (x *ReportInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[2]
+	mi := &file_rollcall_v1_report_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -161,7 +407,7 @@ func (x *ReportInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportInfo.ProtoReflect.Descriptor instead.
 func (*ReportInfo) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{2}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReportInfo) GetName() string {
@@ -227,7 +473,7 @@ type ReportParam struct {
 
 func (x *ReportParam) Reset() {
 	*x = ReportParam{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[3]
+	mi := &file_rollcall_v1_report_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +485,7 @@ func (x *ReportParam) String() string {
 func (*ReportParam) ProtoMessage() {}
 
 func (x *ReportParam) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[3]
+	mi := &file_rollcall_v1_report_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +498,7 @@ func (x *ReportParam) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportParam.ProtoReflect.Descriptor instead.
 func (*ReportParam) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{3}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReportParam) GetName() string {
@@ -311,7 +557,7 @@ type RunReportRequest struct {
 
 func (x *RunReportRequest) Reset() {
 	*x = RunReportRequest{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[4]
+	mi := &file_rollcall_v1_report_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +569,7 @@ func (x *RunReportRequest) String() string {
 func (*RunReportRequest) ProtoMessage() {}
 
 func (x *RunReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[4]
+	mi := &file_rollcall_v1_report_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +582,7 @@ func (x *RunReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReportRequest.ProtoReflect.Descriptor instead.
 func (*RunReportRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{4}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RunReportRequest) GetName() string {
@@ -392,7 +638,7 @@ type RunReportReply struct {
 
 func (x *RunReportReply) Reset() {
 	*x = RunReportReply{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[5]
+	mi := &file_rollcall_v1_report_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +650,7 @@ func (x *RunReportReply) String() string {
 func (*RunReportReply) ProtoMessage() {}
 
 func (x *RunReportReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[5]
+	mi := &file_rollcall_v1_report_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +663,7 @@ func (x *RunReportReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReportReply.ProtoReflect.Descriptor instead.
 func (*RunReportReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{5}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RunReportReply) GetHead() *ReportHead {
@@ -458,7 +704,7 @@ type ReportHead struct {
 
 func (x *ReportHead) Reset() {
 	*x = ReportHead{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[6]
+	mi := &file_rollcall_v1_report_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +716,7 @@ func (x *ReportHead) String() string {
 func (*ReportHead) ProtoMessage() {}
 
 func (x *ReportHead) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[6]
+	mi := &file_rollcall_v1_report_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +729,7 @@ func (x *ReportHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportHead.ProtoReflect.Descriptor instead.
 func (*ReportHead) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{6}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReportHead) GetName() string {
@@ -560,7 +806,7 @@ type ReportColumn struct {
 
 func (x *ReportColumn) Reset() {
 	*x = ReportColumn{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[7]
+	mi := &file_rollcall_v1_report_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +818,7 @@ func (x *ReportColumn) String() string {
 func (*ReportColumn) ProtoMessage() {}
 
 func (x *ReportColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[7]
+	mi := &file_rollcall_v1_report_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +831,7 @@ func (x *ReportColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportColumn.ProtoReflect.Descriptor instead.
 func (*ReportColumn) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{7}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReportColumn) GetKey() string {
@@ -620,7 +866,7 @@ type ReportSetting struct {
 
 func (x *ReportSetting) Reset() {
 	*x = ReportSetting{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[8]
+	mi := &file_rollcall_v1_report_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +878,7 @@ func (x *ReportSetting) String() string {
 func (*ReportSetting) ProtoMessage() {}
 
 func (x *ReportSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[8]
+	mi := &file_rollcall_v1_report_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +891,7 @@ func (x *ReportSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSetting.ProtoReflect.Descriptor instead.
 func (*ReportSetting) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{8}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReportSetting) GetName() string {
@@ -679,7 +925,7 @@ type ReportRow struct {
 
 func (x *ReportRow) Reset() {
 	*x = ReportRow{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[9]
+	mi := &file_rollcall_v1_report_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +937,7 @@ func (x *ReportRow) String() string {
 func (*ReportRow) ProtoMessage() {}
 
 func (x *ReportRow) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[9]
+	mi := &file_rollcall_v1_report_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -704,7 +950,7 @@ func (x *ReportRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRow.ProtoReflect.Descriptor instead.
 func (*ReportRow) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{9}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReportRow) GetCells() []string {
@@ -725,7 +971,7 @@ type ReportTail struct {
 
 func (x *ReportTail) Reset() {
 	*x = ReportTail{}
-	mi := &file_rollcall_v1_report_proto_msgTypes[10]
+	mi := &file_rollcall_v1_report_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +983,7 @@ func (x *ReportTail) String() string {
 func (*ReportTail) ProtoMessage() {}
 
 func (x *ReportTail) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_report_proto_msgTypes[10]
+	mi := &file_rollcall_v1_report_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +996,7 @@ func (x *ReportTail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportTail.ProtoReflect.Descriptor instead.
 func (*ReportTail) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{10}
+	return file_rollcall_v1_report_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReportTail) GetRows() uint64 {
@@ -778,7 +1024,28 @@ var File_rollcall_v1_report_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x18rollcall/v1/report.proto\x12\vrollcall.v1\"(\n" +
+	"\x18rollcall/v1/report.proto\x12\vrollcall.v1\"\x98\x01\n" +
+	"\rValuesRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12\x16\n" +
+	"\x06narrow\x18\x04 \x01(\tR\x06narrow\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x12\n" +
+	"\x04skip\x18\x06 \x01(\rR\x04skip\"\x9e\x01\n" +
+	"\vValuesReply\x12/\n" +
+	"\x06values\x18\x01 \x03(\v2\x17.rollcall.v1.ValueCountR\x06values\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x1a\n" +
+	"\bmachines\x18\x03 \x01(\x04R\bmachines\x12\x18\n" +
+	"\asubject\x18\x04 \x01(\tR\asubject\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\"\x90\x01\n" +
+	"\n" +
+	"ValueCount\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x1a\n" +
+	"\bmachines\x18\x02 \x01(\x04R\bmachines\x12\x0e\n" +
+	"\x02op\x18\x03 \x01(\tR\x02op\x12\x12\n" +
+	"\x04word\x18\x04 \x01(\tR\x04word\x12\x18\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\x12\x12\n" +
+	"\x04help\x18\x06 \x01(\tR\x04help\"(\n" +
 	"\x12ListReportsRequest\x12\x12\n" +
 	"\x04lang\x18\x01 \x01(\tR\x04lang\"Y\n" +
 	"\x10ListReportsReply\x121\n" +
@@ -843,10 +1110,11 @@ const file_rollcall_v1_report_proto_rawDesc = "" +
 	"ReportTail\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x04R\x04rows\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1a\n" +
-	"\bmachines\x18\x03 \x01(\x04R\bmachines2\xa3\x01\n" +
+	"\bmachines\x18\x03 \x01(\x04R\bmachines2\xe3\x01\n" +
 	"\aReports\x12M\n" +
 	"\vListReports\x12\x1f.rollcall.v1.ListReportsRequest\x1a\x1d.rollcall.v1.ListReportsReply\x12I\n" +
-	"\tRunReport\x12\x1d.rollcall.v1.RunReportRequest\x1a\x1b.rollcall.v1.RunReportReply0\x01B'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
+	"\tRunReport\x12\x1d.rollcall.v1.RunReportRequest\x1a\x1b.rollcall.v1.RunReportReply0\x01\x12>\n" +
+	"\x06Values\x12\x1a.rollcall.v1.ValuesRequest\x1a\x18.rollcall.v1.ValuesReplyB'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
 
 var (
 	file_rollcall_v1_report_proto_rawDescOnce sync.Once
@@ -861,43 +1129,49 @@ func file_rollcall_v1_report_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+	file_rollcall_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 	file_rollcall_v1_report_proto_goTypes  = []any{
-		(*ListReportsRequest)(nil), // 0: rollcall.v1.ListReportsRequest
-		(*ListReportsReply)(nil),   // 1: rollcall.v1.ListReportsReply
-		(*ReportInfo)(nil),         // 2: rollcall.v1.ReportInfo
-		(*ReportParam)(nil),        // 3: rollcall.v1.ReportParam
-		(*RunReportRequest)(nil),   // 4: rollcall.v1.RunReportRequest
-		(*RunReportReply)(nil),     // 5: rollcall.v1.RunReportReply
-		(*ReportHead)(nil),         // 6: rollcall.v1.ReportHead
-		(*ReportColumn)(nil),       // 7: rollcall.v1.ReportColumn
-		(*ReportSetting)(nil),      // 8: rollcall.v1.ReportSetting
-		(*ReportRow)(nil),          // 9: rollcall.v1.ReportRow
-		(*ReportTail)(nil),         // 10: rollcall.v1.ReportTail
-		nil,                        // 11: rollcall.v1.RunReportRequest.ParamsEntry
-		nil,                        // 12: rollcall.v1.ReportHead.WordsEntry
+		(*ValuesRequest)(nil),      // 0: rollcall.v1.ValuesRequest
+		(*ValuesReply)(nil),        // 1: rollcall.v1.ValuesReply
+		(*ValueCount)(nil),         // 2: rollcall.v1.ValueCount
+		(*ListReportsRequest)(nil), // 3: rollcall.v1.ListReportsRequest
+		(*ListReportsReply)(nil),   // 4: rollcall.v1.ListReportsReply
+		(*ReportInfo)(nil),         // 5: rollcall.v1.ReportInfo
+		(*ReportParam)(nil),        // 6: rollcall.v1.ReportParam
+		(*RunReportRequest)(nil),   // 7: rollcall.v1.RunReportRequest
+		(*RunReportReply)(nil),     // 8: rollcall.v1.RunReportReply
+		(*ReportHead)(nil),         // 9: rollcall.v1.ReportHead
+		(*ReportColumn)(nil),       // 10: rollcall.v1.ReportColumn
+		(*ReportSetting)(nil),      // 11: rollcall.v1.ReportSetting
+		(*ReportRow)(nil),          // 12: rollcall.v1.ReportRow
+		(*ReportTail)(nil),         // 13: rollcall.v1.ReportTail
+		nil,                        // 14: rollcall.v1.RunReportRequest.ParamsEntry
+		nil,                        // 15: rollcall.v1.ReportHead.WordsEntry
 	}
 )
 
 var file_rollcall_v1_report_proto_depIdxs = []int32{
-	2,  // 0: rollcall.v1.ListReportsReply.reports:type_name -> rollcall.v1.ReportInfo
-	3,  // 1: rollcall.v1.ReportInfo.params:type_name -> rollcall.v1.ReportParam
-	11, // 2: rollcall.v1.RunReportRequest.params:type_name -> rollcall.v1.RunReportRequest.ParamsEntry
-	6,  // 3: rollcall.v1.RunReportReply.head:type_name -> rollcall.v1.ReportHead
-	9,  // 4: rollcall.v1.RunReportReply.rows:type_name -> rollcall.v1.ReportRow
-	10, // 5: rollcall.v1.RunReportReply.tail:type_name -> rollcall.v1.ReportTail
-	7,  // 6: rollcall.v1.ReportHead.columns:type_name -> rollcall.v1.ReportColumn
-	8,  // 7: rollcall.v1.ReportHead.params:type_name -> rollcall.v1.ReportSetting
-	12, // 8: rollcall.v1.ReportHead.words:type_name -> rollcall.v1.ReportHead.WordsEntry
-	0,  // 9: rollcall.v1.Reports.ListReports:input_type -> rollcall.v1.ListReportsRequest
-	4,  // 10: rollcall.v1.Reports.RunReport:input_type -> rollcall.v1.RunReportRequest
-	1,  // 11: rollcall.v1.Reports.ListReports:output_type -> rollcall.v1.ListReportsReply
-	5,  // 12: rollcall.v1.Reports.RunReport:output_type -> rollcall.v1.RunReportReply
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	2,  // 0: rollcall.v1.ValuesReply.values:type_name -> rollcall.v1.ValueCount
+	5,  // 1: rollcall.v1.ListReportsReply.reports:type_name -> rollcall.v1.ReportInfo
+	6,  // 2: rollcall.v1.ReportInfo.params:type_name -> rollcall.v1.ReportParam
+	14, // 3: rollcall.v1.RunReportRequest.params:type_name -> rollcall.v1.RunReportRequest.ParamsEntry
+	9,  // 4: rollcall.v1.RunReportReply.head:type_name -> rollcall.v1.ReportHead
+	12, // 5: rollcall.v1.RunReportReply.rows:type_name -> rollcall.v1.ReportRow
+	13, // 6: rollcall.v1.RunReportReply.tail:type_name -> rollcall.v1.ReportTail
+	10, // 7: rollcall.v1.ReportHead.columns:type_name -> rollcall.v1.ReportColumn
+	11, // 8: rollcall.v1.ReportHead.params:type_name -> rollcall.v1.ReportSetting
+	15, // 9: rollcall.v1.ReportHead.words:type_name -> rollcall.v1.ReportHead.WordsEntry
+	3,  // 10: rollcall.v1.Reports.ListReports:input_type -> rollcall.v1.ListReportsRequest
+	7,  // 11: rollcall.v1.Reports.RunReport:input_type -> rollcall.v1.RunReportRequest
+	0,  // 12: rollcall.v1.Reports.Values:input_type -> rollcall.v1.ValuesRequest
+	4,  // 13: rollcall.v1.Reports.ListReports:output_type -> rollcall.v1.ListReportsReply
+	8,  // 14: rollcall.v1.Reports.RunReport:output_type -> rollcall.v1.RunReportReply
+	1,  // 15: rollcall.v1.Reports.Values:output_type -> rollcall.v1.ValuesReply
+	13, // [13:16] is the sub-list for method output_type
+	10, // [10:13] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_report_proto_init() }
@@ -911,7 +1185,7 @@ func file_rollcall_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_report_proto_rawDesc), len(file_rollcall_v1_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Reports_ListReports_FullMethodName = "/rollcall.v1.Reports/ListReports"
 	Reports_RunReport_FullMethodName   = "/rollcall.v1.Reports/RunReport"
+	Reports_Values_FullMethodName      = "/rollcall.v1.Reports/Values"
 )
 
 // ReportsClient is the client API for Reports service.
@@ -35,6 +36,8 @@ type ReportsClient interface {
 	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsReply, error)
 	// RunReport answers one: first the head, then rows, then the tail.
 	RunReport(ctx context.Context, in *RunReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunReportReply], error)
+	// Values tells what there is to choose from, for a guided question.
+	Values(ctx context.Context, in *ValuesRequest, opts ...grpc.CallOption) (*ValuesReply, error)
 }
 
 type reportsClient struct {
@@ -74,6 +77,16 @@ func (c *reportsClient) RunReport(ctx context.Context, in *RunReportRequest, opt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Reports_RunReportClient = grpc.ServerStreamingClient[RunReportReply]
 
+func (c *reportsClient) Values(ctx context.Context, in *ValuesRequest, opts ...grpc.CallOption) (*ValuesReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ValuesReply)
+	err := c.cc.Invoke(ctx, Reports_Values_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ReportsServer is the server API for Reports service.
 // All implementations must embed UnimplementedReportsServer
 // for forward compatibility.
@@ -82,6 +95,8 @@ type ReportsServer interface {
 	ListReports(context.Context, *ListReportsRequest) (*ListReportsReply, error)
 	// RunReport answers one: first the head, then rows, then the tail.
 	RunReport(*RunReportRequest, grpc.ServerStreamingServer[RunReportReply]) error
+	// Values tells what there is to choose from, for a guided question.
+	Values(context.Context, *ValuesRequest) (*ValuesReply, error)
 	mustEmbedUnimplementedReportsServer()
 }
 
@@ -98,6 +113,10 @@ func (UnimplementedReportsServer) ListReports(context.Context, *ListReportsReque
 
 func (UnimplementedReportsServer) RunReport(*RunReportRequest, grpc.ServerStreamingServer[RunReportReply]) error {
 	return status.Error(codes.Unimplemented, "method RunReport not implemented")
+}
+
+func (UnimplementedReportsServer) Values(context.Context, *ValuesRequest) (*ValuesReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Values not implemented")
 }
 func (UnimplementedReportsServer) mustEmbedUnimplementedReportsServer() {}
 func (UnimplementedReportsServer) testEmbeddedByValue()                 {}
@@ -149,6 +168,24 @@ func _Reports_RunReport_Handler(srv interface{}, stream grpc.ServerStream) error
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Reports_RunReportServer = grpc.ServerStreamingServer[RunReportReply]
 
+func _Reports_Values_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ValuesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReportsServer).Values(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Reports_Values_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReportsServer).Values(ctx, req.(*ValuesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Reports_ServiceDesc is the grpc.ServiceDesc for Reports service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -159,6 +196,10 @@ var Reports_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListReports",
 			Handler:    _Reports_ListReports_Handler,
+		},
+		{
+			MethodName: "Values",
+			Handler:    _Reports_Values_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
