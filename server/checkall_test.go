@@ -50,6 +50,7 @@ func mirroredLife(t *testing.T) (cfg Config, early string, known Known) {
 	}
 	ms[0].Upgrade(9, 9)
 	ms[0].report(t, false)
+	r.tick(ms[1])
 	r.drained()
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -188,6 +189,15 @@ func bentFiles() []bend {
 				return errors.Join(err, store.PutJSON(tx, key, token))
 			})
 		}},
+		{RuleLog, "who was alive on a day, which cannot be found", func(t *testing.T, w *twin) {
+			w.edit(func(k store.Key, v []byte) []byte {
+				if bytes.HasPrefix(k.K, []byte("main/ticks/")) && k.Space == store.Record {
+					return nil
+				}
+				return v
+			})
+		}},
+		{RuleBlobs, "the list of who was alive on a day", func(t *testing.T, w *twin) { w.drop("ticks", []byte("RCT1")) }},
 		{RuleBlobs, "a content that an old revision names", func(t *testing.T, w *twin) {
 			w.drop("content", []byte("first of 1"))
 		}},

@@ -127,6 +127,14 @@ func (c *checker) leaf(t evidence.Told) {
 		if err != nil {
 			c.under(RuleBlobs, func() { c.fault(fmt.Errorf("%s, its report: %w", t, err)) })
 		}
+	case t.Entry.Kind == evidence.Ticks:
+		err := c.leafOf.CheckTicks(t)
+		switch {
+		case errors.Is(err, store.ErrNoBlob):
+			c.under(RuleBlobs, func() { c.fault(fmt.Errorf("%s, its list: %w", t, err)) })
+		case err != nil:
+			c.fault(fmt.Errorf("%s: %w", t, err))
+		}
 	case t.Entry.Kind == evidence.Declare:
 		n, err := strconv.ParseUint(t.Entry.Detail["revision"], 10, 64)
 		if err == nil {

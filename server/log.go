@@ -48,12 +48,22 @@ func (s *Server) signCheckpoints(ctx context.Context) error {
 	t := time.NewTicker(checkpointEvery)
 	defer t.Stop()
 	for {
+		s.logTicks(ctx, false)
 		s.signCheckpoint(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
 		}
+	}
+}
+
+// logTicks writes down who was alive on the days that are over, or with all until
+// now. What cannot be written is tried again a minute later.
+func (s *Server) logTicks(ctx context.Context, all bool) {
+	err := s.service.Ingest.LogTicks(ctx, all)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrReadOnly) {
+		s.log.Error("who was alive is not in the evidence log", "err", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"rollcall/internal/fact"
 	"rollcall/server/cmdb"
+	"rollcall/server/evidence"
 	"rollcall/server/ingest"
 	"rollcall/server/store"
 )
@@ -15,6 +16,7 @@ const (
 	kindSet      = "set"
 	kindContent  = "content"
 	kindEnvelope = "envelope"
+	kindTicks    = "ticks"
 )
 
 // marks are the contents that something in the store refers to.
@@ -28,7 +30,7 @@ type marks struct {
 
 func newMarks(tenant string) *marks {
 	return &marks{tenant: tenant, ended: map[string]bool{}, heads: map[string]uint64{}, kinds: map[string]map[fact.Digest]bool{
-		kindSet: {}, kindContent: {}, kindEnvelope: {},
+		kindSet: {}, kindContent: {}, kindEnvelope: {}, kindTicks: {},
 	}}
 }
 
@@ -54,6 +56,13 @@ func (m *marks) add(ctx context.Context, r store.Reader, v cmdb.View) error {
 			}
 		}
 		m.heads[ci.ID] = ci.Rev
+	}
+	lists, err := evidence.At(r, m.tenant).TickLists()
+	if err != nil {
+		return fmt.Errorf("mark what is in use: %w", err)
+	}
+	for _, d := range lists {
+		m.kinds[kindTicks][d] = true
 	}
 	return ingest.Named(r, m.tenant, func(key string, hash fact.Digest) {
 		if !m.ended[key] {

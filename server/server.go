@@ -258,7 +258,8 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	if saveErr := errors.Join(s.presence.Save(last, s.writer, s.cfg.Tenant), s.service.SaveUses(last)); saveErr != nil {
 		s.log.Error("presence", "err", saveErr)
 	}
-	s.signCheckpoint(context.WithoutCancel(ctx))
+	s.logTicks(last, true)
+	s.signCheckpoint(last)
 	stopLanes()
 	return errors.Join(err, <-lanesDone)
 }

@@ -38,7 +38,7 @@ The facts are not encrypted: whoever has the file can read them. It needs the ro
 auditor.
 
 As JSON: {"file", "bytes", "proof"}; "proof" is what 'rollcall verify --json' gives:
-{"proved", "ci", "host", "at", "received", "claimed", "until", "key", "report",
+{"proved", "ci", "host", "at", "received", "claimed", "until", "alive", "key", "report",
 "index", "leaves", "envelope", "steps": [{"name", "ok", "text"}], "facts"}.`,
 		Example: `  rollcall prove room12-pc07 --at 2026-11-20 --out pc07.proof
   rollcall prove tjener --out tjener.proof --json`,

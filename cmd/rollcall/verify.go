@@ -38,6 +38,7 @@ type verifyJSON struct {
 	Received msTime            `json:"received"`
 	Claimed  msTime            `json:"claimed"`
 	Until    msTime            `json:"until"`
+	Alive    msTime            `json:"alive"` // null: the file does not show it
 	Key      string            `json:"key"`
 	Report   uint64            `json:"report"`
 	Index    uint64            `json:"index"`
@@ -67,12 +68,13 @@ what you know from elsewhere, never by what is in it:
 What is checked, and named if it does not hold: the log's key, the checkpoint, that
 the report is in the log, that the key was admitted before it and not ended before
 it, the machine's signature, that the facts are those that were signed for, that
-nothing about the key was left out, the time, each witness, all leaves.
+nothing about the key was left out, the time, that the machine was alive that day
+(where the log has its tick), each witness, all leaves.
 
 Exit status: 0 it is proved, 1 it is not, 2 wrong usage.
 
-As JSON: {"proved", "ci", "host", "at", "received", "claimed", "until", "key",
-"report", "index", "leaves", "envelope", "steps": [{"name", "ok", "text"}],
+As JSON: {"proved", "ci", "host", "at", "received", "claimed", "until", "alive",
+"key", "report", "index", "leaves", "envelope", "steps": [{"name", "ok", "text"}],
 "facts"}; "facts" holds those below --facts.`,
 		Example: `  rollcall verify pc07.proof --facts pkg/cups
   rollcall verify pc07.proof --witness auditor+5a3f21c0+BAbc... --leaves all.leaves
@@ -162,7 +164,7 @@ func (a *app) trustOf(v *verifying) (trust proof.Trust, err error) {
 func verifiedJSON(f proof.File, res proof.Result, prefix string) verifyJSON {
 	doc := verifyJSON{
 		Proved: res.OK(), CI: res.CI, Host: hostOf(res.Facts), At: msTime(f.At), Received: msTime(millis(res.Received)), Claimed: msTime(millis(res.Claimed)),
-		Until: msTime(millis(res.Until)), Key: res.Key.String(), Report: res.Seq, Index: res.Index, Leaves: res.Size,
+		Until: msTime(millis(res.Until)), Alive: msTime(millis(res.Alive)), Key: res.Key.String(), Report: res.Seq, Index: res.Index, Leaves: res.Size,
 		Envelope: res.Envelope.String(), Steps: []stepJSON{}, Facts: map[string]string{},
 	}
 	for _, s := range res.Steps {
@@ -203,10 +205,15 @@ func (a *app) showProof(f proof.File, res proof.Result, prefix string) {
 	if !res.Until.IsZero() {
 		until = a.when(millis(res.Until))
 	}
+	alive := "the file does not show it"
+	if !res.Alive.IsZero() {
+		alive = "at " + a.when(millis(res.Alive)) + " the last time, by the server's list of that day"
+	}
 	a.out.styled(bold, "\nproved: the state of CI %s (%s) at %s", res.CI, orDash(hostOf(res.Facts)), a.when(f.At))
 	a.fields("  ", [][2]string{
 		{"reported", fmt.Sprintf("%s by the server's clock, %s by its own", a.when(millis(res.Received)), a.when(millis(res.Claimed)))},
 		{"next change", until},
+		{"alive that day", alive},
 		{"key", res.Key.String()},
 		{"report", fmt.Sprintf("%d, leaf %d of %d", res.Seq, res.Index, res.Size)},
 		{"envelope", res.Envelope.String()},

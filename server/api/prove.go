@@ -88,6 +88,7 @@ func (p *prover) prove(rev uint64) error {
 		func() error { return p.key(env.KeyID) },
 		func() error { return p.sets(state) },
 		func() error { return p.later(env.KeyID, hash) },
+		func() error { return p.alive(env.KeyID) },
 		p.witnesses,
 	} {
 		if err := part(); err != nil {
@@ -219,6 +220,22 @@ func (p *prover) later(id identity.KeyID, hash fact.Digest) error {
 		}
 	}
 	return nil
+}
+
+// alive adds the last tick of the key on the day asked about, if it came after the
+// report that is proved and is in the log already.
+func (p *prover) alive(id identity.KeyID) error {
+	a, ok, err := p.log.AliveOn(evidence.Day(p.at), id)
+	if err != nil || !ok || a.Index >= p.tree.Size {
+		return err
+	}
+	report, err := evidence.ParseLeaf(p.file.Report.Leaf)
+	if err != nil || a.Tick.Seq <= report.Seq {
+		return err
+	}
+	l, err := p.leaf(a.Index)
+	p.file.Alive = &proof.Alive{Leaf: l, Tick: a.Tick.Encode(), Pos: a.Pos, Count: a.Count, Proof: evidence.FromHashes(a.Proof)}
+	return err
 }
 
 // after finds the first report that changed the CI after the time asked about, or

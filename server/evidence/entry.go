@@ -44,6 +44,7 @@ const (
 	Proposal    Kind = "proposal"     // a write that needs a second person was proposed, confirmed or refused
 	BreakGlass  Kind = "break-glass"  // somebody used the way in for emergencies
 	StartLog    Kind = "log"          // the first leaf of a log that begins in the middle of a store's life
+	Ticks       Kind = "ticks"        // which machines said on a day that nothing had changed, see TickList
 	ServerState Kind = "server"       // the server was restored, or its keys were changed
 )
 

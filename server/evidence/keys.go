@@ -18,6 +18,8 @@ import (
 //	Record  <t>/checkpoint                  Signed, framed JSON
 //	Record  <t>/witnesses                   list of Witnessed, framed JSON
 //	Record  <t>/logkey/<key id>/<n be64>    nothing, framed: leaf n is about this key and no report
+//	Record  <t>/ticks/<day>/<n be64>        nothing, framed: leaf n is about the ticks of that day
+//	Blob    <t>/ticks/<digest>/…            TickList
 func headKey(tenant string) store.Key { return store.At(store.Record, tenant, "/loghead") }
 
 func logKey(tenant string, n uint64) store.Key { return numbered(tenant, "/log/", n) }

@@ -14,6 +14,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/store"
 )
 
@@ -107,7 +108,13 @@ func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 		return err
 	})
 	switch {
-	case err != nil || same:
+	case err != nil:
+		return Result{}, err
+	case same:
+		id, err := identity.ParseKeyID(key.ID)
+		if now := s.now(); err == nil {
+			s.days.note(id, body.GetSeq(), env.hash, now.UnixMilli(), evidence.Day(now))
+		}
 		return Result{Outcome: Seen}, err
 	case body.GetKeptFrom() > 0 && !bytes.Equal(body.GetPrev(), chain.Head):
 		// Either this server was restored, or that machine is a clone. What is

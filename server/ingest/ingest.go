@@ -81,6 +81,7 @@ type Service struct {
 
 	alone sync.RWMutex // read by every report between looking for contents and naming them
 	ticks tickMemory
+	days  days
 	quota quotas
 	lag   atomic.Int64
 }

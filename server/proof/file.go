@@ -51,6 +51,8 @@ type File struct {
 	Later []Leaf   `json:"later,omitempty"`
 	Keys  []Leaf   `json:"keys"` // everything about the key that signed the report
 	Sets  [][]byte `json:"sets"` // encoded fact.Set, one for each section
+	// Alive is the last tick of the key on the day asked about, if one is in the log.
+	Alive *Alive `json:"alive,omitempty"`
 	// Statement is the server's word that Keys is everything, identity.TypeKeyState.
 	Statement []byte `json:"statement"`
 }
@@ -70,6 +72,15 @@ type Leaf struct {
 	Salt    []byte   `json:"salt"`
 	Content []byte   `json:"content"`
 	Proof   [][]byte `json:"proof,omitempty"`
+}
+
+// Alive proves that a list of ticks in the log has an entry.
+type Alive struct {
+	Leaf  Leaf     `json:"leaf"`  // of kind ticks
+	Tick  []byte   `json:"tick"`  // evidence.Tick
+	Pos   uint64   `json:"pos"`   // in the list
+	Count uint64   `json:"count"` // of the list
+	Proof [][]byte `json:"proof,omitempty"`
 }
 
 // Encode gives the file's bytes.

@@ -44,6 +44,7 @@ type Result struct {
 	Seq      uint64
 	Received time.Time // by the server's clock: the report is in the log since
 	Claimed  time.Time // by the machine's clock
+	Alive    time.Time // its last tick on the day asked about; zero: none is in the file
 	Until    time.Time // when its next report came; zero: none is in the file
 	Size     uint64    // of the log
 	Envelope fact.Digest
@@ -113,6 +114,9 @@ func Verify(f File, trust Trust) Result {
 			break // nothing below the log's key can be believed
 		}
 		v.step(s.name, s.do)
+	}
+	if f.Alive != nil && v.res.Steps[0].OK {
+		v.step("alive that day", v.alive)
 	}
 	for _, w := range trust.Witnesses {
 		v.step("witness "+w.Name(), func() (string, error) { return v.witness(w) })
