@@ -95,6 +95,7 @@ func (a *Agent) envelope(b spool.Base, g gathered, changes []fact.Delta, reason 
 		if body.Payload, err = a.payload(b, g, changes, reason); err != nil {
 			return nil, 0, err
 		}
+		body.ReceiptForm = identity.ReceiptForm2
 	} else if len(body.GetLastReceipt()) > 0 {
 		sum := sha256.Sum256(body.GetLastReceipt())
 		body.LastReceipt = sum[:]

@@ -2,16 +2,15 @@ package identity
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
 
 // The types that are signed. A signature over one is never valid for another.
 const (
-	TypeReport  = "application/vnd.rollcall.report.v1+proto"
-	TypeReceipt = "application/vnd.rollcall.receipt.v1"
+	TypeReport   = "application/vnd.rollcall.report.v1+proto"
+	TypeReceipt  = "application/vnd.rollcall.receipt.v1"
+	TypeReceipt2 = "application/vnd.rollcall.receipt.v2"
 )
 
 // MaxEnvelope is the size in bytes above which an envelope is refused before it
@@ -78,63 +77,4 @@ func (e Envelope) Verify(pub ed25519.PublicKey) error {
 		return fmt.Errorf("verify envelope of key %s: %w", e.KeyID, ErrSignature)
 	}
 	return nil
-}
-
-// Receipt is the server's signed word that a report is on disk.
-type Receipt struct {
-	Envelope [sha256.Size]byte // SHA-256 of the envelope's binary form
-	Index    uint64            // how many reports of this key are recorded, this one included
-	At       int64             // server time of the record, milliseconds since 1970
-}
-
-var receiptMagic = [4]byte{'R', 'C', 'R', '1'}
-
-const receiptBody = len(receiptMagic) + sha256.Size + 8 + 8
-
-// Sign returns the receipt's binary form: "RCR1", envelope hash, index and time
-// as big-endian 64-bit numbers, then the signature.
-func (r Receipt) Sign(k Key) []byte {
-	b := make([]byte, 0, receiptBody+ed25519.SignatureSize)
-	b = append(b, receiptMagic[:]...)
-	b = append(b, r.Envelope[:]...)
-	b = binary.BigEndian.AppendUint64(b, r.Index)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.At))
-	return append(b, ed25519.Sign(k, pae(TypeReceipt, b))...)
-}
-
-// OpenReceipt verifies and reads the binary form. It returns ErrSignature if pub
-// did not sign it.
-func OpenReceipt(pub ed25519.PublicKey, b []byte) (Receipt, error) {
-	r, err := ReadReceipt(b)
-	if err != nil {
-		return r, err
-	}
-	if len(pub) != ed25519.PublicKeySize || !ed25519.Verify(pub, pae(TypeReceipt, b[:receiptBody]), b[receiptBody:]) {
-		return Receipt{}, fmt.Errorf("open receipt: %w", ErrSignature)
-	}
-	return r, nil
-}
-
-// ReadReceipt reads the binary form of a receipt whose signature does not matter.
-func ReadReceipt(b []byte) (Receipt, error) {
-	var r Receipt
-	if len(b) != receiptBody+ed25519.SignatureSize || [4]byte(b[:4]) != receiptMagic {
-		return r, fmt.Errorf("read receipt of %d bytes: not a receipt", len(b))
-	}
-	copy(r.Envelope[:], b[4:])
-	r.Index = binary.BigEndian.Uint64(b[4+sha256.Size:])
-	r.At = int64(binary.BigEndian.Uint64(b[4+sha256.Size+8:]))
-	return r, nil
-}
-
-// OpenReceiptOf is OpenReceipt for a server that had several keys one after the
-// other: any of them may have signed.
-func OpenReceiptOf(keys []ed25519.PublicKey, b []byte) (r Receipt, err error) {
-	err = fmt.Errorf("open receipt: %w", ErrSignature)
-	for _, pub := range keys {
-		if r, err = OpenReceipt(pub, b); err == nil {
-			return r, nil
-		}
-	}
-	return r, err
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"testing"
 )
 
@@ -103,7 +104,7 @@ func TestOpenEnvelopeRefusesSizeAndShape(t *testing.T) {
 
 func TestReceiptOpensOnlyAsItWasSigned(t *testing.T) {
 	k := keyOf(3)
-	for _, r := range []Receipt{{}, {Envelope: sha256.Sum256([]byte("e")), Index: 1<<64 - 1, At: -1}, {Index: 7, At: 1_700_000_000_123}} {
+	for _, r := range []Receipt{{}, {Envelope: sha256.Sum256([]byte("e")), Index: 1<<64 - 1, At: -1}, {Index: 7, At: 1_700_000_000_123}, {Index: 7, Logged: true}, {Index: 7, At: 9, Logged: true, Leaf: 1<<64 - 1}} {
 		b := r.Sign(k)
 		if got, err := OpenReceipt(Public(k), b); got != r || err != nil {
 			t.Errorf("OpenReceipt(Sign(%v)) = %v, %v", r, got, err)
@@ -124,6 +125,36 @@ func TestReceiptOpensOnlyAsItWasSigned(t *testing.T) {
 			if _, err := OpenReceipt(Public(k), bad); err == nil {
 				t.Errorf("OpenReceipt of %d bytes = nil, want an error", len(bad))
 			}
+		}
+	}
+}
+
+// The forms of receipts lie in spools and stores: they may be added to, never
+// changed.
+func TestReceiptFormsAreAPromise(t *testing.T) {
+	r := Receipt{Envelope: sha256.Sum256([]byte("e")), Index: 3, At: 1_700_000_000_123, Leaf: 258}
+	for _, form := range []struct {
+		logged bool
+		want   string
+	}{
+		{false, "524352313f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea00000000000000030000018bcfe5687b174469237dd25b19fefe1279cc10466c08552b4f9e75dfcfdb776339f41402b73520e49241e79a2f6ab8bb1f048df547ae8f41eb70ea36f4901e03a8dd773d0d"},
+		{true, "524352323f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea00000000000000030000018bcfe5687b0000000000000102401732b6851f6dc17c172df3b13cc032e52046b4d41d07634b7cc083baad332a66e74d19f6f43dae28f9586fddf28419f0376b240b930a5d4024ac85e9e30f0e"},
+	} {
+		r.Logged = form.logged
+		if !r.Logged {
+			r.Leaf = 0
+		} else {
+			r.Leaf = 258
+		}
+		if got := fmt.Sprintf("%x", r.Sign(keyOf(3))); got != form.want {
+			t.Errorf("the form has changed:\n%s, want\n%s", got, form.want)
+		}
+		raw, err := hex.DecodeString(form.want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := OpenReceipt(Public(keyOf(3)), raw); err != nil || got != r {
+			t.Errorf("%+v, %v, want %+v", got, err, r)
 		}
 	}
 }
@@ -152,6 +183,7 @@ func FuzzOpenReceipt(f *testing.F) {
 	good := Receipt{Index: 5, At: 6}.Sign(k)
 	f.Add(good)
 	f.Add(good[:20])
+	f.Add(Receipt{Index: 5, At: 6, Logged: true, Leaf: 7}.Sign(k))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := OpenReceipt(Public(k), b); err == nil && !bytes.Equal(r.Sign(k), b) {
 			t.Errorf("%x opens and is not what the key signed", b)

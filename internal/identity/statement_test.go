@@ -34,14 +34,17 @@ func TestSignatureOfOneTypeIsNoneOfAnother(t *testing.T) {
 	k := keyOf(5)
 	body := bytes.Repeat([]byte("b"), receiptBody)
 	copy(body, receiptMagic[:])
-	types := []string{TypeReport, TypeReceipt, TypeLogKey, TypeKeyState}
+	types := []string{TypeReport, TypeReceipt, TypeReceipt2, TypeLogKey, TypeKeyState}
+	second := append(append(bytes.Clone(receipt2Magic[:]), body[4:]...), make([]byte, 8)...)
 	for _, signed := range types {
 		sig := ed25519.Sign(k, pae(signed, body))
 		opens := map[string]error{
 			TypeReport:  Envelope{KeyID: IDOf(Public(k)), Signature: [64]byte(sig), Body: body}.Verify(Public(k)),
 			TypeReceipt: errOf(OpenReceipt(Public(k), append(bytes.Clone(body), sig...))),
+			// Its body has another length, so it is signed by itself.
+			TypeReceipt2: errOf(OpenReceipt(Public(k), append(bytes.Clone(second), ed25519.Sign(k, pae(signed, second))...))),
 		}
-		for _, typ := range types[2:] {
+		for _, typ := range types[3:] {
 			opens[typ] = errOf(OpenStatement(Public(k), typ, append(append(bytes.Clone(statementMagic[:]), sig...), body...)))
 		}
 		for typ, err := range opens {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"rollcall/internal/identity"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/evidence"
 	"rollcall/server/store"
 )
 
@@ -395,4 +397,61 @@ func TestALargeReportIsRecorded(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestAReceiptNamesTheLeafWhereTheMachineReadsThat(t *testing.T) {
+	onEngines(t, func(t *testing.T, h *house) {
+		a := h.machine("pc07")
+		for i, form := range []uint32{0, 1, 2, 3} { // 3: an agent of the future
+			d := a.draft(map[string]fact.Set{"pkg": packages(50, i)}, i == 0)
+			d.body.ReceiptForm = form
+			raw := a.seal(d)
+			res, err := a.submit(raw)
+			if err != nil || res.Outcome != Recorded {
+				t.Fatalf("form %d: %v, %v", form, res.Outcome, err)
+			}
+			a.acknowledged(raw, map[string]fact.Set{"pkg": packages(50, i)})
+			rec, err := identity.OpenReceipt(identity.Public(h.Key), res.Receipt)
+			if err != nil || rec.Logged != (form >= 2) || rec.Index != uint64(i+1) {
+				t.Errorf("form %d: %+v, %v", form, rec, err)
+			}
+			h.see(func(r store.Reader) error {
+				leaf, err := evidence.At(r, tenant).IndexOf(sha256.Sum256(raw))
+				if err != nil || rec.Logged && rec.Leaf != leaf {
+					t.Errorf("form %d: the receipt names leaf %d, it is leaf %d, %v", form, rec.Leaf, leaf, err)
+				}
+				return nil
+			})
+			if again, err := a.submit(raw); err != nil || !bytes.Equal(again.Receipt, res.Receipt) {
+				t.Errorf("form %d, again: another receipt, %v", form, err)
+			}
+		}
+		trail := Trail{Key: identity.IDOf(identity.Public(a.key)).String(), Public: identity.Public(a.key), Server: h.ServerKeys()}
+		walk := func() (err error) {
+			h.see(func(r store.Reader) error {
+				_, err = Walk(r, tenant, trail)
+				return nil
+			})
+			return err
+		}
+		if err := walk(); err != nil {
+			t.Fatal(err)
+		}
+		bent := identity.Receipt{Envelope: [32]byte(a.prev), Index: 4, At: 1, Logged: true, Leaf: 99}.Sign(h.Key)
+		if err := h.Writer.Update(t.Context(), func(tx store.Tx) error {
+			return store.PutFramed(tx, receiptKey(tenant, trail.Key, [32]byte(a.prev)), bent)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := walk(); err == nil || !strings.Contains(err.Error(), "names leaf 99") {
+			t.Errorf("a receipt that names another leaf: %v", err)
+		}
+	})
+}
+
+func (h *house) see(fn func(store.Reader) error) {
+	h.t.Helper()
+	if err := h.Engine.View(h.t.Context(), fn); err != nil {
+		h.t.Fatal(err)
+	}
 }

@@ -163,10 +163,15 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 		return Result{}, nil, err
 	}
 	leaf := evidence.Entry{Kind: evidence.Report, CI: ci.ID, Seq: body.GetSeq(), Subject: env.hash[:]}
-	if _, err := evidence.In(tx, s.Tenant).Append(at, leaf); err != nil {
+	index, err := evidence.In(tx, s.Tenant).Append(at, leaf)
+	if err != nil {
 		return Result{}, nil, err
 	}
-	receipt := identity.Receipt{Envelope: env.hash, Index: chain.Count + 1, At: s.now().UnixMilli()}.Sign(s.Key)
+	given := identity.Receipt{Envelope: env.hash, Index: chain.Count + 1, At: s.now().UnixMilli()}
+	if body.GetReceiptForm() >= identity.ReceiptForm2 {
+		given.Logged, given.Leaf = true, index
+	}
+	receipt := given.Sign(s.Key)
 	chain = enrol.Chain{Seq: body.GetSeq(), Head: env.hash[:], Receipt: receipt, Count: chain.Count + 1, Anew: chain.Anew}
 	if anew {
 		chain.Anew = append(chain.Anew, chain.Count)

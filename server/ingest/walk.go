@@ -14,6 +14,7 @@ import (
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/evidence"
 	"rollcall/server/store"
 
 	"google.golang.org/protobuf/proto"
@@ -110,8 +111,12 @@ func Walk(r store.Reader, tenant string, t Trail) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
+	log := evidence.At(r, tenant)
 	last := t.From
 	for _, rec := range receipts {
+		if err := logged(log, rec); err != nil {
+			return last, fmt.Errorf("report %d: %w", rec.Index, err)
+		}
 		env, body, err := opened(r, tenant, rec.Envelope)
 		if errors.Is(err, store.ErrNoBlob) && rec.At < pruned && rec.Index == last.Index+1 {
 			last = Link{Hash: rec.Envelope, Index: rec.Index, Seq: last.Seq} // its receipt is kept, and what follows names it
@@ -131,6 +136,22 @@ func Walk(r store.Reader, tenant string, t Trail) (Link, error) {
 		last = next
 	}
 	return last, nil
+}
+
+// logged checks that a receipt names the leaf of its report, unless that was
+// erased.
+func logged(log evidence.View, rec identity.Receipt) error {
+	if !rec.Logged {
+		return nil
+	}
+	n, err := log.IndexOf(rec.Envelope)
+	if errors.Is(err, evidence.ErrNotFound) {
+		return nil
+	}
+	if err == nil && n != rec.Leaf {
+		err = fmt.Errorf("its receipt names leaf %d of the log, it is leaf %d", rec.Leaf, n)
+	}
+	return err
 }
 
 func (t Trail) follow(last, next Link, body *rollcallv1.Body) error {

@@ -734,7 +734,10 @@ type Body struct {
 	Measurements  []byte `protobuf:"bytes,12,opt,name=measurements,proto3" json:"measurements,omitempty"`                        // encoded fact.Set: volatile values, never history
 	// Number of the oldest acknowledged envelope that the agent still has; 0: it
 	// has none, and RESEND is no answer for it.
-	KeptFrom      uint64 `protobuf:"varint,20,opt,name=kept_from,json=keptFrom,proto3" json:"kept_from,omitempty"`
+	KeptFrom uint64 `protobuf:"varint,20,opt,name=kept_from,json=keptFrom,proto3" json:"kept_from,omitempty"`
+	// Newest form of receipt that the agent reads, see identity.ReceiptForm2; 0: the
+	// first.
+	ReceiptForm   uint32 `protobuf:"varint,21,opt,name=receipt_form,json=receiptForm,proto3" json:"receipt_form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -856,6 +859,13 @@ func (x *Body) GetMeasurements() []byte {
 func (x *Body) GetKeptFrom() uint64 {
 	if x != nil {
 		return x.KeptFrom
+	}
+	return 0
+}
+
+func (x *Body) GetReceiptForm() uint32 {
+	if x != nil {
+		return x.ReceiptForm
 	}
 	return 0
 }
@@ -1131,7 +1141,7 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\"%\n" +
 	"\vUploadReply\x12\x16\n" +
-	"\x06stored\x18\x01 \x01(\rR\x06stored\"\xef\x02\n" +
+	"\x06stored\x18\x01 \x01(\rR\x06stored\"\x92\x03\n" +
 	"\x04Body\x12\x14\n" +
 	"\x05realm\x18\x01 \x01(\fR\x05realm\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\fR\x06bootId\x12\x1b\n" +
@@ -1146,7 +1156,8 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	" \x01(\fR\rpayloadDigest\x12\x18\n" +
 	"\apayload\x18\v \x01(\fR\apayload\x12\"\n" +
 	"\fmeasurements\x18\f \x01(\fR\fmeasurements\x12\x1b\n" +
-	"\tkept_from\x18\x14 \x01(\x04R\bkeptFrom\"\xdb\x01\n" +
+	"\tkept_from\x18\x14 \x01(\x04R\bkeptFrom\x12!\n" +
+	"\freceipt_form\x18\x15 \x01(\rR\vreceiptForm\"\xdb\x01\n" +
 	"\x06Report\x12#\n" +
 	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x12\x16\n" +
