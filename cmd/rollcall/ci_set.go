@@ -18,7 +18,8 @@ func (a *app) ciSetCommand() *cobra.Command {
 		Use:   "set NAME FIELD=VALUE...",
 		Short: "Change what people decide about a CI",
 		Long: `Changes declared fields as one revision: name, class, site, status, and any word
-of your own, such as owner, room or barcode. An empty value removes a field.
+of your own, such as owner, room or barcode. An empty value removes a field. To make
+a CI a server takes a second person: see 'rollcall proposal'.
 
 ` + strings.Join(wrapText("Classes: "+strings.Join(classes, ", ")+".", 80), "\n") + `
 ` + strings.Join(wrapText("Statuses: "+strings.Join(statuses, ", ")+".", 80), "\n") + `
@@ -33,6 +34,7 @@ As JSON: the CI in the shape of 'rollcall ci list'; "revision" is the new one.`,
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why; kept with the revision")
+	a.glassFlag(c)
 	jsonFlag(c, &asJSON)
 	return c
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,6 +154,19 @@ func (s *Service) Set(ctx context.Context, req *rollcallv1.SetRequest) (*rollcal
 		id, rev = old.ID, old.Rev
 		if next.Same(old) {
 			return nothing, nil
+		}
+		if next.Class == "server" && old.Class != "server" {
+			where := old.Site
+			if next.Site != where {
+				where = "" // a move as well: somebody who may on both sides
+			}
+			err := s.twoPeople(ctx, twice{
+				site: where, what: fmt.Sprintf("make %s, which is %s, a server", old.Name, cmp.Or(old.Class, "of no class")),
+				req: &rollcallv1.SetRequest{Ci: old.ID, Fields: req.GetFields(), Reason: req.GetReason()},
+			})
+			if err != nil {
+				return evidence.Entry{}, err
+			}
 		}
 		next, r, err := w.Record(s.Now(), old, next, cmdb.Revision{By: "operator " + who.Name, Reason: fact.Cut(req.GetReason(), maxReason)})
 		if err != nil {

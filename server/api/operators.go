@@ -204,7 +204,13 @@ func (s *Service) admitOperator(ctx context.Context, scope cmdb.Scope, n NewOper
 		if err := auth.CloseAll(tx, s.Tenant, have); err != nil {
 			return e, err
 		}
-		return e, auth.Add(tx, s.Tenant, s.Now(), n.Name, n.Grants, n.By, secret, n.Service)
+		if err := auth.Add(tx, s.Tenant, s.Now(), n.Name, n.Grants, n.By, secret, n.Service); err != nil {
+			return e, err
+		}
+		if second := callerOf(ctx).second; second != nil {
+			return e, auth.Vouch(tx, s.Tenant, n.Name, second.name)
+		}
+		return e, nil
 	})
 	if err != nil {
 		return "", err

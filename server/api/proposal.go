@@ -81,7 +81,7 @@ func (s *Service) wireProposal(ctx context.Context, p auth.Proposal) *rollcallv1
 	out := &rollcallv1.Proposal{
 		Id: p.ID, Method: p.Method, What: p.What, Digest: p.Digest(), Site: p.Site, By: p.By, MadeMs: millis(p.Made),
 		ExpiresMs: millis(p.Made.Add(auth.ProposalLife)), State: p.Now(s.Now()), DecidedBy: p.Second, DecidedMs: millis(p.Decided), Reason: p.Reason,
-		Yours: p.By == o.Name, MayConfirm: p.Now(s.Now()) == auth.Waiting && p.By != o.Name && mayConfirm(o, p),
+		Yours: p.By == o.Name, MayConfirm: p.Now(s.Now()) == auth.Waiting && p.By != o.Name && !o.GivenAloneBy(p.By, s.Now()) && mayConfirm(o, p),
 	}
 	if req, _, err := s.stored(p); err == nil {
 		out.Request = protojson.Format(req)

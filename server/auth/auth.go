@@ -29,7 +29,8 @@ type Operator struct {
 	Grants  []Grant   `json:"grants,omitempty"`
 	Hash    string    `json:"hash"` // identity.HashSecret of the login token's secret; empty: it was ended
 	Created time.Time `json:"created"`
-	By      string    `json:"by"`
+	By      string    `json:"by"`               // who gave her this login
+	Second  string    `json:"second,omitempty"` // who confirmed that, where it took two people
 
 	Service  bool   `json:"service,omitempty"`  // a program: it has a login token and never a password
 	Password string `json:"password,omitempty"` // as Hasher.Hash wrote it
@@ -88,6 +89,25 @@ func Add(tx store.Tx, tenant string, now time.Time, name string, grants []Grant,
 		Service: service, Epoch: epochOf(secret),
 	}
 	return store.PutJSON(tx, operatorKey(tenant, name), o)
+}
+
+// ConfirmAfter is how long an operator whose login one person gave out alone cannot
+// be the second person for that one: longer than a proposal waits, and long enough
+// for others to see in the log that there is a new account.
+const ConfirmAfter = 30 * 24 * time.Hour
+
+// GivenAloneBy tells whether first alone gave the operator her login within
+// ConfirmAfter: then the two may be one person.
+func (o Operator) GivenAloneBy(first string, now time.Time) bool {
+	return o.By == first && o.Second == "" && now.Sub(o.Created) < ConfirmAfter
+}
+
+// Vouch notes that a second person confirmed the login that Add has just given.
+func Vouch(tx store.Tx, tenant, name, second string) error {
+	return change(tx, tenant, name, func(o *Operator) error {
+		o.Second = second
+		return nil
+	})
 }
 
 // Get returns an operator; found is false if there is none of that name.

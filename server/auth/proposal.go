@@ -109,7 +109,7 @@ func Propose(tx store.Tx, tenant string, p Proposal, known []Proposal) error {
 // Decide ends a proposal that waits. run names the call that does it: the same
 // call may decide again, since a transaction may run twice. ErrProposal is
 // returned if another one was first, if it has expired, or if the second person
-// is the first.
+// is the first or may be, see Operator.GivenAloneBy.
 func Decide(tx store.Tx, tenant string, now time.Time, id, state, second, reason, run string) (Proposal, error) {
 	var p Proposal
 	found, err := store.GetJSON(tx, proposalKey(tenant, id), &p)
@@ -125,6 +125,15 @@ func Decide(tx store.Tx, tenant string, now time.Time, id, state, second, reason
 		return p, fmt.Errorf("proposal %s: %w: it is %s", id, ErrProposal, p.Now(now))
 	case state == Confirmed && p.By == second:
 		return p, fmt.Errorf("proposal %s: %w: it is your own, another person must confirm it", id, ErrProposal)
+	}
+	if state == Confirmed {
+		o, _, err := Get(tx, tenant, second)
+		if err != nil {
+			return p, err
+		}
+		if o.GivenAloneBy(p.By, now) {
+			return p, fmt.Errorf("proposal %s: %w: %s has the login from %s, who proposed it: for %d days somebody else must confirm", id, ErrProposal, second, p.By, int(ConfirmAfter.Hours()/24))
+		}
 	}
 	p.State, p.Decided, p.Second, p.Reason, p.Run = state, now, second, fact.Cut(reason, maxReason), run
 	return p, store.PutJSON(tx, proposalKey(tenant, id), p)
