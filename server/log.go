@@ -30,10 +30,11 @@ func (c Config) loadVerifier(realm []byte) (string, error) {
 }
 
 // proofs is how the log is recognised: the server's key vouches for the log's.
-func (s *Server) proofs() (api.LogKey, error) {
+func (s *Server) proofs(keys serverKeys) (api.LogKey, error) {
 	vkey, err := s.cfg.logVerifier(s.service.Ingest.RealmID(), s.logKey)
 	return api.LogKey{
 		Verifier: vkey, Endorsement: identity.SignStatement(s.key, identity.TypeLogKey, identity.Public(s.logKey)),
+		Switches: keys.Switches,
 		Trouble: func() error {
 			if err := s.trouble.Load(); err != nil {
 				return *err

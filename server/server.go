@@ -147,7 +147,7 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	if err := s.beginLog(ctx); err != nil {
 		return err
 	}
-	if s.service.Proofs, err = s.proofs(); err != nil {
+	if s.service.Proofs, err = s.proofs(keys); err != nil {
 		return err
 	}
 	s.eraser = &eraser{

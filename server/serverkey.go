@@ -12,6 +12,7 @@ import (
 
 	"rollcall/internal/identity"
 	"rollcall/server/evidence"
+	"rollcall/server/proof"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 )
@@ -34,6 +35,9 @@ import (
 type serverKeys struct {
 	Realm []byte              `json:"realm"`
 	Past  []ed25519.PublicKey `json:"past"` // the newest last
+	// Switches are the leaves of the log that hold the old keys' word for the new
+	// ones; stores that switched before have none for that.
+	Switches []uint64 `json:"switches,omitempty"`
 }
 
 func serverKeysKey(tenant string) store.Key { return store.At(store.Meta, tenant, "/serverkeys") }
@@ -126,13 +130,10 @@ func noteSwitch(tx store.Tx, tenant string, old, next identity.Key) error {
 	if n := len(keys.Past); n > 0 && keys.Past[n-1].Equal(identity.Public(old)) {
 		return nil // it was interrupted after this
 	}
-	keys.Past = append(keys.Past, identity.Public(old))
-	if err := store.PutJSON(tx, serverKeysKey(tenant), keys); err != nil {
+	index, err := evidence.In(tx, tenant).Append(time.Now(), proof.SwitchEntry(old, identity.Public(next)))
+	if err != nil {
 		return err
 	}
-	_, err = evidence.In(tx, tenant).Append(time.Now(), evidence.Entry{
-		Kind: evidence.ServerState, By: "rollcall-server switch-key", Subject: identity.Public(next),
-		Detail: map[string]string{"do": "key switched", "old": identity.IDOf(identity.Public(old)).String(), "new": identity.IDOf(identity.Public(next)).String()},
-	})
-	return err
+	keys.Past, keys.Switches = append(keys.Past, identity.Public(old)), append(keys.Switches, index)
+	return store.PutJSON(tx, serverKeysKey(tenant), keys)
 }

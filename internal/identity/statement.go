@@ -15,6 +15,10 @@ const (
 	// TypeKeyState: the body is the JSON of what the evidence log held about one
 	// agent's key at one size, see package proof.
 	TypeKeyState = "application/vnd.rollcall.keystate.v1"
+	// TypeServerKey: the body is the Ed25519 key (32 bytes) that the server has from
+	// then on instead of the one that signs. Machines never follow it; who verifies a
+	// proof by an old key does.
+	TypeServerKey = "application/vnd.rollcall.serverkey.v1"
 )
 
 // MaxStatement bounds the body of a statement in bytes.

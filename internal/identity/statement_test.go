@@ -34,7 +34,7 @@ func TestSignatureOfOneTypeIsNoneOfAnother(t *testing.T) {
 	k := keyOf(5)
 	body := bytes.Repeat([]byte("b"), receiptBody)
 	copy(body, receiptMagic[:])
-	types := []string{TypeReport, TypeReceipt, TypeReceipt2, TypeLogKey, TypeKeyState}
+	types := []string{TypeReport, TypeReceipt, TypeReceipt2, TypeLogKey, TypeKeyState, TypeServerKey}
 	second := append(append(bytes.Clone(receipt2Magic[:]), body[4:]...), make([]byte, 8)...)
 	for _, signed := range types {
 		sig := ed25519.Sign(k, pae(signed, body))

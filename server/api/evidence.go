@@ -24,8 +24,9 @@ const (
 // LogKey is how the log is recognised: what its key is, and the server's word that
 // it is.
 type LogKey struct {
-	Verifier    string // NAME+HASH+KEY
-	Endorsement []byte // identity.TypeLogKey
+	Verifier    string   // NAME+HASH+KEY
+	Endorsement []byte   // identity.TypeLogKey
+	Switches    []uint64 // leaves about changes of the server's key
 	// Trouble tells why no checkpoint is signed any more; nil if all is well.
 	Trouble func() error
 	// Sign signs a checkpoint now, if the log has grown.

@@ -89,6 +89,7 @@ func (p *prover) prove(rev uint64) error {
 		func() error { return p.sets(state) },
 		func() error { return p.later(env.KeyID, hash) },
 		func() error { return p.alive(env.KeyID) },
+		p.switches,
 		p.witnesses,
 	} {
 		if err := part(); err != nil {
@@ -218,6 +219,18 @@ func (p *prover) later(id identity.KeyID, hash fact.Digest) error {
 		if err != nil || leaf.At > p.file.At {
 			return err
 		}
+	}
+	return nil
+}
+
+// switches adds the leaves about changes of the server's key.
+func (p *prover) switches() error {
+	for _, index := range p.s.Proofs.Switches {
+		l, err := p.leaf(index)
+		if err != nil {
+			return err
+		}
+		p.file.Switches = append(p.file.Switches, l)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ const (
 	MaxLater  = 64   // reports that follow
 	maxSets   = 64
 	maxWitn   = 16
+	maxSwitch = 64 // changes of the server's key
 	maxHashes = 64 // of one inclusion proof: a tree has 2^63 leaves at most
 )
 
@@ -43,6 +44,9 @@ type File struct {
 	LogKey      string `json:"log_key"`     // verifier key, as a signed note has it
 	Endorsement []byte `json:"endorsement"` // identity.TypeLogKey, by the server's key
 	Checkpoint  []byte `json:"checkpoint"`  // all leaves here are in this tree
+	// Switches are the leaves about changes of the server's key, from the first one
+	// on; the server's word here is given by the last key.
+	Switches []Leaf `json:"switches,omitempty"`
 	Witnessed   []Seen `json:"witnessed,omitempty"`
 	Report      Leaf   `json:"report"` // its content is the envelope
 	// Later are the reports that the machine recorded right after, each naming the
@@ -114,7 +118,7 @@ func Parse(b []byte) (File, error) {
 	if !bytes.Equal(again, b) {
 		return File{}, fmt.Errorf("%w: something in it is there twice, unknown, or written in another form", ErrFile)
 	}
-	if len(f.Keys) > maxKeys || len(f.Later) > MaxLater || len(f.Sets) > maxSets || len(f.Witnessed) > maxWitn {
+	if len(f.Keys) > maxKeys || len(f.Later) > MaxLater || len(f.Sets) > maxSets || len(f.Witnessed) > maxWitn || len(f.Switches) > maxSwitch {
 		return File{}, fmt.Errorf("%w: more in it than a proof can hold", ErrFile)
 	}
 	return f, nil

@@ -81,6 +81,7 @@ type verifier struct {
 	body   *rollcallv1.Body
 	keys   []opened // about the key, by index
 	public ed25519.PublicKey
+	server ed25519.PublicKey // the present one, that what is trusted leads to
 }
 
 // opened is a leaf that was found to be in the tree and to commit to its content.
@@ -114,6 +115,9 @@ func Verify(f File, trust Trust) Result {
 			break // nothing below the log's key can be believed
 		}
 		v.step(s.name, s.do)
+	}
+	if len(f.Switches) > 0 && v.res.Steps[0].OK {
+		v.step("server's keys", v.switched)
 	}
 	if f.Alive != nil && v.res.Steps[0].OK {
 		v.step("alive that day", v.alive)
@@ -151,8 +155,17 @@ func (v *verifier) logKey() (string, error) {
 		if v.LogKey != v.trust.Log {
 			return "", fmt.Errorf("the file is of log %s, not of the one that is trusted", origin)
 		}
+		v.server = v.trust.Server
 	case v.trust.Server != nil:
-		body, err := identity.OpenStatement(v.trust.Server, identity.TypeLogKey, v.Endorsement)
+		first, present, err := v.serverKeys()
+		if err != nil {
+			return "", err
+		}
+		if realm, _ := realmOf(origin); !bytes.Equal(realm, identity.RealmOf(first)) {
+			return "", fmt.Errorf("the log %s is not of the server that is trusted", origin)
+		}
+		v.server = present
+		body, err := identity.OpenStatement(present, identity.TypeLogKey, v.Endorsement)
 		if err != nil {
 			return "", fmt.Errorf("the server that is trusted does not vouch for it: %w", err)
 		}
@@ -161,9 +174,6 @@ func (v *verifier) logKey() (string, error) {
 		}
 	default:
 		return "", errors.New("no key is trusted: name the server's or the log's")
-	}
-	if realm, _ := realmOf(origin); v.trust.Server != nil && !bytes.Equal(realm, identity.RealmOf(v.trust.Server)) {
-		return "", fmt.Errorf("the log %s is not of the server that is trusted", origin)
 	}
 	v.log = v.LogKey
 	return "of " + origin, nil
@@ -371,13 +381,13 @@ func (v *verifier) complete() (string, error) {
 	if v.leaf.Kind == "" || v.public == nil {
 		return "", errBefore
 	}
-	if v.trust.Server == nil {
+	if v.server == nil {
 		if v.trust.Leaves != nil {
 			return "not by the server's word, but by all leaves, see below", nil
 		}
 		return "", errors.New("that the key was not ended before takes the server's key or all leaves: name one")
 	}
-	s, err := openStatement(v.trust.Server, v.Statement)
+	s, err := openStatement(v.server, v.Statement)
 	if err != nil {
 		return "", err
 	}
