@@ -133,6 +133,7 @@ type caller struct {
 	exporter []byte
 	passed   bool // it showed its pass in the handshake
 	addr     string
+	request  string        // names the call: in the log of the server, in its leaf, in what the caller is told
 	operator auth.Operator // operators
 	session  string        // hash of the session that the operator uses; empty: her login token
 	scope    cmdb.Scope    // where the operator may call this method
@@ -228,13 +229,26 @@ func (s *Service) told(ctx context.Context, method string, err error) error {
 	c := callerOf(ctx)
 	switch {
 	case fault:
-		s.Log.Error("call failed", "method", method, "from", c.addr, "err", err)
+		s.Log.Error("call failed", "method", method, "from", c.addr, "request", c.request, "err", err)
+		return asRequest(out, c)
 	case status.Code(out) == codes.PermissionDenied || status.Code(out) == codes.Unauthenticated:
 		if more, ok := s.limits().line(); ok {
-			s.Log.Warn("call refused", "method", method, "from", c.addr, "operator", c.operator.Name, "err", err, "not_logged_before", more)
+			s.Log.Warn("call refused", "method", method, "from", c.addr, "operator", c.operator.Name, "request", c.request, "err", err, "not_logged_before", more)
+			return asRequest(out, c)
 		}
 	}
 	return out
+}
+
+// asRequest adds to what an operator is told under which name the server's log has
+// more, so that a complaint can be found.
+func asRequest(err error, c caller) error {
+	if c.operator.Name == "" || c.request == "" {
+		return err
+	}
+	st := status.Convert(err).Proto()
+	st.Message += " (request " + c.request + ")"
+	return status.ErrorProto(st)
 }
 
 // admit decides whether a call may go on and puts the caller into the context.
@@ -247,7 +261,7 @@ func (s *Service) admit(ctx context.Context, method string) (context.Context, er
 	if !ok {
 		return ctx, status.Error(codes.Unauthenticated, "no connection")
 	}
-	c := caller{addr: p.Addr.String()}
+	c := caller{addr: p.Addr.String(), request: newID()}
 	ctx = context.WithValue(ctx, callerKey{}, c)
 	var err error
 	switch need.keys {

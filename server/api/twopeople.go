@@ -65,11 +65,14 @@ func (s *Service) twoPeople(ctx context.Context, t twice) error {
 
 // decided ends the proposal that a call confirms, in the transaction of what the
 // call does, and notes what was done alone. It adds both to the entry, and which
-// session it was.
+// session and request it was.
 func (s *Service) decided(ctx context.Context, tx store.Tx, e *evidence.Entry) error {
 	c := callerOf(ctx)
 	if len(c.session) > shownSession { // so that an auditor can tell what one session did; it opens nothing
 		tell(e, "session", c.session[:shownSession])
+	}
+	if c.request != "" {
+		tell(e, "request", c.request)
 	}
 	if c.second != nil {
 		p, err := auth.Decide(tx, s.Tenant, s.Now(), c.second.proposal, auth.Confirmed, c.second.name, "", c.second.run)
