@@ -161,10 +161,6 @@ func (v *verifier) logKey() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if realm, _ := realmOf(origin); !bytes.Equal(realm, identity.RealmOf(first)) {
-			return "", fmt.Errorf("the log %s is not of the server that is trusted", origin)
-		}
-		v.server = present
 		body, err := identity.OpenStatement(present, identity.TypeLogKey, v.Endorsement)
 		if err != nil {
 			return "", fmt.Errorf("the server that is trusted does not vouch for it: %w", err)
@@ -172,6 +168,10 @@ func (v *verifier) logKey() (string, error) {
 		if !bytes.Equal(body, pub) {
 			return "", errors.New("the server that is trusted vouches for another")
 		}
+		if realm, _ := realmOf(origin); !bytes.Equal(realm, identity.RealmOf(first)) {
+			return "", fmt.Errorf("the log %s is not of the server that is trusted", origin)
+		}
+		v.server = present
 	default:
 		return "", errors.New("no key is trusted: name the server's or the log's")
 	}
