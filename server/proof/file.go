@@ -46,9 +46,9 @@ type File struct {
 	Checkpoint  []byte `json:"checkpoint"`  // all leaves here are in this tree
 	// Switches are the leaves about changes of the server's key, from the first one
 	// on; the server's word here is given by the last key.
-	Switches []Leaf `json:"switches,omitempty"`
-	Witnessed   []Seen `json:"witnessed,omitempty"`
-	Report      Leaf   `json:"report"` // its content is the envelope
+	Switches  []Leaf `json:"switches,omitempty"`
+	Witnessed []Seen `json:"witnessed,omitempty"`
+	Report    Leaf   `json:"report"` // its content is the envelope
 	// Later are the reports that the machine recorded right after, each naming the
 	// one before by its hash, until one came after At: the machine's own word that
 	// nothing was between.
