@@ -79,6 +79,7 @@ type Agent struct {
 
 	memory      memory
 	memorySaved []byte
+	noRoom      *NoRoom // since when the state folder takes nothing more; nil: it does
 }
 
 // Open prepares an agent. The error wraps ErrNotEnrolled if no server is known,
@@ -149,6 +150,7 @@ func (a *Agent) open(d Deps) (err error) {
 		return err
 	}
 	a.loadMemory()
+	a.prepareRoom()
 	return a.newScanner()
 }
 
@@ -242,6 +244,12 @@ type Delta struct {
 // report waits and why. The error is for what kept the report from being made
 // or made durable.
 func (a *Agent) Once(ctx context.Context, reason string) (Summary, error) {
+	sum, err := a.look(ctx, reason)
+	a.noteRoom(err)
+	return sum, err
+}
+
+func (a *Agent) look(ctx context.Context, reason string) (Summary, error) {
 	start := a.now()
 	var sum Summary
 	var g gathered
@@ -304,7 +312,7 @@ const maxRounds = 3
 func (a *Agent) round(ctx context.Context, g gathered, reason string, sum *Summary) (again bool, err error) {
 	base, changes, err := a.compare(&g)
 	if err != nil {
-		return false, err
+		return false, a.despite(ctx, err, sum)
 	}
 	sum.Full, sum.Changed = base.Full, map[string]Delta{}
 	for _, d := range changes {
@@ -320,18 +328,21 @@ func (a *Agent) round(ctx context.Context, g gathered, reason string, sum *Summa
 	}
 	sum.Envelope, sum.Payload = len(env), size
 	if size == 0 {
-		if err := a.remember(g, false); err != nil {
-			return false, err
+		full := a.remember(g, false)
+		if full != nil && !isFull(full) {
+			return false, full
 		}
-		return a.tick(ctx, env, sum)
+		again, err = a.tick(ctx, env, sum) // needs no room
+		return again, errors.Join(err, full)
 	}
 	if !base.Full {
-		if sum.Contents, err = a.keepContents(base, changes); err != nil {
-			return false, err
-		}
+		sum.Contents, err = a.keepContents(base, changes)
 	}
-	if err := a.spool.Append(env); err != nil {
-		return false, err
+	if err == nil {
+		err = a.spool.Append(env)
+	}
+	if err != nil {
+		return false, a.despite(ctx, err, sum)
 	}
 	if err := a.remember(g, true); err != nil {
 		return false, err
@@ -347,6 +358,15 @@ func (a *Agent) round(ctx context.Context, g gathered, reason string, sum *Summa
 		return false, err
 	}
 	return false, a.spool.Flush()
+}
+
+// despite delivers what waits although this look found no room: that also makes some.
+func (a *Agent) despite(ctx context.Context, err error, sum *Summary) error {
+	if !isFull(err) || a.spool.Status().Waiting == 0 {
+		return err
+	}
+	_, more := a.deliver(ctx, sum)
+	return errors.Join(err, more)
 }
 
 // drySize tells how large the report would be; nothing is signed.

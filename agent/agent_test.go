@@ -23,11 +23,15 @@ import (
 	"rollcall/agent/uplink"
 	"rollcall/internal/conf"
 	"rollcall/internal/fact"
+	"rollcall/internal/faultfs"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	faultfs.Main()
+	goleak.VerifyTestMain(m)
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -46,8 +50,17 @@ type machine struct {
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
+	m := installed(t, filepath.Join(t.TempDir(), "state"))
+	_, err := Enrol(t.Context(), m.cfg, "test", m.srv.token(t), m.deps.Dial)
+	must(t, err)
+	return m
+}
+
+// installed is a machine that has not been enrolled yet.
+func installed(t *testing.T, state string) *machine {
+	t.Helper()
 	m := &machine{t: t, srv: startServer(t), cfg: Default()}
-	m.cfg.Root, m.cfg.State = t.TempDir(), filepath.Join(t.TempDir(), "state")
+	m.cfg.Root, m.cfg.State = t.TempDir(), state
 	m.deps = Deps{Dial: m.srv.dial(), Version: "test", Now: time.Now}
 	m.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
 	m.write("etc/group", "root:x:0:\n")
@@ -56,8 +69,6 @@ func newMachine(t *testing.T) *machine {
 	m.write("etc/shadow", "root:canary-password:19000:0:99999:7:::\n")
 	m.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
 	m.packages("1.0")
-	_, err := Enrol(t.Context(), m.cfg, "test", m.srv.token(t), m.deps.Dial)
-	must(t, err)
 	return m
 }
 

@@ -59,7 +59,7 @@ func (a *Agent) gather(ctx context.Context) gathered {
 	host := collect.Host{FS: a.root, Live: a.cfg.live(), Now: a.now, Cache: &a.cache}
 	res := a.runner.Run(ctx, host, a.collectors, a.memory.Collect)
 	g := gathered{measurements: res.Measurements, status: slices.Clone(res.Status)}
-	g.events = slices.Concat(a.memory.Events, res.Events)
+	g.events = slices.Concat(a.memory.Events, a.noRoom.events(a.now()), res.Events)
 	g.events = g.events[max(0, len(g.events)-maxReported):]
 	g.memory = memory{Collect: res.Memory, Logs: a.cache.Logs()}
 	facts := hinted(a.cfg, res.Facts)
@@ -266,8 +266,11 @@ func (a *Agent) saveMemory() error {
 	if string(b) == string(a.memorySaved) {
 		return nil
 	}
+	if err := identity.WriteFile(filepath.Join(a.cfg.State, memoryFile), b); err != nil {
+		return err
+	}
 	a.memorySaved = b
-	return identity.WriteFile(filepath.Join(a.cfg.State, memoryFile), b)
+	return nil
 }
 
 func (a *Agent) onDisk() bool { return !a.cfg.InMemory && !a.dry }

@@ -131,11 +131,13 @@ func (a *Agent) takeNext(next identity.Key) error {
 	if err := os.Rename(a.file(nextKeyFile), a.file(keyFile)); err != nil {
 		return fmt.Errorf("rotate key: %w", err)
 	}
+	// Whatever comes now, this process must not go on with the key before. Should a
+	// power cut bring that file back, the next one is there as well.
+	a.key, a.client.Key = next, next
 	if err := identity.SyncDir(a.cfg.State); err != nil {
 		return fmt.Errorf("rotate key: %w", err)
 	}
 	a.passed("taken")
-	a.key, a.client.Key = next, next
 	a.log.Info("the key was replaced", "key", identity.IDOf(identity.Public(next)).String())
 	if err := os.Remove(a.file(rotateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("rotate key: %w", err)

@@ -68,6 +68,9 @@ func (a *Agent) cycle(ctx context.Context, reason string) time.Duration {
 	switch {
 	case ctx.Err() != nil:
 		return 0
+	case isFull(err): // somebody has to make room; each look uses one of the reserved numbers
+		a.log.Error("there is no room in the state folder", "err", err, "again_in", next)
+		return next
 	case err != nil:
 		wait := a.backoff.Next(0)
 		a.log.Error("the look failed", "err", err, "again_in", wait)

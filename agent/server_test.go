@@ -46,6 +46,7 @@ type fakeServer struct {
 	got      bytes.Buffer // everything that came, unpacked
 	address  string
 
+	asked  map[identity.KeyID]bool // keys that asked for admission
 	realm  []byte
 	speaks identity.KeyID // the key that is enrolled; zero: any
 	knows  [][]byte       // statements of rotation that were taken
@@ -56,7 +57,7 @@ func startServer(t *testing.T) *fakeServer {
 	t.Helper()
 	k, err := identity.NewKey()
 	must(t, err)
-	s := &fakeServer{t: t, key: k, realm: identity.RealmOf(identity.Public(k)), contents: map[fact.Digest][]byte{}, receipts: map[[32]byte][]byte{}, sets: map[string]fact.Set{}}
+	s := &fakeServer{t: t, key: k, realm: identity.RealmOf(identity.Public(k)), contents: map[fact.Digest][]byte{}, receipts: map[[32]byte][]byte{}, asked: map[identity.KeyID]bool{}, sets: map[string]fact.Set{}}
 	cfg, err := identity.ServerTLS(k)
 	must(t, err)
 	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(cfg)), grpc.MaxRecvMsgSize(8<<20))
@@ -96,7 +97,15 @@ func (s *fakeServer) token(t *testing.T) identity.Token {
 	return identity.Token{ID: "0102", URLs: []string{s.address}, Pins: []string{pin}, Secret: identity.NewSecret(), Server: identity.Public(s.key)}
 }
 
-func (s *fakeServer) Enrol(context.Context, *rollcallv1.EnrolRequest) (*rollcallv1.EnrolReply, error) {
+func (s *fakeServer) Enrol(ctx context.Context, _ *rollcallv1.EnrolRequest) (*rollcallv1.EnrolReply, error) {
+	p, _ := peer.FromContext(ctx)
+	pub, err := identity.PeerKey(p.AuthInfo.(credentials.TLSInfo).State)
+	if err != nil {
+		return nil, status.Error(codes.Unauthenticated, err.Error())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked[identity.IDOf(pub)] = true
 	return &rollcallv1.EnrolReply{Outcome: rollcallv1.EnrolReply_ENROLLED, Ci: "ci-1", Realm: s.realm}, nil
 }
 

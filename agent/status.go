@@ -28,6 +28,7 @@ type Status struct {
 	Recipients []string     `json:"recipients"`
 	Spool      spool.Status `json:"spool"`
 	Last       *Summary     `json:"last,omitempty"`
+	NoRoom     *NoRoom      `json:"no_room,omitempty"` // the state folder takes nothing more
 }
 
 // ReadStatus looks at the state folder. It may be called while an agent runs.
@@ -56,6 +57,9 @@ func ReadStatus(c Config) (Status, error) {
 		st.KeyMade = info.ModTime().UTC()
 	}
 	if st.Spool, err = spool.Look(filepath.Join(c.State, spoolDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return st, err
+	}
+	if st.NoRoom, err = readRoom(filepath.Join(c.State, roomFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return st, err
 	}
 	b, err := os.ReadFile(filepath.Join(c.State, lastFile))

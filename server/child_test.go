@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"rollcall/internal/faultfs"
 	"rollcall/internal/identity"
 	"rollcall/server/auth"
 
@@ -25,6 +26,7 @@ import (
 const childEnv = "ROLLCALL_TEST_SERVER"
 
 func TestMain(m *testing.M) {
+	faultfs.Main()
 	if dir := os.Getenv(childEnv); dir != "" {
 		os.Exit(serveAsChild(dir))
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/faultfs"
 	"rollcall/internal/identity"
 )
 
@@ -139,21 +141,20 @@ func lose(t *testing.T, s *Spool, srv *server, k identity.Key, n int, at time.Ti
 // At whatever step the machine dies: no number is used twice, the chain goes on
 // without a fork or a gap, and the server ends with the machine's state.
 func TestACrashAtAnyStepLeavesAChainWithoutGapOrFork(t *testing.T) {
-	const stride = 3 // the four ways share the steps among them
-	way := 0
 	for _, opt := range []Options{{}, {MaxBytes: 2500}} {
+		total := crashAt(t, opt, 0, false)
+		if total < 100 {
+			t.Errorf("options %+v: a life has %d steps only", opt, total)
+		}
 		for _, after := range []bool{false, true} {
-			step := 1 + way
-			for done := false; !done; step += stride {
-				done = crashAt(t, opt, step, after)
-				if t.Failed() {
+			at, why, err := faultfs.Places(total, 6)
+			must(t, err)
+			t.Logf("options %+v, the step is done %v: %s", opt, after, why)
+			for _, step := range at {
+				if crashAt(t, opt, step, after); t.Failed() {
 					t.Fatalf("options %+v, step %d, done %v", opt, step, after)
 				}
 			}
-			if step < 50 {
-				t.Errorf("only %d steps were tried", step)
-			}
-			way++
 		}
 	}
 }
@@ -169,16 +170,23 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-func crashAt(t *testing.T, opt Options, step int, after bool) (done bool) {
+// crashAt lets a machine die at a step, 0: at none, and returns how many steps it
+// took before that.
+func crashAt(t *testing.T, opt Options, step int, after bool) (steps int) {
 	dir := memoryDir(t)
+	const never = 1 << 30
+	mortal := &failing{left: cmp.Or(step, never), after: after}
 	srv, k := newServer(t), newKey(t)
 	var used []uint64
 	d, err := openDisk(dir)
 	must(t, err)
-	s, err := open(&failing{disk: d, left: step, after: after}, opt)
+	mortal.disk = d
+	s, err := open(mortal, opt)
 	if err == nil {
 		used, err = life(t, s, srv, k, 0)
-		done = err == nil
+	}
+	if died := err != nil; died != (step > 0) {
+		t.Errorf("step %d: it ends with %v", step, err)
 	}
 	must(t, d.close())
 
@@ -205,5 +213,5 @@ func crashAt(t *testing.T, opt Options, step int, after bool) (done bool) {
 		t.Error(fmt.Errorf("a crash looks like damage: %w", errors.Join(p...)))
 	}
 	must(t, s.Close())
-	return done
+	return cmp.Or(step, never) - mortal.left
 }

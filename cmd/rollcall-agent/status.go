@@ -61,6 +61,10 @@ func (a *app) printStatus(st agent.Status) {
 			line("trust", "T0: the server takes what this machine says as a claim, it booted from the network")
 		}
 		a.printSpool(st, line)
+		if n := st.NoRoom; n != nil {
+			line("disk", "%s", a.loud(fmt.Sprintf("NO ROOM since %s: %d looks could not be kept: %s", stamp(n.Since), n.Looks, n.Problem)))
+			line("", "it goes on looking and sends what waits; what changed is reported once a look finds room")
+		}
 	} else {
 		line("server", "%s", a.loud("NOT ENROLLED"))
 	}

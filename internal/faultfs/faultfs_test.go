@@ -13,6 +13,25 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+func TestPlacesAreAllOrSomeOfEachPart(t *testing.T) {
+	t.Setenv("ROLLCALL_TORTURE", "")
+	for _, total := range []int{0, 1, 7, 8, 9, 100} {
+		at, why, err := Places(total, 8)
+		if err != nil || len(at) != min(total, 8) {
+			t.Fatalf("%d operations: %v, %v", total, at, err)
+		}
+		for i, n := range at {
+			if n <= i*total/len(at) || n > (i+1)*total/len(at) {
+				t.Errorf("%d operations (%s): place %d is %d", total, why, i, n)
+			}
+		}
+	}
+	t.Setenv("ROLLCALL_TORTURE", "1")
+	if at, _, err := Places(100, 8); err != nil || len(at) != 100 || at[99] != 100 {
+		t.Errorf("in the torture: %v, %v", at, err)
+	}
+}
+
 func TestTheOperationAskedForFailsAndNoOther(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: mounts a file system")

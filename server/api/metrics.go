@@ -79,6 +79,7 @@ type standing struct {
 	s        *Service
 	presence *prometheus.Desc
 	backlog  *prometheus.Desc
+	stopped  *prometheus.Desc
 	bytes    *prometheus.Desc
 	spoolLag *prometheus.Desc
 	failed   *prometheus.Desc
@@ -94,6 +95,7 @@ func (s *Service) RegisterStanding(reg prometheus.Registerer) {
 		s:        s,
 		presence: prometheus.NewDesc("rollcall_items", "CIs by presence.", []string{"presence"}, nil),
 		backlog:  prometheus.NewDesc("rollcall_mirror_backlog", "Revisions that are not in the git mirror yet.", nil, nil),
+		stopped:  prometheus.NewDesc("rollcall_mirror_stopped", "1 while the git mirror cannot be written; reports are taken in all the same.", nil, nil),
 		bytes:    prometheus.NewDesc("rollcall_store_bytes", "Size of the store on disk.", nil, nil),
 		spoolLag: prometheus.NewDesc("rollcall_spool_lag_seconds", "Largest time between claiming and recording among the reports since the last question.", nil, nil),
 		failed:   prometheus.NewDesc("rollcall_scrape_failures", "1 if the store could not be read for these figures.", nil, nil),
@@ -105,7 +107,7 @@ func (s *Service) RegisterStanding(reg prometheus.Registerer) {
 
 // Describe is part of prometheus.Collector.
 func (c standing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.presence, c.backlog, c.bytes, c.spoolLag, c.failed, c.readOnly, c.free, c.inodes} {
+	for _, d := range []*prometheus.Desc{c.presence, c.backlog, c.stopped, c.bytes, c.spoolLag, c.failed, c.readOnly, c.free, c.inodes} {
 		ch <- d
 	}
 }
@@ -132,9 +134,10 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 	}
 	n, stopped := c.s.Mirror.Backlog(ctx)
 	gauge(c.backlog, float64(n))
+	gauge(c.stopped, oneIf(stopped != nil))
 	gauge(c.bytes, float64(c.s.Size()))
 	gauge(c.spoolLag, c.s.Ingest.TakeLag().Seconds())
-	gauge(c.failed, oneIf(err != nil || stopped != nil))
+	gauge(c.failed, oneIf(err != nil))
 	disk := c.s.condition()
 	gauge(c.readOnly, oneIf(disk.ReadOnly))
 	gauge(c.free, float64(disk.Free))

@@ -16,11 +16,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"rollcall/internal/faultfs"
 )
 
 const childEnv = "ROLLCALL_TEST_MIRROR_DIR"
 
 func TestMain(m *testing.M) {
+	faultfs.Main()
 	if dir := os.Getenv(childEnv); dir != "" {
 		if err := runChild(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -47,53 +47,55 @@ func failed(t *testing.T, f *faultfs.FS) string {
 	return what
 }
 
-// stride is how many faults a run in CI leaves out between two; the torture none.
-func stride(n int) int {
-	if os.Getenv("ROLLCALL_TORTURE") != "" {
-		return 1
+// faults lets one operation after the other fail in a database of its own, a few of
+// them outside of the torture.
+func faults(t *testing.T, few int, with syscall.Errno) {
+	t.Helper()
+	f, dir := faulty(t)
+	at := func(n int) (operations int, failed bool) {
+		path := filepath.Join(dir, fmt.Sprint("db", n))
+		operations, failed = faultAt(t, f, path, n, with)
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return operations, failed
 	}
-	return n
+	total, _ := at(0)
+	places, why, err := faultfs.Places(total, few)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, n := range places {
+		if _, failed := at(n); failed {
+			tried++
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d operations failed with %v (%s)", tried, with, why)
+	if tried < len(places)-1 { // the last one is not always reached
+		t.Errorf("only %d of %d operations failed with %v", tried, len(places), with)
+	}
 }
 
 // For all n: the n-th write, fsync or resize fails with EIO. The engine stops at
 // once, reading goes on, and after it was opened again all that was acknowledged is
 // there, and nothing of what was refused in words that promise so.
 func TestAnyOneFailedOperationStopsTheStoreAndLosesNothing(t *testing.T) {
-	f, dir := faulty(t)
-	tried := 0
-	for n := 1; ; n += stride(7) {
-		path := filepath.Join(dir, fmt.Sprint("db", n))
-		whole := faultAt(t, f, path, n, syscall.EIO)
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
-		if whole || t.Failed() {
-			break
-		}
-		tried++
-	}
-	t.Logf("%d faults", tried)
-	if tried < 10 {
-		t.Errorf("only %d operations failed", tried)
-	}
+	faults(t, 24, syscall.EIO)
 }
 
 // A full disk, which writing finds, is survived; one that only an fsync finds is a
 // failed fsync.
 func TestAnyOneOperationWithoutRoomLosesNothing(t *testing.T) {
-	f, dir := faulty(t)
-	for n := 1; ; n += stride(11) {
-		path := filepath.Join(dir, fmt.Sprint("db", n))
-		whole := faultAt(t, f, path, n, syscall.ENOSPC)
-		if whole || t.Failed() {
-			return
-		}
-	}
+	faults(t, 16, syscall.ENOSPC)
 }
 
 // faultAt works on a database until the n-th operation fails, and opens it again.
-// whole tells that nothing failed.
-func faultAt(t *testing.T, f *faultfs.FS, path string, n int, with syscall.Errno) (whole bool) {
+// It returns how many operations there were and whether that one failed.
+func faultAt(t *testing.T, f *faultfs.FS, path string, n int, with syscall.Errno) (operations int, failed bool) {
 	t.Helper()
 	next(t, f, n, with)
 	acked := 0
@@ -102,12 +104,15 @@ func faultAt(t *testing.T, f *faultfs.FS, path string, n int, with syscall.Errno
 		acked = work(t, f, e, n)
 		_ = e.Close() // what it could not do, the next Open says
 	}
-	what := failed(t, f)
+	operations, what, err := f.Count()
+	if err != nil {
+		t.Fatal(err)
+	}
 	next(t, f, 0, 0)
 	again, err := Open(path, Options{})
 	if err != nil {
 		t.Errorf("operation %d (%s): cannot be opened again: %v", n, what, err)
-		return false
+		return operations, true
 	}
 	have, err := readAll(t.Context(), again)
 	if err != nil || have < acked {
@@ -122,7 +127,7 @@ func faultAt(t *testing.T, f *faultfs.FS, path string, n int, with syscall.Errno
 	if err := again.Close(); err != nil {
 		t.Error(err)
 	}
-	return what == ""
+	return operations, what != ""
 }
 
 // work writes records, of which some make the file grow, and tells how many were
