@@ -27,17 +27,18 @@ func TestAcknowledgedReportsStayWithinTheirBounds(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		opt      Options
+		reports  int
 		most     int
 		min, max int64
 	}{
-		{"a week", Options{}, 168 + 1, 1, DefaultKeepBytes},
-		{"a day", Options{KeepAge: 24 * time.Hour}, 24 + 1, 1, DefaultKeepBytes},
-		{"few bytes", Options{KeepBytes: 3000}, 200, 1, 3000},
-		{"a small spool", Options{MaxBytes: 2500}, 200, 1, 2500},
-		{"none", Options{KeepBytes: -1}, 0, 0, 0},
+		{"a week", Options{}, 180, 168 + 1, 1, DefaultKeepBytes},
+		{"a day", Options{KeepAge: 24 * time.Hour}, 40, 24 + 1, 1, DefaultKeepBytes},
+		{"few bytes", Options{KeepBytes: 3000}, 40, 40, 1, 3000},
+		{"a small spool", Options{MaxBytes: 2500}, 40, 40, 1, 2500},
+		{"none", Options{KeepBytes: -1}, 40, 0, 0, 0},
 	} {
 		dir := memoryDir(t)
-		s, srv, _ := acked(t, dir, tt.opt, 200)
+		s, srv, _ := acked(t, dir, tt.opt, tt.reports)
 		check := func(s *Spool) {
 			t.Helper()
 			if n := len(s.kept); n > tt.most || s.keptBytes() < tt.min || s.keptBytes() > tt.max {
