@@ -74,17 +74,23 @@ func (w *watched) look(t *testing.T, figures string) {
 	}
 	s := sample{memory: number(t, anonymous, status), files: float64(len(fds)), threads: number(t, threads, status)}
 	if figures != "" {
-		res, err := http.Get(figures)
+		text, err := fetched(figures)
 		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(res.Body)
-		if err = errors.Join(err, res.Body.Close()); err != nil {
 			t.Fatal(err)
 		}
 		s.threads = number(t, goroutines, text)
 	}
 	w.samples = append(w.samples, s)
+}
+
+// fetched gives what the server tells of itself.
+func fetched(figures string) ([]byte, error) {
+	res, err := http.Get(figures)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(res.Body)
+	return text, errors.Join(err, res.Body.Close())
 }
 
 // growth compares the second quarter of the samples with the last: the first is
@@ -203,6 +209,7 @@ func TestSoak(t *testing.T) {
 	s := &soak{lab: newLab(t, loopback(t), ""), stop: make(chan struct{}), calls: map[string]int{}}
 	figures := s.withFigures()
 	all := s.populate(agents)
+	s.warm(os.Getenv(soakVariable) != "", figures)
 	end := time.Now().Add(long)
 	s.exercise(min(max(long/40, 500*time.Millisecond), 11*time.Second))
 	pause := max(long/150, 200*time.Millisecond)
