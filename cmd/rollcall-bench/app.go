@@ -35,18 +35,18 @@ func (a *app) command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rollcall-bench",
 		Short: "Measure Rollcall with real agents, reports and questions",
-		Long: `rollcall-bench lets real agents report to a real server in a temporary folder and
-asks it questions. Progress goes to standard error, the result to standard output
-or to a file. Nothing outside its folder is touched.
+		Long: `rollcall-bench lets real agents, or a simulated fleet, report to a real server in
+a temporary folder and asks it questions. Progress goes to standard error, the
+result to standard output or to a file. Nothing outside its folder is touched.
 
 Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
-		Example:      "  rollcall-bench puzzles /tmp/cases",
+		Example:      "  rollcall-bench simulate --machines 500\n  rollcall-bench puzzles /tmp/cases",
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	c.SetOut(a.out)
 	c.SetErr(a.err)
-	c.AddCommand(a.puzzlesCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"))
+	c.AddCommand(a.simulateCommand(), a.puzzlesCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"))
 	cmdline.Strict(c)
 	return c
 }

@@ -37,20 +37,9 @@ func (c content) bytes() []byte {
 	return b
 }
 
-func (c content) digest() fact.Digest { return sha256.Sum256(c.bytes()) }
+func (c content) digest() fact.Digest { return sum(c.bytes()) }
 
-// intern returns the one copy of a text that the bases of a fleet share. It is
-// called by what makes a base.
-func (b *bases) intern(s string) string {
-	if have, ok := b.texts[s]; ok {
-		return have
-	}
-	if b.texts == nil {
-		b.texts = map[string]string{}
-	}
-	b.texts[s] = s
-	return s
-}
+func sum(b []byte) fact.Digest { return sha256.Sum256(b) }
 
 // file is a fact of section etc with a content that people may see.
 func (c content) file(mode string) fact.Fact {
@@ -113,25 +102,27 @@ func (c *catalogue) etcFiles(p Profile) []etcFile {
 	return out
 }
 
-// shared gives the fact and the content of a file as it came with the packages
-// of a day.
-func (e etcFile) shared(c *catalogue, day Day, pointRelease string) (fact.Fact, content) {
+// shared gives the fact of a file as it came with the packages of a day.
+func (e etcFile) shared(c *catalogue, day Day, pointRelease string) fact.Fact {
 	switch {
 	case e.path == "etc/debian_version":
 		f, _ := text(e.path, pointRelease+"\n")
-		return f, content{e.path, pointRelease}
-	case e.kind != "sha256":
-		value := e.kind + " " + e.rest
-		if e.kind == "keyed" {
-			value = fmt.Sprintf("keyed:%x %s", sha256.Sum256([]byte(e.path)), e.rest)
-		}
-		return fact.Fact{Path: e.path, Value: value}, content{}
+		return f
+	case e.kind == "sha256":
+		return e.content(c, day).file(e.rest)
+	case e.kind == "keyed":
+		return fact.Fact{Path: e.path, Value: fmt.Sprintf("keyed:%x %s", sha256.Sum256([]byte(e.path)), e.rest)}
 	}
+	return fact.Fact{Path: e.path, Value: e.kind + " " + e.rest}
+}
+
+// content is that of a plain file as it came with the packages of a day.
+func (e etcFile) content(c *catalogue, day Day) content {
 	k := content{path: e.path}
 	if e.source != "" {
 		k.variant = c.epoch(e.source, day)
 	}
-	return k.file(e.rest), k
+	return k
 }
 
 // perMachine are the files whose secrets only the machine knows: their keyed
@@ -147,7 +138,7 @@ func (f *Fleet) etc(m Member, s state) Section {
 	key := baseKey{section: "etc", profile: m.Profile, a: int(s.updated)}
 	sec := Section{Name: "etc", Base: f.bases.get(key, func() (facts []fact.Fact) {
 		for _, e := range f.data.files[m.Profile] {
-			fc, _ := e.shared(f.data, s.updated, f.pointRelease(s.updated))
+			fc := e.shared(f.data, s.updated, f.pointRelease(s.updated))
 			fc.Value = f.bases.intern(fc.Value)
 			facts = append(facts, fc)
 		}
@@ -172,7 +163,6 @@ func (f *Fleet) ownFiles(m Member, s state, put func(fact.Fact, func() []byte)) 
 		fc, b := text(path, body)
 		put(fc, func() []byte { return b })
 	}
-	files := f.data.files[m.Profile]
 	for _, row := range f.rows(m) {
 		for _, path := range f.data.etc[f.data.packages[row].name] {
 			k := content{path: path}
@@ -180,12 +170,13 @@ func (f *Fleet) ownFiles(m Member, s state, put func(fact.Fact, func() []byte)) 
 		}
 	}
 	for k := range 3 { // the school's own settings, on all of its machines
-		c := content{files[pick(draw(word(m.School), uint64(k), uint64(m.Profile)), len(files))].path, m.School}
-		f.change(files, c, put)
+		e := f.data.plain(m.Profile, draw(word(m.School), uint64(k), uint64(m.Profile)))
+		c := content{e.path, m.School}
+		put(c.file(e.rest), c.bytes)
 	}
 	write("etc/hostname", m.Name+"\n")
 	write("etc/machine-id", f.machineID(m, s)+"\n")
-	write("etc/rollcall/site", m.Site+"\n")
+	write("etc/rollcall/site", f.site(m, s.moves)+"\n")
 	if m.Profile == Thin {
 		return
 	}
@@ -194,15 +185,25 @@ func (f *Fleet) ownFiles(m Member, s state, put func(fact.Fact, func() []byte)) 
 	}
 	write("etc/fstab", "UUID="+uuid(f.draw(m.Number, "root", uint64(s.installs)))+" / ext4 errors=remount-ro 0 1\n")
 	for k := range int(s.edits) {
-		c := content{files[pick(f.draw(m.Number, "edit", uint64(k)), len(files))].path, fmt.Sprintf("hand %d %d", m.Number, k)}
-		f.change(files, c, put)
+		e := f.data.plain(m.Profile, f.draw(m.Number, "edit", uint64(k)))
+		c := content{e.path, fmt.Sprintf("hand %d %d", m.Number, k)}
+		put(c.file(e.rest), c.bytes)
 	}
 }
 
-// change puts a changed content in place of a file that has one.
-func (f *Fleet) change(files []etcFile, c content, put func(fact.Fact, func() []byte)) {
-	n, ok := slices.BinarySearchFunc(files, c.path, func(e etcFile, path string) int { return strings.Compare(e.path, path) })
-	if ok && files[n].kind == "sha256" && c.path != "etc/debian_version" {
-		put(c.file(files[n].rest), c.bytes)
+// plain chooses a file of a profile that is nothing but settings: the only kind that
+// people edit here.
+func (c *catalogue) plain(p Profile, d uint64) etcFile {
+	files := c.files[p]
+	for n := pick(d, len(files)); ; n = (n + 1) % len(files) {
+		if e := files[n]; e.kind == "sha256" && !slices.Contains(written, e.path) {
+			return e
+		}
 	}
+}
+
+// written are the files that the simulator writes itself.
+var written = []string{
+	"etc/debian_version", "etc/hostname", "etc/machine-id", "etc/fstab", "etc/rollcall/site",
+	"etc/ssh/ssh_host_ecdsa_key.pub", "etc/ssh/ssh_host_ed25519_key.pub", "etc/ssh/ssh_host_rsa_key.pub",
 }

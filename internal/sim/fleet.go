@@ -1,14 +1,13 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sort"
-	"sync"
-
-	"rollcall/internal/fact"
+	"strings"
 )
 
 // MaxMachines is the size of the largest fleet.
@@ -89,7 +88,6 @@ type state struct {
 	installs uint8 // how often it was installed anew
 	parts    uint8 // how often a part was replaced
 	moves    uint8 // how often it was moved to another room
-	off      bool
 }
 
 // Options choose a fleet.
@@ -121,6 +119,9 @@ func New(o Options) (*Fleet, error) {
 		s := &f.now[i]
 		s.updated, s.lists = f.policyDay(i, m, o.Day), o.Day
 		s.booted = s.updated
+		if m.Profile == Thin {
+			s.lists = s.updated // nobody looks for updates in an image
+		}
 		s.edits = uint8(min(100, poisson(f.draw(i, "edits"), data.layout.EditedFiles)))
 	}
 	return f, nil
@@ -230,43 +231,46 @@ func (f *Fleet) Member(i int) Member {
 		m.Profile = [3]Profile{Workstation, Roaming, Thin}[weighted(f.draw(i, "profile"), s.mix)]
 	}
 	m.Name = fmt.Sprintf("skole%04d-%s%03d", n, [profiles]string{"tjener", "ltsp", "ws", "bb", "tk"}[m.Profile], m.at)
-	m.Site = m.School + "/" + f.room(i, m)
+	m.Site = f.site(m, f.moves(i))
 	return m
 }
 
 // perRoom is how many clients stand in a room.
 const perRoom = 24
 
-// room gives building and room. Who was moved stands in another room of the same
-// building.
-func (f *Fleet) room(i int, m Member) string {
-	if m.at < m.school.servers {
-		return "bygg-a/serverrom"
+// moves tells how often a machine was moved; New asks before there are states.
+func (f *Fleet) moves(i int) uint8 {
+	if i < len(f.now) {
+		return f.now[i].moves
 	}
-	room := (m.at - m.school.servers) / perRoom
-	building := 'a' + rune(room/4)
-	if i < len(f.now) && f.now[i].moves > 0 {
-		return fmt.Sprintf("bygg-%c/verksted-%d", building, f.now[i].moves%3+1)
-	}
-	return fmt.Sprintf("bygg-%c/rom-%d%02d", building, room/4+1, room%4+1)
+	return 0
 }
 
-// Sites lists every room of the fleet, also those that machines may be moved to,
-// sorted.
-func (f *Fleet) Sites() []string {
-	sites := map[string]bool{}
-	for n := range f.schools {
-		s := &f.schools[n]
-		sites[s.path+"/bygg-a/serverrom"] = true
-		for room := 0; room*perRoom < s.clients; room++ {
-			building := 'a' + rune(room/4)
-			sites[fmt.Sprintf("%s/bygg-%c/rom-%d%02d", s.path, building, room/4+1, room%4+1)] = true
-			for k := range 3 {
-				sites[fmt.Sprintf("%s/bygg-%c/verksted-%d", s.path, building, k+1)] = true
-			}
-		}
+// site is where a machine stands that was moved so often: at first in a room with
+// its neighbours, then in a workshop of the same building.
+func (f *Fleet) site(m Member, moves uint8) string {
+	if m.at < m.school.servers {
+		return m.School + "/bygg-a/serverrom"
 	}
-	return slices.Sorted(maps.Keys(sites))
+	room := (m.at - m.school.servers) / perRoom
+	building := m.School + "/bygg-" + string('a'+rune(room/4))
+	if moves > 0 {
+		return fmt.Sprintf("%s/verksted-%d", building, moves%3+1)
+	}
+	return fmt.Sprintf("%s/rom-%d%02d", building, room/4+1, room%4+1)
+}
+
+// Schools lists the sites of the schools and the municipalities that they lie in,
+// these first.
+func (f *Fleet) Schools() []string {
+	sites := map[string]bool{}
+	for _, s := range f.schools {
+		municipality, _, _ := strings.Cut(s.path, "/")
+		sites[municipality], sites[s.path] = true, true
+	}
+	return slices.SortedFunc(maps.Keys(sites), func(a, b string) int {
+		return cmp.Or(strings.Count(a, "/")-strings.Count(b, "/"), strings.Compare(a, b))
+	})
 }
 
 // policyDay is the day whose packages a machine has on a day.
@@ -305,70 +309,4 @@ func lastHoliday(day Day) int {
 		}
 	}
 	return best
-}
-
-// bases keeps the bases of the present and the last virtual day.
-type bases struct {
-	mu        sync.Mutex
-	made      int
-	now, last map[baseKey]*Base
-	paths     map[[2]*Base][]string
-	texts     map[string]string // see intern
-}
-
-// baseKey is what decides a base.
-type baseKey struct {
-	section string
-	profile Profile
-	a, b, c int
-}
-
-// get returns the base of a key, and makes it if it is not there.
-func (b *bases) get(key baseKey, make func() []fact.Fact) *Base {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.now == nil {
-		b.now = map[baseKey]*Base{}
-	}
-	base := b.now[key]
-	if base == nil {
-		if base = b.last[key]; base == nil {
-			b.made++
-			base = &Base{ID: b.made, Name: key.section, Facts: fact.NewSet(make())}
-		}
-		b.now[key] = base
-	}
-	return base
-}
-
-// between lists the paths in which two bases differ, once for each pair.
-func (b *bases) between(x, y *Base) []string {
-	if x == nil || y == nil {
-		return differing(factsOf(x), factsOf(y))
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	paths, ok := b.paths[[2]*Base{x, y}]
-	if !ok {
-		if b.paths == nil {
-			b.paths = map[[2]*Base][]string{}
-		}
-		paths = differing(x.Facts, y.Facts)
-		b.paths[[2]*Base{x, y}] = paths
-	}
-	return paths
-}
-
-func factsOf(b *Base) fact.Set {
-	if b == nil {
-		return nil
-	}
-	return b.Facts
-}
-
-// age forgets what nobody asked for during the last day.
-func (b *bases) age() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.last, b.now, b.paths = b.now, nil, nil
 }

@@ -38,7 +38,7 @@ func find(t testing.TB, f *Fleet, fits func(Member) bool) Member {
 
 func TestTheSameSeedIsTheSameFleet(t *testing.T) {
 	print := func(seed uint64) string {
-		f, err := New(Options{Machines: 120, Seed: seed, Day: LastDay})
+		f, err := New(Options{Machines: 54, Seed: seed, Day: LastDay})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestTheSameSeedIsTheSameFleet(t *testing.T) {
 }
 
 func TestEveryFactOfAFleetIsValid(t *testing.T) {
-	f := newFleet(t, 300, LastDay)
+	f := newFleet(t, 54, LastDay)
 	for i := range f.Len() {
 		for s := range f.Sections(i) {
 			set := s.Set()
@@ -104,7 +104,7 @@ func TestMachinesShareBasesAndDifferInLittle(t *testing.T) {
 }
 
 func TestNoTwoMachinesAreTheSame(t *testing.T) {
-	f := newFleet(t, 20_000, LastDay)
+	f := newFleet(t, 10_000, LastDay)
 	for _, path := range []string{"id/hostname", "id/uuid", "id/serial/product", "net/eno1/mac"} {
 		seen := map[string]int{}
 		for i := range f.Len() {
@@ -217,6 +217,10 @@ func BenchmarkFleet(b *testing.B) {
 				for range f.Sections(i) {
 				}
 			}
+			a, err := NewAgents(f, realm)
+			if err != nil {
+				b.Fatal(err)
+			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			i := 0
@@ -228,7 +232,18 @@ func BenchmarkFleet(b *testing.B) {
 			}
 			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/machine")
 			b.ReportMetric(float64(f.bases.made), "bases")
-			runtime.KeepAlive(f)
+			runtime.KeepAlive(a)
 		})
 	}
+}
+
+func FuzzParseDay(f *testing.F) {
+	for _, s := range []string{"2023-06-10", "2026-11-20", "2024-02-30", "", "2024-2-3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if d, err := ParseDay(s); err == nil && (d > LastDay || d.String() != s) {
+			t.Errorf("ParseDay(%q) = %d, %s", s, d, d)
+		}
+	})
 }

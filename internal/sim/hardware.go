@@ -224,7 +224,7 @@ func (f *Fleet) identification(m Member, s state) Section {
 		{Path: "id/machine-id", Value: f.machineID(m, s)},
 		{Path: "id/serial/board", Value: "/" + serial + "/" + digits(f.draw(m.Number, "board"), 12, capitals) + "/"},
 		{Path: "id/serial/product", Value: serial},
-		{Path: "id/site/site", Value: m.Site},
+		{Path: "id/site/site", Value: f.site(m, s.moves)},
 		{Path: "id/uuid", Value: uuid(f.draw(m.Number, "uuid"))},
 	})}
 }

@@ -154,11 +154,19 @@ func (m *Machine) body() *rollcallv1.Body {
 }
 
 func (m *Machine) seal(body *rollcallv1.Body) ([]byte, error) {
-	b, err := proto.Marshal(body)
+	raw, err := seal(m.Key, body)
 	if err != nil {
 		return nil, fmt.Errorf("encode body of %s: %w", m.Name, err)
 	}
-	return identity.Seal(m.Key, b), nil
+	return raw, nil
+}
+
+func seal(key identity.Key, body *rollcallv1.Body) ([]byte, error) {
+	b, err := proto.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return identity.Seal(key, b), nil
 }
 
 // stateOf hashes each set once: a simulated fleet must not cost more than the
