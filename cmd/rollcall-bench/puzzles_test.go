@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,9 +18,7 @@ func writeTree(t *testing.T, root, name string, files map[string]string) {
 		"etc/hostname": name + "\n", "etc/passwd": "root:x:0:0::/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/os-release": "ID=debian\n",
 		"var/lib/dpkg/status": "Package: cups\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.4.2-3\nMaintainer: Debian\nDescription: printing\n\n",
 	}
-	for path, text := range files {
-		all[path] = text
-	}
+	maps.Copy(all, files)
 	for path, text := range all {
 		path = filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
