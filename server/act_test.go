@@ -14,7 +14,7 @@ import (
 // that a report named, whose leaf commits to their digests.
 var readOnly = map[string]bool{
 	"Items/List": true, "Items/Get": true, "Items/History": true, "Items/Changes": true, "Items/File": true, "Items/FileLog": true,
-	"Items/Compare": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true, "Radar/Shared": true,
+	"Items/Compare": true, "Items/Why": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true, "Radar/Shared": true,
 	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
 	"Agents/Upload":       true,
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true, "Evidence/Prove": true,

@@ -66,6 +66,7 @@ var matrix = map[string]rule{
 			return &rollcallv1.CompareRequest{Broken: "ci = " + p.ci, Working: "name = nobody"}
 		},
 	},
+	"Items/Why":      {roles: "helpdesk operator change-manager auditor", ask: func(p *spot) proto.Message { return &rollcallv1.WhyRequest{Ci: p.ci} }},
 	"Items/File":     {roles: "operator change-manager restorer auditor", ask: func(p *spot) proto.Message { return &rollcallv1.FileRequest{Ci: p.ci, Path: "/etc/motd"} }},
 	"Items/Manifest": {roles: "restorer", ask: func(p *spot) proto.Message { return &rollcallv1.ManifestRequest{Ci: p.ci} }},
 	"Items/Content":  {roles: "restorer", ask: func(p *spot) proto.Message { return &rollcallv1.ContentRequest{Ci: p.ci} }},

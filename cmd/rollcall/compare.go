@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +22,9 @@ func (a *app) compareCommand() *cobra.Command {
 		Long: `Compares two groups of machines and ranks what the broken ones have and the
 working ones do not: packages and versions, files and single settings in them,
 hardware, services. Facts that always come together are one row. What came
-shortly before the trouble began ranks higher: say when with --since.
+shortly before the trouble began ranks higher: say when with --since. Groups can
+also be lists of names in files. One machine is compared with its like by
+rollcall why.
 
 BROKEN and WORKING count the machines that have it. PROOF is strong if chance
 would hardly do it, weak if it could, none if you should not build on it.
@@ -30,7 +35,8 @@ As JSON: {"at", "onset", "verdict", "differs", "broken", "working", "rows":
 "working_all", "score", "strength", "p", "first_seen", "why", "facts",
 "more_facts", "ids", "counter_examples"}], "notes"}.`,
 		Example: `  rollcall compare --broken 'name in (pc03, pc07, pc11)' --working 'site = elm/north/* and not name in (pc03, pc07, pc11)'
-  rollcall compare --broken 'site = elm/north/b1/room12' --working 'site = elm/north/b1/room13' --since "2026-11-20 14:00"`,
+  rollcall compare --broken 'site = elm/north/b1/room12' --working 'site = elm/north/b1/room13' --since "2026-11-20 14:00"
+  rollcall compare --broken-list calls.txt --working 'site = elm/north/*'`,
 		Args: cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error { return a.compare(c.Context(), q) },
 	}
@@ -38,6 +44,8 @@ As JSON: {"at", "onset", "verdict", "differs", "broken", "working", "rows":
 	jsonFlag(c, &q.json)
 	c.Flags().StringVar(&q.broken, "broken", "", "`FILTER` for the machines that have the trouble")
 	c.Flags().StringVar(&q.working, "working", "", "`FILTER` for machines that should be like them and work")
+	c.Flags().StringVar(&q.brokenList, "broken-list", "", "`FILE` with names of machines that have the trouble, - for standard input")
+	c.Flags().StringVar(&q.workingList, "working-list", "", "`FILE` with names of machines that work")
 	c.Flags().StringVar(&q.since, "since", "", "`TIME` at which the trouble began")
 	c.Flags().Uint32Var(&q.limit, "limit", 10, "at most `N` rows")
 	c.Flags().BoolVar(&q.facts, "facts", false, "show all facts behind each row")
@@ -46,15 +54,17 @@ As JSON: {"at", "onset", "verdict", "differs", "broken", "working", "rows":
 
 // comparing is the question and how its answer is shown.
 type comparing struct {
-	broken, working string
-	at, since       string
-	limit           uint32
-	facts           bool
-	json            bool
+	broken, working         string
+	brokenList, workingList string // files of names
+
+	at, since string
+	limit     uint32
+	facts     bool
+	json      bool
 }
 
 func (a *app) compare(ctx context.Context, q comparing) error {
-	if strings.TrimSpace(q.broken) == "" || strings.TrimSpace(q.working) == "" {
+	if strings.TrimSpace(q.broken) == "" && q.brokenList == "" || strings.TrimSpace(q.working) == "" && q.workingList == "" {
 		return cmdline.Hinted(cmdline.Usagef("compare: name both groups"), "rollcall compare --broken 'site = elm/north/b1/room12' --working 'site = elm/north/b1/room13'")
 	}
 	at, err := a.parseTime("at", q.at, cmdline.End)
@@ -66,6 +76,12 @@ func (a *app) compare(ctx context.Context, q comparing) error {
 		return err
 	}
 	req := &rollcallv1.CompareRequest{Broken: q.broken, Working: q.working, AtMs: millis(at), OnsetMs: millis(since), Limit: q.limit}
+	if req.BrokenNames, err = a.names(q.brokenList); err != nil {
+		return err
+	}
+	if req.WorkingNames, err = a.names(q.workingList); err != nil {
+		return err
+	}
 	return a.ask(func(s *server) error {
 		reply, err := s.Compare(ctx, req)
 		switch {
@@ -243,10 +259,15 @@ type compareJSON struct {
 func compareOf(req *rollcallv1.CompareRequest, reply *rollcallv1.CompareReply) compareJSON {
 	out := compareJSON{
 		At: msTime(req.GetAtMs()), Onset: msTime(req.GetOnsetMs()), Verdict: reply.GetVerdict(), Differs: reply.GetDiffers(),
-		Broken: listOf(reply.GetBroken()), Working: listOf(reply.GetWorking()), Rows: []rowJSON{}, Notes: listOf(reply.GetNotes()),
+		Broken: listOf(reply.GetBroken()), Working: listOf(reply.GetWorking()), Rows: rowsOf(reply.GetRows()), Notes: listOf(reply.GetNotes()),
 	}
-	for i, r := range reply.GetRows() {
-		out.Rows = append(out.Rows, rowJSON{
+	return out
+}
+
+func rowsOf(rows []*rollcallv1.CompareRow) []rowJSON {
+	out := []rowJSON{}
+	for i, r := range rows {
+		out = append(out, rowJSON{
 			Rank: i + 1, What: r.GetWhat(), Kind: r.GetKind(),
 			BrokenHave: r.GetBrokenHave(), BrokenAll: r.GetBrokenAll(), WorkingHave: r.GetWorkingHave(), WorkingAll: r.GetWorkingAll(),
 			Score: finite(r.GetScore()), Strength: r.GetStrength(), P: finite(r.GetP()), FirstSeen: msTime(r.GetFirstSeenMs()), Why: r.GetWhy(),
@@ -254,4 +275,40 @@ func compareOf(req *rollcallv1.CompareRequest, reply *rollcallv1.CompareReply) c
 		})
 	}
 	return out
+}
+
+// maxList bounds a file of names, in bytes.
+const maxList = 1 << 20
+
+// names reads names or ids of machines, one a line or several with blanks or
+// commas between them; "#" begins a comment. "-" is standard input.
+func (a *app) names(name string) ([]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	in := a.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("read list of machines: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxList+1))
+	if err != nil {
+		return nil, fmt.Errorf("read list of machines: %w", err)
+	}
+	if len(text) > maxList {
+		return nil, fmt.Errorf("read list of machines %s: more than %s", name, sizeWords(uint64(maxList)))
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		names = append(names, strings.FieldsFunc(line, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })...)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("read list of machines %s: there is no name in it", name)
+	}
+	return names, nil
 }

@@ -253,6 +253,13 @@ func (f *fake) Compare(_ context.Context, req *rollcallv1.CompareRequest) (*roll
 	return comparison(), nil
 }
 
+func (f *fake) Why(_ context.Context, req *rollcallv1.WhyRequest) (*rollcallv1.WhyReply, error) {
+	if err := known(req.GetCi()); err != nil {
+		return nil, err
+	}
+	return reasons(), nil
+}
+
 func (f *fake) Shared(_ context.Context, req *rollcallv1.SharedRequest) (*rollcallv1.SharedReply, error) {
 	if _, err := selected(req.GetFilter()); err != nil {
 		return nil, err

@@ -153,6 +153,22 @@ func comparison() *rollcallv1.CompareReply {
 	}
 }
 
+func reasons() *rollcallv1.WhyReply {
+	return &rollcallv1.WhyReply{
+		Ci: "ci00112233445566778899", Name: "room12-pc07", Peers: []string{"room12-pc01", "room12-pc02", "room12-pc03"}, ComparedMs: ms(-14 * 24 * time.Hour),
+		Chosen: "3 of class workstation, the nearest by site, model and packages: 3 at the same site, 2 of the same model",
+		Odd: []*rollcallv1.CompareRow{{
+			What: "no line `ServerName tjener` in /etc/cups/client.conf", Kind: "file", Ids: []string{"file:etc/cups/client.conf"}, BrokenHave: 1, BrokenAll: 1, WorkingAll: 3, Score: 1,
+			Facts: []string{"no line `ServerName tjener` in /etc/cups/client.conf"}, Strength: "weak", FirstSeenMs: ms(-26 * time.Hour), Why: "none of 3 machines like it has that",
+		}},
+		Changes: []*rollcallv1.WhyChange{
+			{Path: "etc/cups/client.conf", Old: plainFile(cupsOld, "0644"), New: plainFile(cupsNew, "0644"), AtMs: ms(-26 * time.Hour), PeersAll: 3},
+			{Path: "pkg/sudo/version", Old: "1.9.13p3-1+deb12u1", New: "1.9.13p3-1+deb12u2", AtMs: ms(-50 * time.Hour), PeersHave: 3, PeersAll: 3},
+		},
+		MoreChanges: 2, Notes: []string{"only 3 machines are like it: what is odd may be theirs"},
+	}
+}
+
 func manifest() *rollcallv1.ManifestReply {
 	etc := fact.NewSet([]fact.Fact{
 		{Path: "etc/cups", Value: "dir 0755 root:root"},

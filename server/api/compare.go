@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"time"
 
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -25,11 +27,11 @@ func (s *Service) Compare(ctx context.Context, req *rollcallv1.CompareRequest) (
 	reply := &rollcallv1.CompareReply{}
 	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
 		at := when(req.GetAtMs())
-		broken, err := s.selectCIs(ctx, r, items, req.GetBroken(), at)
+		broken, err := s.group(ctx, r, items, req.GetBroken(), req.GetBrokenNames(), at)
 		if err != nil {
 			return err
 		}
-		working, err := s.selectCIs(ctx, r, items, req.GetWorking(), at)
+		working, err := s.group(ctx, r, items, req.GetWorking(), req.GetWorkingNames(), at)
 		if err != nil {
 			return err
 		}
@@ -130,19 +132,68 @@ func (q *question) fill(reply *rollcallv1.CompareReply, res compare.Result) {
 		reply.Verdict = "most likely: " + res.Rows[0].What
 	}
 	for _, row := range res.Rows {
-		out := &rollcallv1.CompareRow{
-			What: row.What, Kind: string(row.Kind), Ids: row.IDs, Score: row.Score, P: row.Q, Strength: string(row.Strength), Why: row.Why,
-			BrokenHave: uint32(row.Broken.Have), BrokenAll: uint32(row.Broken.Of), WorkingHave: uint32(row.Working.Have), WorkingAll: uint32(row.Working.Of),
-			FirstSeenMs: millis(row.Since), MoreFacts: uint32(row.More),
-		}
-		for _, d := range row.Facts {
-			out.Facts = append(out.Facts, d.Text)
-		}
-		for _, id := range slices.Concat(row.Without, row.Despite) {
-			if sub := q.subjects[id]; sub != nil {
-				out.CounterExamples = append(out.CounterExamples, sub.ci.Name)
-			}
-		}
-		reply.Rows = append(reply.Rows, out)
+		reply.Rows = append(reply.Rows, q.row(row))
 	}
+}
+
+func (q *question) row(row compare.Row) *rollcallv1.CompareRow {
+	out := &rollcallv1.CompareRow{
+		What: row.What, Kind: string(row.Kind), Ids: row.IDs, Score: row.Score, P: row.Q, Strength: string(row.Strength), Why: row.Why,
+		BrokenHave: uint32(row.Broken.Have), BrokenAll: uint32(row.Broken.Of), WorkingHave: uint32(row.Working.Have), WorkingAll: uint32(row.Working.Of),
+		FirstSeenMs: millis(row.Since), MoreFacts: uint32(row.More),
+	}
+	for _, d := range row.Facts {
+		out.Facts = append(out.Facts, d.Text)
+	}
+	for _, id := range slices.Concat(row.Without, row.Despite) {
+		if sub := q.subjects[id]; sub != nil {
+			out.CounterExamples = append(out.CounterExamples, sub.ci.Name)
+		}
+	}
+	return out
+}
+
+// group returns the CIs of a filter and of a list of names or ids, each once.
+// Names that nobody has are an error, all of them at once.
+func (s *Service) group(ctx context.Context, r store.Reader, items cmdb.View, filter string, names []string, at time.Time) ([]*subject, error) {
+	if len(names) > compare.MaxMachines {
+		return nil, status.Errorf(codes.InvalidArgument, "a list of %d machines, at most %d", len(names), compare.MaxMachines)
+	}
+	var found []*subject
+	if filter != "" || len(names) == 0 {
+		var err error
+		if found, err = s.selectCIs(ctx, r, items, filter, at); err != nil {
+			return nil, err
+		}
+	}
+	seen := map[string]bool{}
+	for _, u := range found {
+		seen[u.ci.ID] = true
+	}
+	var unknown []string
+	for _, name := range names {
+		ci, err := items.CI(name)
+		switch {
+		case errors.Is(err, cmdb.ErrNotFound):
+			unknown = append(unknown, name)
+			continue
+		case err != nil:
+			return nil, err
+		case seen[ci.ID]:
+			continue
+		}
+		seen[ci.ID] = true
+		u, err := s.asOf(items, ci, at)
+		if errors.Is(err, cmdb.ErrNotFound) {
+			continue // it did not exist then
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, u)
+	}
+	if len(unknown) > 0 {
+		return nil, status.Errorf(codes.NotFound, "no CI has the name or id %s", fact.Escape(strings.Join(unknown[:min(len(unknown), 20)], ", ")))
+	}
+	return found, nil
 }

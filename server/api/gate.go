@@ -64,6 +64,7 @@ var gates = map[string]gate{
 	rollcallv1.Items_Complete_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Items_FileLog_FullMethodName:  sited(auth.Viewer),
 	rollcallv1.Items_Compare_FullMethodName:  sited(auth.Helpdesk, auth.Worker, auth.ChangeManager, auth.Auditor),
+	rollcallv1.Items_Why_FullMethodName:      sited(auth.Helpdesk, auth.Worker, auth.ChangeManager, auth.Auditor),
 	rollcallv1.Items_Set_FullMethodName:      sited(auth.Worker),
 	rollcallv1.Items_File_FullMethodName:     sited(auth.Worker, auth.ChangeManager, auth.Restorer, auth.Auditor),
 	rollcallv1.Items_Manifest_FullMethodName: sited(auth.Restorer),

@@ -1296,8 +1296,10 @@ type CompareRequest struct {
 	Broken        string                 `protobuf:"bytes,1,opt,name=broken,proto3" json:"broken,omitempty"` // filters
 	Working       string                 `protobuf:"bytes,2,opt,name=working,proto3" json:"working,omitempty"`
 	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
-	OnsetMs       int64                  `protobuf:"varint,4,opt,name=onset_ms,json=onsetMs,proto3" json:"onset_ms,omitempty"` // when it began; 0: at_ms
-	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`                    // rows; 0: 20
+	OnsetMs       int64                  `protobuf:"varint,4,opt,name=onset_ms,json=onsetMs,proto3" json:"onset_ms,omitempty"`            // when it began; 0: at_ms
+	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`                               // rows; 0: 20
+	BrokenNames   []string               `protobuf:"bytes,6,rep,name=broken_names,json=brokenNames,proto3" json:"broken_names,omitempty"` // names or ids of CIs, beside those of the filter
+	WorkingNames  []string               `protobuf:"bytes,7,rep,name=working_names,json=workingNames,proto3" json:"working_names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1365,6 +1367,20 @@ func (x *CompareRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *CompareRequest) GetBrokenNames() []string {
+	if x != nil {
+		return x.BrokenNames
+	}
+	return nil
+}
+
+func (x *CompareRequest) GetWorkingNames() []string {
+	if x != nil {
+		return x.WorkingNames
+	}
+	return nil
 }
 
 type CompareRow struct {
@@ -1607,6 +1623,267 @@ func (x *CompareReply) GetDiffers() bool {
 	return false
 }
 
+type WhyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`                              // id or name
+	WorkedMs      int64                  `protobuf:"varint,2,opt,name=worked_ms,json=workedMs,proto3" json:"worked_ms,omitempty"` // when it last worked; 0: since_ms
+	SinceMs       int64                  `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`    // changes since then; 0: 14 days before now
+	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`                       // rows, and changes; 0: 20
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyRequest) Reset() {
+	*x = WhyRequest{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyRequest) ProtoMessage() {}
+
+func (x *WhyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
+func (*WhyRequest) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WhyRequest) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *WhyRequest) GetWorkedMs() int64 {
+	if x != nil {
+		return x.WorkedMs
+	}
+	return 0
+}
+
+func (x *WhyRequest) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *WhyRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// WhyChange is a fact that is not what it was when the CI last worked.
+type WhyChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Old           string                 `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`                               // empty: was not there
+	New           string                 `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`                               // empty: is gone
+	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`                // when it became what it is
+	PeersHave     uint32                 `protobuf:"varint,5,opt,name=peers_have,json=peersHave,proto3" json:"peers_have,omitempty"` // peers where it is as it is now
+	PeersAll      uint32                 `protobuf:"varint,6,opt,name=peers_all,json=peersAll,proto3" json:"peers_all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyChange) Reset() {
+	*x = WhyChange{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyChange) ProtoMessage() {}
+
+func (x *WhyChange) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyChange.ProtoReflect.Descriptor instead.
+func (*WhyChange) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WhyChange) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *WhyChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *WhyChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
+func (x *WhyChange) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *WhyChange) GetPeersHave() uint32 {
+	if x != nil {
+		return x.PeersHave
+	}
+	return 0
+}
+
+func (x *WhyChange) GetPeersAll() uint32 {
+	if x != nil {
+		return x.PeersAll
+	}
+	return 0
+}
+
+type WhyReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Peers         []string               `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`   // names of the CIs that it was compared with, nearest first
+	Chosen        string                 `protobuf:"bytes,4,opt,name=chosen,proto3" json:"chosen,omitempty"` // how they were chosen, in words
+	Odd           []*CompareRow          `protobuf:"bytes,5,rep,name=odd,proto3" json:"odd,omitempty"`
+	Changes       []*WhyChange           `protobuf:"bytes,6,rep,name=changes,proto3" json:"changes,omitempty"` // those that the fewest peers share first
+	MoreChanges   uint32                 `protobuf:"varint,7,opt,name=more_changes,json=moreChanges,proto3" json:"more_changes,omitempty"`
+	ComparedMs    int64                  `protobuf:"varint,8,opt,name=compared_ms,json=comparedMs,proto3" json:"compared_ms,omitempty"` // the time that the CI was compared with itself at
+	Notes         []string               `protobuf:"bytes,9,rep,name=notes,proto3" json:"notes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyReply) Reset() {
+	*x = WhyReply{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyReply) ProtoMessage() {}
+
+func (x *WhyReply) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
+func (*WhyReply) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *WhyReply) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *WhyReply) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WhyReply) GetPeers() []string {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *WhyReply) GetChosen() string {
+	if x != nil {
+		return x.Chosen
+	}
+	return ""
+}
+
+func (x *WhyReply) GetOdd() []*CompareRow {
+	if x != nil {
+		return x.Odd
+	}
+	return nil
+}
+
+func (x *WhyReply) GetChanges() []*WhyChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *WhyReply) GetMoreChanges() uint32 {
+	if x != nil {
+		return x.MoreChanges
+	}
+	return 0
+}
+
+func (x *WhyReply) GetComparedMs() int64 {
+	if x != nil {
+		return x.ComparedMs
+	}
+	return 0
+}
+
+func (x *WhyReply) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
 type ManifestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
@@ -1617,7 +1894,7 @@ type ManifestRequest struct {
 
 func (x *ManifestRequest) Reset() {
 	*x = ManifestRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	mi := &file_rollcall_v1_item_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1906,7 @@ func (x *ManifestRequest) String() string {
 func (*ManifestRequest) ProtoMessage() {}
 
 func (x *ManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	mi := &file_rollcall_v1_item_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1919,7 @@ func (x *ManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManifestRequest.ProtoReflect.Descriptor instead.
 func (*ManifestRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{19}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ManifestRequest) GetCi() string {
@@ -1679,7 +1956,7 @@ type ManifestReply struct {
 
 func (x *ManifestReply) Reset() {
 	*x = ManifestReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	mi := &file_rollcall_v1_item_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1968,7 @@ func (x *ManifestReply) String() string {
 func (*ManifestReply) ProtoMessage() {}
 
 func (x *ManifestReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	mi := &file_rollcall_v1_item_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1981,7 @@ func (x *ManifestReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManifestReply.ProtoReflect.Descriptor instead.
 func (*ManifestReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{20}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ManifestReply) GetCi() string {
@@ -1782,7 +2059,7 @@ type ContentRequest struct {
 
 func (x *ContentRequest) Reset() {
 	*x = ContentRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	mi := &file_rollcall_v1_item_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +2071,7 @@ func (x *ContentRequest) String() string {
 func (*ContentRequest) ProtoMessage() {}
 
 func (x *ContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	mi := &file_rollcall_v1_item_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +2084,7 @@ func (x *ContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentRequest.ProtoReflect.Descriptor instead.
 func (*ContentRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ContentRequest) GetCi() string {
@@ -1850,7 +2127,7 @@ type ContentReply struct {
 
 func (x *ContentReply) Reset() {
 	*x = ContentReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[22]
+	mi := &file_rollcall_v1_item_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2139,7 @@ func (x *ContentReply) String() string {
 func (*ContentReply) ProtoMessage() {}
 
 func (x *ContentReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[22]
+	mi := &file_rollcall_v1_item_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2152,7 @@ func (x *ContentReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentReply.ProtoReflect.Descriptor instead.
 func (*ContentReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ContentReply) GetDigest() []byte {
@@ -1917,7 +2194,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[23]
+	mi := &file_rollcall_v1_item_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1929,7 +2206,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[23]
+	mi := &file_rollcall_v1_item_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1942,7 +2219,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{23}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CompleteRequest) GetKind() string {
@@ -1975,7 +2252,7 @@ type CompleteReply struct {
 
 func (x *CompleteReply) Reset() {
 	*x = CompleteReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[24]
+	mi := &file_rollcall_v1_item_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2264,7 @@ func (x *CompleteReply) String() string {
 func (*CompleteReply) ProtoMessage() {}
 
 func (x *CompleteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[24]
+	mi := &file_rollcall_v1_item_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2277,7 @@ func (x *CompleteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteReply.ProtoReflect.Descriptor instead.
 func (*CompleteReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{24}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CompleteReply) GetWords() []string {
@@ -2024,7 +2301,7 @@ type FileLogReply_Entry struct {
 
 func (x *FileLogReply_Entry) Reset() {
 	*x = FileLogReply_Entry{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[27]
+	mi := &file_rollcall_v1_item_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2313,7 @@ func (x *FileLogReply_Entry) String() string {
 func (*FileLogReply_Entry) ProtoMessage() {}
 
 func (x *FileLogReply_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[27]
+	mi := &file_rollcall_v1_item_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,13 +2508,15 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x02by\x18\x03 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05value\x18\x05 \x01(\tR\x05value\x12\x18\n" +
-	"\asummary\x18\x06 \x01(\tR\asummary\"\x88\x01\n" +
+	"\asummary\x18\x06 \x01(\tR\asummary\"\xd0\x01\n" +
 	"\x0eCompareRequest\x12\x16\n" +
 	"\x06broken\x18\x01 \x01(\tR\x06broken\x12\x18\n" +
 	"\aworking\x18\x02 \x01(\tR\aworking\x12\x13\n" +
 	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x19\n" +
 	"\bonset_ms\x18\x04 \x01(\x03R\aonsetMs\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\rR\x05limit\"\xa0\x03\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12!\n" +
+	"\fbroken_names\x18\x06 \x03(\tR\vbrokenNames\x12#\n" +
+	"\rworking_names\x18\a \x03(\tR\fworkingNames\"\xa0\x03\n" +
 	"\n" +
 	"CompareRow\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x12\n" +
@@ -2266,7 +2545,32 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x06broken\x18\x03 \x03(\tR\x06broken\x12\x18\n" +
 	"\aworking\x18\x04 \x03(\tR\aworking\x12\x14\n" +
 	"\x05notes\x18\x05 \x03(\tR\x05notes\x12\x18\n" +
-	"\adiffers\x18\x06 \x01(\bR\adiffers\"6\n" +
+	"\adiffers\x18\x06 \x01(\bR\adiffers\"j\n" +
+	"\n" +
+	"WhyRequest\x12\x0e\n" +
+	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x1b\n" +
+	"\tworked_ms\x18\x02 \x01(\x03R\bworkedMs\x12\x19\n" +
+	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"\x94\x01\n" +
+	"\tWhyChange\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\x12\x13\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\x12\x1d\n" +
+	"\n" +
+	"peers_have\x18\x05 \x01(\rR\tpeersHave\x12\x1b\n" +
+	"\tpeers_all\x18\x06 \x01(\rR\bpeersAll\"\x93\x02\n" +
+	"\bWhyReply\x12\x0e\n" +
+	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05peers\x18\x03 \x03(\tR\x05peers\x12\x16\n" +
+	"\x06chosen\x18\x04 \x01(\tR\x06chosen\x12)\n" +
+	"\x03odd\x18\x05 \x03(\v2\x17.rollcall.v1.CompareRowR\x03odd\x120\n" +
+	"\achanges\x18\x06 \x03(\v2\x16.rollcall.v1.WhyChangeR\achanges\x12!\n" +
+	"\fmore_changes\x18\a \x01(\rR\vmoreChanges\x12\x1f\n" +
+	"\vcompared_ms\x18\b \x01(\x03R\n" +
+	"comparedMs\x12\x14\n" +
+	"\x05notes\x18\t \x03(\tR\x05notes\"6\n" +
 	"\x0fManifestRequest\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xc1\x02\n" +
@@ -2300,7 +2604,7 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x0e\n" +
 	"\x02ci\x18\x03 \x01(\tR\x02ci\"%\n" +
 	"\rCompleteReply\x12\x14\n" +
-	"\x05words\x18\x01 \x03(\tR\x05words2\xc6\x05\n" +
+	"\x05words\x18\x01 \x03(\tR\x05words2\xfd\x05\n" +
 	"\x05Items\x128\n" +
 	"\x04List\x12\x18.rollcall.v1.ListRequest\x1a\x16.rollcall.v1.ListReply\x125\n" +
 	"\x03Get\x12\x17.rollcall.v1.GetRequest\x1a\x15.rollcall.v1.GetReply\x12A\n" +
@@ -2309,7 +2613,8 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x03Set\x12\x17.rollcall.v1.SetRequest\x1a\x15.rollcall.v1.SetReply\x128\n" +
 	"\x04File\x12\x18.rollcall.v1.FileRequest\x1a\x16.rollcall.v1.FileReply\x12A\n" +
 	"\aFileLog\x12\x1b.rollcall.v1.FileLogRequest\x1a\x19.rollcall.v1.FileLogReply\x12A\n" +
-	"\aCompare\x12\x1b.rollcall.v1.CompareRequest\x1a\x19.rollcall.v1.CompareReply\x12D\n" +
+	"\aCompare\x12\x1b.rollcall.v1.CompareRequest\x1a\x19.rollcall.v1.CompareReply\x125\n" +
+	"\x03Why\x12\x17.rollcall.v1.WhyRequest\x1a\x15.rollcall.v1.WhyReply\x12D\n" +
 	"\bManifest\x12\x1c.rollcall.v1.ManifestRequest\x1a\x1a.rollcall.v1.ManifestReply\x12C\n" +
 	"\aContent\x12\x1b.rollcall.v1.ContentRequest\x1a\x19.rollcall.v1.ContentReply0\x01\x12D\n" +
 	"\bComplete\x12\x1c.rollcall.v1.CompleteRequest\x1a\x1a.rollcall.v1.CompleteReplyB'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
@@ -2327,7 +2632,7 @@ func file_rollcall_v1_item_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 	file_rollcall_v1_item_proto_goTypes  = []any{
 		(*ItemSummary)(nil),        // 0: rollcall.v1.ItemSummary
 		(*ListRequest)(nil),        // 1: rollcall.v1.ListRequest
@@ -2348,62 +2653,69 @@ var (
 		(*CompareRequest)(nil),     // 16: rollcall.v1.CompareRequest
 		(*CompareRow)(nil),         // 17: rollcall.v1.CompareRow
 		(*CompareReply)(nil),       // 18: rollcall.v1.CompareReply
-		(*ManifestRequest)(nil),    // 19: rollcall.v1.ManifestRequest
-		(*ManifestReply)(nil),      // 20: rollcall.v1.ManifestReply
-		(*ContentRequest)(nil),     // 21: rollcall.v1.ContentRequest
-		(*ContentReply)(nil),       // 22: rollcall.v1.ContentReply
-		(*CompleteRequest)(nil),    // 23: rollcall.v1.CompleteRequest
-		(*CompleteReply)(nil),      // 24: rollcall.v1.CompleteReply
-		nil,                        // 25: rollcall.v1.GetReply.FieldsEntry
-		nil,                        // 26: rollcall.v1.SetRequest.FieldsEntry
-		(*FileLogReply_Entry)(nil), // 27: rollcall.v1.FileLogReply.Entry
-		nil,                        // 28: rollcall.v1.ManifestReply.StateEntry
-		(*CollectorStatus)(nil),    // 29: rollcall.v1.CollectorStatus
-		(*Event)(nil),              // 30: rollcall.v1.Event
+		(*WhyRequest)(nil),         // 19: rollcall.v1.WhyRequest
+		(*WhyChange)(nil),          // 20: rollcall.v1.WhyChange
+		(*WhyReply)(nil),           // 21: rollcall.v1.WhyReply
+		(*ManifestRequest)(nil),    // 22: rollcall.v1.ManifestRequest
+		(*ManifestReply)(nil),      // 23: rollcall.v1.ManifestReply
+		(*ContentRequest)(nil),     // 24: rollcall.v1.ContentRequest
+		(*ContentReply)(nil),       // 25: rollcall.v1.ContentReply
+		(*CompleteRequest)(nil),    // 26: rollcall.v1.CompleteRequest
+		(*CompleteReply)(nil),      // 27: rollcall.v1.CompleteReply
+		nil,                        // 28: rollcall.v1.GetReply.FieldsEntry
+		nil,                        // 29: rollcall.v1.SetRequest.FieldsEntry
+		(*FileLogReply_Entry)(nil), // 30: rollcall.v1.FileLogReply.Entry
+		nil,                        // 31: rollcall.v1.ManifestReply.StateEntry
+		(*CollectorStatus)(nil),    // 32: rollcall.v1.CollectorStatus
+		(*Event)(nil),              // 33: rollcall.v1.Event
 	}
 )
 
 var file_rollcall_v1_item_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.ListReply.items:type_name -> rollcall.v1.ItemSummary
 	0,  // 1: rollcall.v1.GetReply.item:type_name -> rollcall.v1.ItemSummary
-	25, // 2: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
-	29, // 3: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
+	28, // 2: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
+	32, // 3: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
 	7,  // 4: rollcall.v1.RevisionInfo.facts:type_name -> rollcall.v1.FactChange
 	7,  // 5: rollcall.v1.RevisionInfo.fields:type_name -> rollcall.v1.FactChange
-	30, // 6: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
+	33, // 6: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
 	8,  // 7: rollcall.v1.ChangesReply.revisions:type_name -> rollcall.v1.RevisionInfo
-	26, // 8: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
+	29, // 8: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
 	0,  // 9: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
-	27, // 10: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
+	30, // 10: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
 	17, // 11: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
-	28, // 12: rollcall.v1.ManifestReply.state:type_name -> rollcall.v1.ManifestReply.StateEntry
-	1,  // 13: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
-	3,  // 14: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
-	5,  // 15: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
-	6,  // 16: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
-	10, // 17: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
-	12, // 18: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
-	14, // 19: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
-	16, // 20: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
-	19, // 21: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
-	21, // 22: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
-	23, // 23: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
-	2,  // 24: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
-	4,  // 25: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
-	9,  // 26: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
-	9,  // 27: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
-	11, // 28: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
-	13, // 29: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
-	15, // 30: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
-	18, // 31: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
-	20, // 32: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
-	22, // 33: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
-	24, // 34: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
-	24, // [24:35] is the sub-list for method output_type
-	13, // [13:24] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	17, // 12: rollcall.v1.WhyReply.odd:type_name -> rollcall.v1.CompareRow
+	20, // 13: rollcall.v1.WhyReply.changes:type_name -> rollcall.v1.WhyChange
+	31, // 14: rollcall.v1.ManifestReply.state:type_name -> rollcall.v1.ManifestReply.StateEntry
+	1,  // 15: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
+	3,  // 16: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
+	5,  // 17: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
+	6,  // 18: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
+	10, // 19: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
+	12, // 20: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
+	14, // 21: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
+	16, // 22: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
+	19, // 23: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
+	22, // 24: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
+	24, // 25: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
+	26, // 26: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
+	2,  // 27: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
+	4,  // 28: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
+	9,  // 29: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
+	9,  // 30: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
+	11, // 31: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
+	13, // 32: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
+	15, // 33: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
+	18, // 34: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
+	21, // 35: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
+	23, // 36: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
+	25, // 37: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
+	27, // 38: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
+	27, // [27:39] is the sub-list for method output_type
+	15, // [15:27] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_item_proto_init() }
@@ -2418,7 +2730,7 @@ func file_rollcall_v1_item_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_item_proto_rawDesc), len(file_rollcall_v1_item_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

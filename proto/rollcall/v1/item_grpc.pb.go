@@ -33,6 +33,7 @@ const (
 	Items_File_FullMethodName     = "/rollcall.v1.Items/File"
 	Items_FileLog_FullMethodName  = "/rollcall.v1.Items/FileLog"
 	Items_Compare_FullMethodName  = "/rollcall.v1.Items/Compare"
+	Items_Why_FullMethodName      = "/rollcall.v1.Items/Why"
 	Items_Manifest_FullMethodName = "/rollcall.v1.Items/Manifest"
 	Items_Content_FullMethodName  = "/rollcall.v1.Items/Content"
 	Items_Complete_FullMethodName = "/rollcall.v1.Items/Complete"
@@ -58,6 +59,8 @@ type ItemsClient interface {
 	FileLog(ctx context.Context, in *FileLogRequest, opts ...grpc.CallOption) (*FileLogReply, error)
 	// Compare ranks what sets two groups of CIs apart.
 	Compare(ctx context.Context, in *CompareRequest, opts ...grpc.CallOption) (*CompareReply, error)
+	// Why compares one CI with others like it, and with itself as it was.
+	Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyReply, error)
 	// Manifest gives the facts that a restore needs.
 	Manifest(ctx context.Context, in *ManifestRequest, opts ...grpc.CallOption) (*ManifestReply, error)
 	// Content streams file contents for a restore.
@@ -154,6 +157,16 @@ func (c *itemsClient) Compare(ctx context.Context, in *CompareRequest, opts ...g
 	return out, nil
 }
 
+func (c *itemsClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WhyReply)
+	err := c.cc.Invoke(ctx, Items_Why_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *itemsClient) Manifest(ctx context.Context, in *ManifestRequest, opts ...grpc.CallOption) (*ManifestReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ManifestReply)
@@ -213,6 +226,8 @@ type ItemsServer interface {
 	FileLog(context.Context, *FileLogRequest) (*FileLogReply, error)
 	// Compare ranks what sets two groups of CIs apart.
 	Compare(context.Context, *CompareRequest) (*CompareReply, error)
+	// Why compares one CI with others like it, and with itself as it was.
+	Why(context.Context, *WhyRequest) (*WhyReply, error)
 	// Manifest gives the facts that a restore needs.
 	Manifest(context.Context, *ManifestRequest) (*ManifestReply, error)
 	// Content streams file contents for a restore.
@@ -259,6 +274,10 @@ func (UnimplementedItemsServer) FileLog(context.Context, *FileLogRequest) (*File
 
 func (UnimplementedItemsServer) Compare(context.Context, *CompareRequest) (*CompareReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Compare not implemented")
+}
+
+func (UnimplementedItemsServer) Why(context.Context, *WhyRequest) (*WhyReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Why not implemented")
 }
 
 func (UnimplementedItemsServer) Manifest(context.Context, *ManifestRequest) (*ManifestReply, error) {
@@ -437,6 +456,24 @@ func _Items_Compare_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Items_Why_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WhyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ItemsServer).Why(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Items_Why_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ItemsServer).Why(ctx, req.(*WhyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Items_Manifest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ManifestRequest)
 	if err := dec(in); err != nil {
@@ -522,6 +559,10 @@ var Items_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Compare",
 			Handler:    _Items_Compare_Handler,
+		},
+		{
+			MethodName: "Why",
+			Handler:    _Items_Why_Handler,
 		},
 		{
 			MethodName: "Manifest",
