@@ -85,7 +85,7 @@ const (
 // shuffled within strata, so that what is special to a site is not counted as
 // proof.
 func (f *field) judge(ctx context.Context, ps []*pattern) (found, error) {
-	out := found{patterns: ps, pairs: f.pairs(ps), chance: 1}
+	out := found{patterns: ps, pairs: f.pairs(ps, math.Inf(-1)), chance: 1}
 	best := out.best()
 	if best <= 0 {
 		return out, nil
@@ -161,29 +161,42 @@ func (f *field) bestOf(ps []*pattern, stop float64) float64 {
 		turned = append(turned, q)
 	}
 	slices.SortFunc(turned, func(a, b *pattern) int { return cmp.Compare(b.score, a.score) })
-	if pairs := f.pairs(turned); len(pairs) > 0 {
+	if pairs := f.pairs(turned, stop-1e-6); len(pairs) > 0 {
 		best = max(best, pairs[0].union.score)
 	}
 	return best
 }
 
-// pairs returns the best combinations, if the best single pattern leaves some of
-// the broken unexplained or has counter-examples. (Asking for pairs only below
-// 60 % cover lets a chance pattern of 5 in 8 hide a pair that explains all.) A pair is one of very many
-// that could have been looked at, so it has to explain better than both its
-// parts by as much as a part has to beat its competitors.
-func (f *field) pairs(ps []*pattern) []pair {
+// pairs returns the best combinations that score more than above, if the best
+// single pattern leaves some of the broken unexplained or has counter-examples.
+// (Asking for pairs only below 60 % cover lets a chance pattern of 5 in 8 hide a
+// pair that explains all.) A pair is one of very many that could have been looked
+// at, so it has to explain better than both its parts by as much as a part has to
+// beat its competitors.
+func (f *field) pairs(ps []*pattern, above float64) []pair {
 	if len(ps) < 2 || f.clean(ps[0]) {
 		return nil
 	}
 	pool := ps[:min(len(ps), pairPool)]
 	price := math.Log(float64(len(ps)))
-	floor := ps[0].score
+	floor := max(ps[0].score, above)
+	perfect := f.total(f.all, f.all)
+	perfect.b = 0
+	if f.atMost(perfect)-price <= floor {
+		return nil
+	}
 	scratch := [2]set{f.all.blank(), f.all.blank()}
+	sums := make([]counts, len(pool))
+	for i, p := range pool {
+		sums[i] = f.total(p.member, p.known)
+	}
 	var out []pair
 	for i, x := range pool {
-		for _, y := range pool[:i] {
+		for j, y := range pool[:i] {
 			for _, kind := range []Kind{Both, Either} {
+				if f.hope(kind, sums[i], sums[j])-price <= floor {
+					continue
+				}
 				if u := f.join(kind, y, x, price, floor, scratch); u != nil {
 					out = append(out, pair{kind, y, x, u})
 				}
@@ -192,6 +205,46 @@ func (f *field) pairs(ps []*pattern) []pair {
 	}
 	slices.SortStableFunc(out, func(a, b pair) int { return cmp.Compare(b.union.score, a.union.score) })
 	return out[:min(len(out), keptPair)]
+}
+
+// total counts a pattern's machines in all strata together, and the rest with its
+// weight.
+func (f *field) total(member, known set) counts {
+	var c counts
+	for _, s := range f.strata {
+		a, b := s.count(member)
+		na, nb := s.count(known)
+		c.a, c.b, c.na, c.nb = c.a+float64(a), c.b+float64(b), c.na+float64(na), c.nb+float64(nb)
+	}
+	if f.restWt < 1 {
+		c.b += restWeight * float64(member.countAnd(f.rest))
+		c.nb += restWeight * float64(known.countAnd(f.rest))
+	}
+	return c
+}
+
+// hope is the most evidence that a pair of patterns with these counts can have:
+// as if their broken machines overlapped as it suits and their working ones too.
+// Where not all is known of both, a bound would have to know more: there is none.
+func (f *field) hope(kind Kind, x, y counts) float64 {
+	if x.na != y.na || x.nb != y.nb {
+		return math.Inf(1)
+	}
+	best := counts{na: x.na, nb: x.nb}
+	if kind == Both {
+		best.a, best.b = min(x.a, y.a), max(0, x.b+y.b-x.nb)
+	} else {
+		best.a, best.b = min(x.na, x.a+y.a), max(x.b, y.b)
+	}
+	return f.atMost(best)
+}
+
+// atMost is the evidence of counts if all were one stratum; more strata only take
+// from it.
+func (f *field) atMost(c counts) float64 {
+	t := f.betas
+	return t.beta(c.a+brokenYes, c.na-c.a+brokenNo) - t.broken + t.beta(c.b+workingYes, c.nb-c.b+workingNo) - t.working -
+		t.beta(c.a+c.b+1, c.na+c.nb-c.a-c.b+1)
 }
 
 // clean tells whether a pattern leaves next to nothing to explain.

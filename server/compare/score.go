@@ -53,11 +53,9 @@ func (f *field) evidence(member, known set) float64 {
 		total.b += restWeight * float64(member.countAnd(f.rest))
 		total.nb += restWeight * float64(known.countAnd(f.rest))
 	}
-	t := f.betas
-	cause := t.beta(total.a+brokenYes, total.na-total.a+brokenNo) - t.broken +
-		t.beta(total.b+workingYes, total.nb-total.b+workingNo) - t.working
-	chance := t.beta(total.a+total.b+1, total.na+total.nb-total.a-total.b+1)
-	return cause - max(chance, sites)
+	c := f.atMost(total)
+	chance := f.betas.beta(total.a+total.b+1, total.na+total.nb-total.a-total.b+1)
+	return min(c, c+chance-sites)
 }
 
 // exact returns the one-sided p-value of the exact conditional test within
