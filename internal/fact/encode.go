@@ -81,14 +81,15 @@ func (s Set) Digest() Digest {
 	return Digest(h.Sum(nil))
 }
 
-// DecodeSet reads a canonical encoding. The set shares memory with one copy of
-// b. Errors wrap ErrEncoding; facts are not checked, use Set.Check for that.
-func DecodeSet(b []byte) (Set, error) {
+// DecodeSet reads a canonical encoding. The set shares memory with b if that is a
+// string, else with one copy of it. Errors wrap ErrEncoding; facts are not
+// checked, use Set.Check for that.
+func DecodeSet[B []byte | string](b B) (Set, error) {
 	if len(b) == 0 || b[0] != setV1 {
 		return nil, fmt.Errorf("decode set: %w: unknown version", ErrEncoding)
 	}
 	d := decoder{rest: string(b[1:])}
-	var s Set
+	s := make(Set, 0, d.facts())
 	for d.rest != "" && d.err == nil {
 		if len(s) == MaxFacts {
 			return nil, fmt.Errorf("decode set: %w: more than %d facts", ErrEncoding, MaxFacts)
@@ -97,6 +98,9 @@ func DecodeSet(b []byte) (Set, error) {
 	}
 	if d.err != nil {
 		return nil, fmt.Errorf("decode set: %w", d.err)
+	}
+	if len(s) == 0 {
+		return nil, nil
 	}
 	return s, nil
 }
@@ -197,16 +201,55 @@ func (d Delta) Encode() []byte {
 	return b
 }
 
+// deltaHead is where the dropped paths begin in an encoded delta.
+const deltaHead = 1 + 2*sha256.Size
+
+// DeltaEnds returns the digests that an encoded delta leads from and to, without
+// reading its facts. The error wraps ErrEncoding.
+func DeltaEnds(b []byte) (base, result Digest, err error) {
+	if len(b) < deltaHead || b[0] != deltaV1 {
+		return base, result, fmt.Errorf("decode delta: %w: unknown version or too short", ErrEncoding)
+	}
+	return Digest(b[1:]), Digest(b[1+sha256.Size:]), nil
+}
+
+// FullDigest returns the digest of the set that an encoded delta puts on nothing.
+// The facts are hashed as they are encoded: a digest that is the one of a set
+// proves that they are that set. ok is false for a delta that drops something, or
+// is too short to be one.
+func FullDigest(b []byte) (d Digest, ok bool) {
+	if len(b) <= deltaHead || b[0] != deltaV1 || b[deltaHead] != 0 {
+		return d, false
+	}
+	h := sha256.New()
+	h.Write([]byte{setV1})
+	h.Write(b[deltaHead+1:])
+	return Digest(h.Sum(nil)), true
+}
+
+// FirstPath returns the path of the first fact that an encoded delta puts; ok is
+// false if it drops something or puts nothing.
+func FirstPath(b []byte) (path string, ok bool) {
+	if len(b) <= deltaHead || b[deltaHead] != 0 {
+		return "", false
+	}
+	d := decoder{rest: string(b[deltaHead+1 : min(len(b), deltaHead+1+MaxPath+8)])}
+	path = d.string()
+	return path, d.err == nil && path != ""
+}
+
+// AppendFact appends the encoding of one fact, as it stands in that of a set.
+func AppendFact(b []byte, f Fact) []byte { return appendString(appendString(b, f.Path), f.Value) }
+
 // DecodeDelta reads what Encode wrote. Errors wrap ErrEncoding; the facts are
 // not checked, the set that Apply returns can be.
 func DecodeDelta(b []byte) (Delta, error) {
 	var d Delta
-	if len(b) < 1+2*len(d.Base) || b[0] != deltaV1 {
-		return d, fmt.Errorf("decode delta: %w: unknown version or too short", ErrEncoding)
+	var err error
+	if d.Base, d.Result, err = DeltaEnds(b); err != nil {
+		return d, err
 	}
-	copy(d.Base[:], b[1:])
-	copy(d.Result[:], b[1+len(d.Base):])
-	dec := decoder{rest: string(b[1+2*len(d.Base):])}
+	dec := decoder{rest: string(b[deltaHead:])}
 	drops := dec.uvarint()
 	if drops > MaxFacts {
 		return Delta{}, fmt.Errorf("decode delta: %w: %d dropped paths", ErrEncoding, drops)
@@ -216,6 +259,9 @@ func DecodeDelta(b []byte) (Delta, error) {
 			break
 		}
 		d.Drop = append(d.Drop, dec.string())
+	}
+	if n := dec.facts(); n > 0 {
+		d.Put = make([]Fact, 0, n)
 	}
 	for dec.rest != "" && dec.err == nil {
 		if len(d.Put) == MaxFacts {
@@ -277,6 +323,18 @@ func (d *decoder) uvarint() uint64 {
 	}
 	d.err = fmt.Errorf("%w: bad length", ErrEncoding)
 	return 0
+}
+
+// facts counts the pairs of strings in rest, so that they need one allocation; a
+// bad encoding gives some number that no more can be read than.
+func (d *decoder) facts() int {
+	count := decoder{rest: d.rest}
+	n := 0
+	for count.rest != "" && n < 2*MaxFacts && count.err == nil {
+		count.string()
+		n++
+	}
+	return n / 2
 }
 
 func (d *decoder) string() string {

@@ -175,7 +175,7 @@ func (b *base) prepare(from fact.Digest, set fact.Set) (p cmdb.Prepared) {
 			}
 		}
 		return b.engine.View(b.t.Context(), func(r store.Reader) (err error) {
-			p, err = b.sets.Prepare(r, tenant, set, fact.Diff(old, set))
+			p, err = b.sets.Derive(r, tenant, fact.Diff(old, set).Encode())
 			return err
 		})
 	})

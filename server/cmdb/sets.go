@@ -3,12 +3,10 @@ package cmdb
 import (
 	"context"
 	"fmt"
-	"sync"
+	"strings"
 
 	"rollcall/internal/fact"
 	"rollcall/server/store"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // Kinds of blob, see keys.go.
@@ -24,90 +22,129 @@ const (
 	setDelta = 2 // then the number of deltas below it, then an encoded fact.Delta
 )
 
-// maxChain bounds how many deltas are applied to read one set, and deltaShare
-// how large a delta may be beside its set (one part in …) before a full set is
-// stored instead.
+// maxChain bounds how many deltas are applied to read one set: programs before
+// wrote that many, this one writes two. deltaShare is how large a delta may be
+// beside its set (one part in …) before a full set is stored instead.
 const (
 	maxChain   = 12
 	deltaShare = 4
 )
 
-// cacheFacts bounds the decoded sets kept in memory, in facts; a fact costs
-// about 100 bytes.
-const cacheFacts = 600_000
-
 // Sets reads and writes fact sets, which are stored once by digest, and caches
 // decoded ones. It is safe for concurrent use. Loaded sets are shared and must
 // not be changed.
+//
+// Most sets differ a little from another one: from what the machine had before, or
+// from what a machine like it has. In the store and in memory such a set is a
+// delta from a whole one. A machine that goes on changing gets a delta from its
+// whole now and then, the anchor, and smaller ones from that: so a set is read
+// with at most two deltas, and a year of changes takes little more than the
+// changes.
 type Sets struct {
-	mu    sync.Mutex
-	cache *lru.Cache[fact.Digest, cached]
-	facts int
-}
-
-type cached struct {
-	set   fact.Set
-	depth int
+	cache *setCache
+	near  *nearby
 }
 
 // NewSets makes an empty cache.
 func NewSets() (*Sets, error) {
-	s := &Sets{}
-	c, err := lru.NewWithEvict(100_000, func(_ fact.Digest, c cached) { s.facts -= len(c.set) + 1 })
+	c, err := newSetCache()
 	if err != nil {
 		return nil, fmt.Errorf("make cache: %w", err)
 	}
-	s.cache = c
-	return s, nil
+	return &Sets{cache: c, near: newNearby()}, nil
 }
+
+// Usage returns how many decoded sets are in memory, and the bytes that they take.
+func (s *Sets) Usage() (sets, bytes int) { return s.cache.usage() }
 
 // Load returns the set with a digest. What is stored is checked against the
-// digest: damage is store.ErrCorrupt, absence ErrNotFound.
+// digest: damage is store.ErrCorrupt, absence store.ErrNoBlob.
 func (s *Sets) Load(g store.Getter, tenant string, d fact.Digest) (fact.Set, error) {
-	c, err := s.load(g, tenant, d, 0)
-	return c.set, err
+	h, err := s.load(g, tenant, d, 0)
+	if err != nil {
+		return nil, err
+	}
+	return h.set(), nil
 }
 
-func (s *Sets) load(g store.Getter, tenant string, d fact.Digest, depth int) (cached, error) {
-	s.mu.Lock()
-	c, ok := s.cache.Get(d)
-	s.mu.Unlock()
-	if ok {
-		return c, nil
+func (s *Sets) load(g store.Getter, tenant string, d fact.Digest, above int) (*held, error) {
+	if h, ok := s.cache.get(d); ok {
+		return h, nil
+	}
+	if w, ok := s.cache.whole(d); ok {
+		return &held{whole: w}, nil
 	}
 	b, err := store.GetBlob(g, tenant, setKind, d)
 	if err != nil {
-		return cached{}, fmt.Errorf("read fact set %s: %w", d, err)
+		return nil, fmt.Errorf("read fact set %s: %w", d, err)
 	}
-	c, err = s.decode(g, tenant, b, depth)
-	if err == nil && c.set.Digest() != d {
-		err = store.ErrCorrupt
-	}
+	h, err := s.decode(g, tenant, d, b, above)
 	if err != nil {
-		return cached{}, fmt.Errorf("read fact set %s: %w", d, err)
+		return nil, fmt.Errorf("read fact set %s: %w", d, err)
 	}
-	s.keep(d, c)
-	return c, nil
+	s.keep(d, h)
+	return h, nil
 }
 
-func (s *Sets) decode(g store.Getter, tenant string, b []byte, depth int) (cached, error) {
+// decode reads a stored form, and proves that it is the set with the digest.
+func (s *Sets) decode(g store.Getter, tenant string, d fact.Digest, b []byte, above int) (*held, error) {
 	switch {
 	case len(b) > 1 && b[0] == setFull:
-		set, err := fact.DecodeSet(b[1:])
-		return cached{set: set}, err
-	case len(b) > 2 && b[0] == setDelta && depth <= maxChain:
+		w, err := newWhole(string(b[1:]))
+		if err == nil && w.digest != d {
+			err = store.ErrCorrupt
+		}
+		return &held{whole: w}, err
+	case len(b) > 2 && b[0] == setDelta && above <= maxChain:
 		delta, err := fact.DecodeDelta(b[2:])
 		if err != nil {
-			return cached{}, err
+			return nil, err
 		}
-		base, err := s.load(g, tenant, delta.Base, depth+1)
+		base, err := s.load(g, tenant, delta.Base, above+1)
 		if err != nil {
-			return cached{}, err
+			return nil, err
 		}
-		set, err := delta.Onto(base.set)
-		return cached{set: set, depth: int(b[1])}, err
+		h := base.follow(delta)
+		var sum fact.Digest
+		if sum, h.marks = h.whole.sum(h.patch, base.same(delta)); sum != d {
+			return nil, store.ErrCorrupt
+		}
+		if h.depth = base.depth + 1; base.depth == 1 {
+			h.anchor = delta.Base
+		}
+		return h, nil
 	}
-	return cached{}, fmt.Errorf("%w: unknown form", store.ErrCorrupt)
+	return nil, fmt.Errorf("%w: unknown form", store.ErrCorrupt)
+}
+
+// follow gives the set that a delta leads to; nothing is known of how it is stored.
+func (h *held) follow(d fact.Delta) *held {
+	return &held{whole: h.whole, patch: h.whole.apply(h.patch, d)}
+}
+
+// same gives the marks that hold for the set that a delta leads to.
+func (h *held) same(d fact.Delta) []mark {
+	first := ""
+	switch {
+	case len(d.Put) > 0 && len(d.Drop) > 0:
+		first = min(d.Put[0].Path, d.Drop[0])
+	case len(d.Put) > 0:
+		first = d.Put[0].Path
+	case len(d.Drop) > 0:
+		first = d.Drop[0]
+	}
+	marks := h.marks
+	if len(h.patch) == 0 {
+		marks = h.whole.marks
+	}
+	return h.whole.before(marks, first)
+}
+
+func (s *Sets) keep(d fact.Digest, h *held) {
+	s.cache.put(d, h)
+	if len(h.patch) == 0 {
+		s.near.add(h.whole)
+	}
 }
 
 // stored reads the form in which a set is kept: either full, or a delta from a
@@ -130,52 +167,242 @@ func stored(g store.Getter, tenant string, d fact.Digest) (delta fact.Delta, ful
 	return delta, full, nil
 }
 
-func (s *Sets) keep(d fact.Digest, c cached) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cache.Contains(d) {
-		return
-	}
-	s.cache.Add(d, c)
-	s.facts += len(c.set) + 1
-	for s.facts > cacheFacts && s.cache.Len() > 1 {
-		s.cache.RemoveOldest()
-	}
-}
-
-// Prepared is a set on its way into the store: Encode makes it outside of any
+// Prepared is a set on its way into the store: Derive makes it outside of any
 // transaction, Put stores it.
 type Prepared struct {
-	Digest fact.Digest
-	Set    fact.Set
+	Digest  fact.Digest
+	Section string // empty if it is the empty set and starts from nothing
+	Len     int    // number of facts
+
+	// News are the facts that may break a rule: the others are those of Base, which
+	// were checked when it was stored. A set that is stored has none.
+	News []fact.Fact
+	Base fact.Digest
+
+	held   *held
+	stored bool
 	packed store.Packed
 	size   int
-	depth  int
 }
 
-// Prepare decides how a set is stored: as a delta from a set that is stored
-// already where that is much smaller, else in full. base is what delta applies
-// to; it is read through g.
-func (s *Sets) Prepare(g store.Getter, tenant string, set fact.Set, delta fact.Delta) (Prepared, error) {
-	p := Prepared{Digest: delta.Result, Set: set}
-	if !delta.Base.IsZero() {
-		base, err := s.load(g, tenant, delta.Base, 0)
-		if err != nil {
-			return p, err
-		}
-		d := delta.Encode()
-		if base.depth < maxChain && len(d)*deltaShare < encodedSize(set) {
-			p.depth = base.depth + 1
-			return p.pack(append([]byte{setDelta, byte(p.depth)}, d...))
+// Get returns the value at a path, and whether there is one.
+func (p Prepared) Get(path string) (string, bool) { return p.held.whole.get(p.held.patch, path) }
+
+// Facts returns the set, which is shared and must not be changed.
+func (p Prepared) Facts() fact.Set { return p.held.set() }
+
+// Derive works out the set that an encoded delta leads to, proves that it is the
+// one that the delta promises, and decides how it is stored. What it starts from
+// is read through g. Nothing is said of what the facts are: that is for the caller
+// to check, see Prepared.News. Errors wrap fact.ErrEncoding or fact.ErrBase if the
+// delta is at fault.
+func (s *Sets) Derive(g store.Getter, tenant string, raw []byte) (Prepared, error) {
+	base, result, err := fact.DeltaEnds(raw)
+	if err != nil {
+		return Prepared{}, err
+	}
+	p := Prepared{Digest: result}
+	if p.stored, err = store.HasBlob(g, tenant, setKind, result); err != nil {
+		return p, err
+	}
+	if base.IsZero() {
+		err = s.deriveFull(g, tenant, raw, &p)
+	} else {
+		err = s.deriveNext(g, tenant, raw, &p)
+	}
+	if err != nil || p.held == nil {
+		return p, err
+	}
+	p.Len = len(p.held.whole.facts) + p.held.patch.grows()
+	p.Section = p.held.whole.facts[0].Section()
+	return p, nil
+}
+
+// deriveFull takes a set that was sent with all its facts.
+func (s *Sets) deriveFull(g store.Getter, tenant string, raw []byte, p *Prepared) error {
+	if sum, ok := fact.FullDigest(raw); !ok || sum != p.Digest {
+		return fmt.Errorf("apply delta to %.12s: %w: another set comes out", p.Digest, fact.ErrBase)
+	}
+	if p.stored { // and so are its facts, with whatever they were checked for
+		h, err := s.load(g, tenant, p.Digest, 0)
+		p.held, p.Base = h, p.Digest
+		return err
+	}
+	d, err := fact.DecodeDelta(raw)
+	if err != nil {
+		return err
+	}
+	if len(d.Put) == 0 {
+		return nil
+	}
+	if near, ok := s.near.to(d.Put); ok {
+		found, err := s.onto(g, tenant, near, d.Put, len(raw), p)
+		if err != nil || found {
+			return err
 		}
 	}
-	return p.pack(append([]byte{setFull}, set.Encode()...))
+	p.News = d.Put
+	return s.storeWhole(fact.Set(d.Put).Encode(), p)
 }
 
-func (p Prepared) pack(b []byte) (_ Prepared, err error) {
+// onto stores a set as a delta from a whole, if that is much smaller.
+func (s *Sets) onto(g store.Getter, tenant string, near fact.Digest, facts []fact.Fact, full int, p *Prepared) (bool, error) {
+	if has, err := store.HasBlob(g, tenant, setKind, near); err != nil || !has {
+		return false, err
+	}
+	base, err := s.load(g, tenant, near, 0)
+	if err != nil || base.depth > 0 {
+		return false, err
+	}
+	diff := base.whole.against(facts)
+	if full < nearLeast || full > nearMost || diff.bytes()*deltaShare > full || len(diff) == 0 {
+		return false, nil
+	}
+	for i := range diff { // the facts share memory with the whole report
+		diff[i].Path, diff[i].Value = strings.Clone(diff[i].Path), strings.Clone(diff[i].Value)
+	}
+	d := diff.delta(near, p.Digest)
+	p.held = &held{whole: base.whole, patch: diff, depth: 1}
+	p.held.marks = base.whole.before(base.whole.marks, diff[0].Path)
+	p.News, p.Base = d.Put, near
+	return true, s.storeDelta(d, p)
+}
+
+// deriveNext takes a set that was sent as a delta from one that is stored.
+func (s *Sets) deriveNext(g store.Getter, tenant string, raw []byte, p *Prepared) error {
+	d, err := fact.DecodeDelta(raw)
+	if err != nil {
+		return err
+	}
+	old, err := s.load(g, tenant, d.Base, 0)
+	if err != nil {
+		return err
+	}
+	p.News, p.Base, p.held = d.Put, d.Base, old.follow(d)
+	h := p.held
+	if known, ok := s.cache.get(p.Digest); ok && known.whole == h.whole && known.patch.equal(h.patch) {
+		p.held = known // it was proved before
+		if p.stored {
+			return nil
+		}
+	} else {
+		var sum fact.Digest
+		if sum, h.marks = h.whole.sum(h.patch, old.same(d)); sum != p.Digest {
+			return fmt.Errorf("apply delta to %.12s: %w: another set comes out", p.Digest, fact.ErrBase)
+		}
+	}
+	switch {
+	case p.stored:
+		return s.learn(g, tenant, p)
+	case len(h.whole.facts)+h.patch.grows() == 0:
+		return nil
+	}
+	return s.storeNext(g, tenant, old, len(raw), p)
+}
+
+// learn caches a set that was proved anew, with the form in which it is stored.
+func (s *Sets) learn(g store.Getter, tenant string, p *Prepared) error {
+	b, err := store.GetBlob(g, tenant, setKind, p.Digest)
+	if err != nil {
+		return fmt.Errorf("read fact set %s: %w", p.Digest, err)
+	}
+	if len(b) > 2 && b[0] == setDelta {
+		base, _, err := fact.DeltaEnds(b[2:])
+		if err != nil {
+			return fmt.Errorf("read fact set %s: %w", p.Digest, err)
+		}
+		if p.held.depth = int(b[1]); p.held.depth == 2 {
+			p.held.anchor = base
+		}
+	}
+	s.cache.put(p.Digest, p.held)
+	return nil
+}
+
+// storeNext decides how the successor of a set is stored: as a delta from the
+// anchor while such deltas are small beside the one that a new anchor takes, else
+// as one from the whole, which makes it an anchor, or as a whole.
+func (s *Sets) storeNext(g store.Getter, tenant string, old *held, change int, p *Prepared) error {
+	h := &held{whole: p.held.whole, patch: p.held.patch, marks: p.held.marks}
+	p.held = h
+	if len(h.patch) == 0 { // what it was once, and that has been removed meanwhile
+		return s.storeWhole([]byte(h.whole.enc), p)
+	}
+	straight := h.patch.bytes()
+	if straight*deltaShare > len(h.whole.enc) {
+		return s.storeAfresh(g, tenant, p)
+	}
+	base, diff := h.whole.digest, h.patch
+	if anchor, at, err := s.anchorOf(g, tenant, old, p); err != nil {
+		return err
+	} else if anchor != nil {
+		if d := h.whole.between(anchor.patch, h.patch); d.bytes()*d.bytes() <= 2*straight*change {
+			base, diff, h.depth, h.anchor = at, d, 1, at
+		}
+	}
+	has, err := store.HasBlob(g, tenant, setKind, base)
+	if err != nil {
+		return err
+	}
+	if !has {
+		return s.storeWhole(h.set().Encode(), p)
+	}
+	h.depth++
+	return s.storeDelta(diff.delta(base, p.Digest), p)
+}
+
+// anchorOf returns the anchor that the successor of a set may be stored on.
+func (s *Sets) anchorOf(g store.Getter, tenant string, old *held, p *Prepared) (*held, fact.Digest, error) {
+	switch {
+	case old.depth == 1:
+		return old, p.Base, nil
+	case old.depth != 2 || old.anchor.IsZero():
+		return nil, fact.Digest{}, nil
+	}
+	anchor, err := s.load(g, tenant, old.anchor, 0)
+	if err != nil || anchor.depth != 1 || anchor.whole != old.whole {
+		return nil, fact.Digest{}, err
+	}
+	return anchor, old.anchor, nil
+}
+
+// storeAfresh stores a set that has gone far from its whole: on another machine's
+// whole, as where many are upgraded to the same release, or as a whole of its own.
+func (s *Sets) storeAfresh(g store.Getter, tenant string, p *Prepared) error {
+	facts := p.held.set()
+	if near, ok := s.near.to(facts); ok && near != p.held.whole.digest {
+		q := Prepared{Digest: p.Digest}
+		found, err := s.onto(g, tenant, near, facts, encodedSize(facts), &q)
+		if found {
+			p.held, p.packed, p.size = q.held, q.packed, q.size
+		}
+		if err != nil || found {
+			return err
+		}
+	}
+	return s.storeWhole(facts.Encode(), p)
+}
+
+func (s *Sets) storeWhole(enc []byte, p *Prepared) error {
+	w, err := newWhole(string(enc))
+	if err == nil && w.digest != p.Digest {
+		err = fact.ErrBase
+	}
+	if err != nil {
+		return fmt.Errorf("fact set %.12s: %w", p.Digest, err)
+	}
+	p.held = &held{whole: w}
+	return p.pack(append([]byte{setFull}, enc...))
+}
+
+func (s *Sets) storeDelta(d fact.Delta, p *Prepared) error {
+	return p.pack(append([]byte{setDelta, byte(p.held.depth)}, d.Encode()...))
+}
+
+func (p *Prepared) pack(b []byte) (err error) {
 	p.size = len(b)
 	p.packed, err = store.Pack(b)
-	return p, err
+	return err
 }
 
 func encodedSize(set fact.Set) int {
@@ -186,19 +413,27 @@ func encodedSize(set fact.Set) int {
 	return n
 }
 
-// Put stores a prepared set in a transaction, unless it is there; stored tells
+// Put stores a prepared set in a transaction, unless it is there; isNew tells
 // which. A set beyond the limits of one transaction must go through PutLarge
 // first.
-func (s *Sets) Put(tx store.Tx, tenant string, p Prepared) (stored bool, err error) {
+func (s *Sets) Put(tx store.Tx, tenant string, p Prepared) (isNew bool, err error) {
 	has, err := store.HasBlob(tx, tenant, setKind, p.Digest)
 	if err != nil || has {
 		return false, err
+	}
+	if p.stored {
+		return false, fmt.Errorf("store fact set %s: %w: it was there when the report was read", p.Digest, store.ErrNoBlob)
 	}
 	return true, p.packed.PutTx(tx, tenant, setKind, p.Digest)
 }
 
 // Size returns the bytes that a prepared set takes in a transaction at most.
-func (p Prepared) Size() int { return p.size + 1<<10 }
+func (p Prepared) Size() int {
+	if p.stored {
+		return 0
+	}
+	return p.size + 1<<10
+}
 
 // PutLarge stores a prepared set in transactions of its own, before the one that
 // refers to it.
@@ -207,7 +442,6 @@ func (s *Sets) PutLarge(ctx context.Context, e store.Updater, tenant string, p P
 }
 
 // Keep caches a prepared set once the transaction in which Put stored it is
-// committed. It must not be called for a set that was there already: that one
-// may lie at the end of a longer chain than this one would have, and chains
-// that are counted too short grow until they cannot be read.
-func (s *Sets) Keep(p Prepared) { s.keep(p.Digest, cached{set: p.Set, depth: p.depth}) }
+// committed. It must not be called for a set that was there already: that one may
+// be stored in another form, which those that are built on it must know.
+func (s *Sets) Keep(p Prepared) { s.keep(p.Digest, p.held) }

@@ -64,5 +64,6 @@ func isSealed(b []byte) bool {
 func (s *Service) Alone(fn func() error) error {
 	s.alone.Lock()
 	defer s.alone.Unlock()
+	defer s.whole.forget()
 	return fn()
 }

@@ -69,33 +69,26 @@ func checkMeasurements(b []byte) error {
 	return nil
 }
 
-// report is a decoded payload.
-type report struct {
-	*rollcallv1.Report
-	deltas []fact.Delta
-}
-
-func decodeReport(payload []byte) (report, error) {
+// decodeReport unpacks a payload. Its deltas are read where they are applied.
+func decodeReport(payload []byte) (*rollcallv1.Report, error) {
 	plain, err := inflate(payload)
 	if err != nil {
-		return report{}, err
+		return nil, err
 	}
 	if err := fewFields(plain); err != nil {
-		return report{}, err
+		return nil, err
 	}
-	r := report{Report: &rollcallv1.Report{}}
-	if err := proto.Unmarshal(plain, r.Report); err != nil {
-		return report{}, fmt.Errorf("decode report: %w: %w", ErrMalformed, err)
+	r := &rollcallv1.Report{}
+	if err := proto.Unmarshal(plain, r); err != nil {
+		return nil, fmt.Errorf("decode report: %w: %w", ErrMalformed, err)
 	}
 	if len(r.GetDeltas()) > maxSections || len(r.GetCollectors()) > maxCollectors || len(r.GetEvents()) > maxEvents {
-		return report{}, fmt.Errorf("decode report: %w: too many sections, collectors or events", ErrMalformed)
+		return nil, fmt.Errorf("decode report: %w: too many sections, collectors or events", ErrMalformed)
 	}
 	for _, b := range r.GetDeltas() {
-		d, err := fact.DecodeDelta(b)
-		if err != nil {
-			return report{}, fmt.Errorf("decode report: %w: %w", ErrMalformed, err)
+		if _, _, err := fact.DeltaEnds(b); err != nil {
+			return nil, fmt.Errorf("decode report: %w: %w", ErrMalformed, err)
 		}
-		r.deltas = append(r.deltas, d)
 	}
 	return r, nil
 }
@@ -136,17 +129,6 @@ func inflate(b []byte) ([]byte, error) {
 		return nil, fmt.Errorf("inflate report: %w: %w", ErrMalformed, err)
 	}
 	return plain, nil
-}
-
-// section returns the one section that a delta is about, from its facts.
-func section(d fact.Delta, base fact.Set) (string, error) {
-	for _, f := range d.Put {
-		return f.Section(), nil
-	}
-	for _, f := range base {
-		return f.Section(), nil
-	}
-	return "", fmt.Errorf("delta to %.12s: %w: it has no section", d.Result, ErrMalformed)
 }
 
 func cut(s string) string { return fact.Cut(s, maxText) }

@@ -92,7 +92,11 @@ func (f *Fork) claims(payload []byte) {
 		return
 	}
 	const maxMACs = 8
-	for _, d := range rep.deltas {
+	for _, raw := range rep.GetDeltas() {
+		d, err := fact.DecodeDelta(raw)
+		if err != nil {
+			return
+		}
 		for _, p := range d.Put {
 			if p.Check() != nil {
 				continue

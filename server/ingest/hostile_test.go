@@ -363,16 +363,17 @@ func FuzzDecodeReport(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		rep, err := decodeReport(enc.EncodeAll(plain, nil))
-		if err == nil && len(rep.deltas) != len(rep.GetDeltas()) {
-			t.Error("a delta is missing")
-		}
 		if err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, identity.ErrTooLarge) {
 			t.Errorf("error without a class: %v", err)
 		}
 		if _, err := decodeReport(plain); err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, identity.ErrTooLarge) {
 			t.Errorf("as zstd: error without a class: %v", err)
 		}
-		for _, d := range rep.deltas {
+		for _, raw := range rep.GetDeltas() {
+			d, err := fact.DecodeDelta(raw)
+			if err != nil {
+				continue
+			}
 			if set, err := d.Apply(nil); err == nil && set.Digest() != d.Result {
 				t.Error("a delta leads to another set than it says")
 			}

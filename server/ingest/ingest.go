@@ -80,6 +80,7 @@ type Service struct {
 	Past  []ed25519.PublicKey
 
 	alone sync.RWMutex // read by every report between looking for contents and naming them
+	whole complete
 	ticks tickMemory
 	days  days
 	quota quotas

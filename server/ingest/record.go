@@ -89,8 +89,12 @@ func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, 
 }
 
 // namesSealed tells whether a report names a file that only others can open.
-func namesSealed(rep report) bool {
-	for _, d := range rep.deltas {
+func namesSealed(rep *rollcallv1.Report) bool {
+	for _, raw := range rep.GetDeltas() {
+		d, err := fact.DecodeDelta(raw)
+		if err != nil {
+			continue // it will be refused
+		}
 		for _, f := range d.Put {
 			if file, err := fact.ParseFile(f.Value); f.Section() == "etc" && err == nil && file.Kind == fact.KindSealed {
 				return true
@@ -114,7 +118,7 @@ func (s *Service) repeated(ctx context.Context, key enrol.Key, hash fact.Digest)
 // record is the transaction of one report: key still enrolled, chain, base,
 // then sets, revision, the log's leaf, chain and receipt together.
 // It also returns the sets that were new to the store.
-func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep report, ws resolved, env arrival) (Result, []cmdb.Prepared, error) {
+func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep *rollcallv1.Report, ws resolved, env arrival) (Result, []cmdb.Prepared, error) {
 	items := cmdb.In(tx, s.Tenant, cmdb.Everywhere)
 	keys := enrol.In(tx, s.Tenant, items)
 	present, chain, err := s.present(keys, key)
@@ -281,7 +285,7 @@ func (s *Service) putEnvelope(tx store.Tx, hash fact.Digest, raw []byte) error {
 
 // revise records the revision, unless the report says what is known already. It
 // returns the time of the record, which history and log share.
-func (s *Service) revise(items cmdb.Writer, key enrol.Key, ci cmdb.CI, body *rollcallv1.Body, rep report, ws resolved, hash fact.Digest) (time.Time, error) {
+func (s *Service) revise(items cmdb.Writer, key enrol.Key, ci cmdb.CI, body *rollcallv1.Body, rep *rollcallv1.Report, ws resolved, hash fact.Digest) (time.Time, error) {
 	last := cmdb.Last{AgentVersion: cut(rep.GetAgentVersion()), Measurements: body.GetMeasurements()}
 	for _, c := range rep.GetCollectors() {
 		last.Collectors = append(last.Collectors, cmdb.CollectorStatus{Name: cut(c.GetName()), Status: int32(c.GetStatus()), Detail: cut(c.GetDetail()), TookMS: c.GetTookMs()})
@@ -309,7 +313,7 @@ func (s *Service) revise(items cmdb.Writer, key enrol.Key, ci cmdb.CI, body *rol
 // has declared one. No machine makes itself a server: two people do.
 func (s *Service) observedClass(key enrol.Key, ws resolved) string {
 	for _, p := range ws.sets {
-		class, ok := p.Set.Get("id/class")
+		class, ok := p.Get("id/class")
 		if ok && cmdb.CheckClass(class) == nil && (class != "server" || key.Class == class) {
 			return class
 		}

@@ -2,10 +2,12 @@ package ingest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -19,20 +21,21 @@ type resolved struct {
 	base    fact.State // what the deltas start from; nil for a full report
 	next    fact.State
 	sets    []cmdb.Prepared
-	missing []fact.Digest
+	lacking map[fact.Digest]bool // contents that are not stored
+	missing []fact.Digest        // those of them that are asked for
 	full    bool
 }
 
 // resolve applies the deltas to the sets they start from, checks every fact, and
 // finds the contents that the store lacks. A base that is not the CI's present
 // state leaves next nil.
-func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep report) (resolved, error) {
+func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep *rollcallv1.Report) (resolved, error) {
 	items := cmdb.At(r, s.Tenant, s.Sets, cmdb.Everywhere)
 	ci, err := items.CI(id)
 	if err != nil {
 		return resolved{}, err
 	}
-	ws := resolved{full: rep.GetFull(), next: fact.State{}}
+	ws := resolved{full: rep.GetFull(), next: fact.State{}, lacking: map[fact.Digest]bool{}}
 	if !ws.full {
 		d := ci.State.Digest()
 		if !bytes.Equal(body.GetBase(), d[:]) {
@@ -41,29 +44,8 @@ func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep 
 		ws.base = ci.State
 		maps.Copy(ws.next, ci.State)
 	}
-	lacking := map[fact.Digest]bool{}
-	for _, d := range rep.deltas {
-		if !d.Base.IsZero() && !holds(ws.next, d.Base) { // before any set is read: this is no way to ask for those of others
-			return resolved{}, fmt.Errorf("delta to %.12s: %w: it starts from a set that the CI does not have", d.Result, ErrMalformed)
-		}
-		name, set, err := s.apply(items, d)
-		if err != nil {
-			return resolved{}, err
-		}
-		if !d.Base.IsZero() && ws.next[name] != d.Base || d.Base.IsZero() && !ws.next[name].IsZero() {
-			return resolved{}, fmt.Errorf("section %s: %w: the delta starts from another set", name, ErrMalformed)
-		}
-		if len(set) == 0 {
-			delete(ws.next, name)
-			continue
-		}
-		p, err := s.Sets.Prepare(r, s.Tenant, set, d)
-		if err != nil {
-			return resolved{}, err
-		}
-		ws.next[name] = d.Result
-		ws.sets = append(ws.sets, p)
-		if err := s.lacks(items, ci.Site, name, d.Put, lacking); err != nil {
+	for _, d := range rep.GetDeltas() {
+		if err := s.section(r, items, ci.Site, d, &ws); err != nil {
 			return resolved{}, err
 		}
 	}
@@ -73,7 +55,7 @@ func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep 
 	if len(ws.next) > maxSections {
 		return resolved{}, fmt.Errorf("report of CI %s: %w: %d sections, at most %d", id, ErrMalformed, len(ws.next), maxSections)
 	}
-	for d := range lacking {
+	for d := range ws.lacking {
 		ws.missing = append(ws.missing, d)
 	}
 	slices.SortFunc(ws.missing, func(a, b fact.Digest) int { return bytes.Compare(a[:], b[:]) })
@@ -90,28 +72,46 @@ func holds(s fact.State, d fact.Digest) bool {
 	return false
 }
 
-func (s *Service) apply(items cmdb.View, d fact.Delta) (name string, set fact.Set, err error) {
-	var base fact.Set
-	if !d.Base.IsZero() {
-		if base, err = items.LoadSet(d.Base); err != nil {
-			return "", nil, err
-		}
+// section works out one section of a report.
+func (s *Service) section(r store.Reader, items cmdb.View, site string, delta []byte, ws *resolved) error {
+	base, result, err := fact.DeltaEnds(delta)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if name, err = section(d, base); err != nil {
-		return "", nil, err
+	if !base.IsZero() && !holds(ws.next, base) { // before any set is read: this is no way to ask for those of others
+		return fmt.Errorf("delta to %.12s: %w: it starts from a set that the CI does not have", result, ErrMalformed)
 	}
-	if set, err = d.Onto(base); err != nil {
-		return "", nil, fmt.Errorf("section %s: %w: %w", name, ErrMalformed, err)
+	p, err := s.Sets.Derive(r, s.Tenant, delta)
+	if errors.Is(err, fact.ErrBase) || errors.Is(err, fact.ErrEncoding) {
+		err = fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	// The base was checked when it was stored, and keeps its order: only what is
-	// new in it can break a rule.
-	if err = fact.Set(d.Put).Check(name); err != nil {
-		return "", nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	switch {
+	case err != nil:
+		return err
+	case p.Section == "":
+		return fmt.Errorf("delta to %.12s: %w: it has no section", result, ErrMalformed)
+	case ws.next[p.Section] != base:
+		return fmt.Errorf("section %.20q: %w: the delta starts from another set", p.Section, ErrMalformed)
 	}
-	if len(base) > 0 && base[0].Section() != name || len(set) > fact.MaxFacts {
-		return "", nil, fmt.Errorf("section %s: %w: more than %d facts, or a base of another section", name, ErrMalformed, fact.MaxFacts)
+	if err := fact.Set(p.News).Check(p.Section); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return name, set, checkCount(name, set)
+	if err := checkCount(p); err != nil {
+		return err
+	}
+	if p.Len == 0 {
+		delete(ws.next, p.Section)
+		return nil
+	}
+	ws.next[p.Section] = p.Digest
+	ws.sets = append(ws.sets, p)
+	if p.Section != "etc" {
+		return nil
+	}
+	if err := checkFiles(p.News); err != nil {
+		return err
+	}
+	return s.findContents(items, site, p, base.IsZero(), ws.lacking)
 }
 
 // What one machine may have: ten times what is usual. Who has more is told, and
@@ -121,15 +121,15 @@ const (
 	maxPackages = 20_000
 )
 
-func checkCount(section string, set fact.Set) error {
-	switch section {
-	case "etc":
-		if len(set) > maxFiles {
-			return fmt.Errorf("section etc: %w: %d files, at most %d: exclude some on the machine", ErrQuota, len(set), maxFiles)
-		}
-	case "pkg":
+func checkCount(p cmdb.Prepared) error {
+	switch {
+	case p.Len > fact.MaxFacts:
+		return fmt.Errorf("section %s: %w: %d facts, at most %d", p.Section, ErrMalformed, p.Len, fact.MaxFacts)
+	case p.Section == "etc" && p.Len > maxFiles:
+		return fmt.Errorf("section etc: %w: %d files, at most %d: exclude some on the machine", ErrQuota, p.Len, maxFiles)
+	case p.Section == "pkg" && p.Len > maxPackages:
 		n, last := 0, ""
-		for _, f := range set {
+		for _, f := range p.Facts() {
 			if name := strings.SplitN(f.Path, "/", 3); len(name) > 1 && name[1] != last {
 				n, last = n+1, name[1]
 			}
@@ -141,22 +141,98 @@ func checkCount(section string, set fact.Set) error {
 	return nil
 }
 
-// lacks collects the contents of new or changed files that no machine of the same
-// site has uploaded: what others have elsewhere cannot be had by naming it.
-func (s *Service) lacks(items cmdb.View, site, name string, put []fact.Fact, lacking map[fact.Digest]bool) error {
-	if name != "etc" {
-		return nil
-	}
-	for _, f := range put {
-		file, err := fact.ParseFile(f.Value)
-		if err != nil {
+// checkFiles refuses facts below etc/ that are not about files.
+func checkFiles(facts []fact.Fact) error {
+	for _, f := range facts {
+		if _, err := fact.ParseFile(f.Value); err != nil {
 			return fmt.Errorf("fact %.80q: %w: %w", f.Path, ErrMalformed, err)
 		}
 		if err := checkTreePath(f.Path); err != nil {
 			return err
 		}
-		if !file.HasContent() || lacking[file.Digest] {
-			continue
+	}
+	return nil
+}
+
+// findContents collects the contents that a set of files names and that no machine
+// of the same site has uploaded: what others have elsewhere cannot be had by naming
+// it. Those of a set that the CI has were looked for before.
+func (s *Service) findContents(items cmdb.View, site string, p cmdb.Prepared, full bool, lacking map[fact.Digest]bool) error {
+	if !full {
+		return contentsOf(items, site, p.News, lacking)
+	}
+	if !p.Base.IsZero() {
+		held, err := s.holdsAll(items, site, p.Base)
+		if err != nil {
+			return err
+		}
+		if held {
+			return contentsOf(items, site, p.News, lacking)
+		}
+	}
+	return contentsOf(items, site, p.Facts(), lacking)
+}
+
+// holdsAll tells whether all contents of a stored set of files are held at a site,
+// and remembers that they are until contents are removed.
+func (s *Service) holdsAll(items cmdb.View, site string, d fact.Digest) (bool, error) {
+	if s.whole.has(site, d) {
+		return true, nil
+	}
+	set, err := items.LoadSet(d)
+	if err != nil {
+		return false, err
+	}
+	lacking := map[fact.Digest]bool{}
+	if err := contentsOf(items, site, set, lacking); err != nil || len(lacking) > 0 {
+		return false, err
+	}
+	s.whole.note(site, d)
+	return true, nil
+}
+
+// complete remembers sets of files whose contents are all held at a site. It is
+// used while no contents are removed, see Service.alone.
+type complete struct {
+	mu   sync.Mutex
+	sets map[heldAt]bool
+}
+
+type heldAt struct {
+	site string
+	set  fact.Digest
+}
+
+// maxComplete is how many sets are remembered.
+const maxComplete = 10_000
+
+func (c *complete) has(site string, d fact.Digest) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sets[heldAt{site, d}]
+}
+
+func (c *complete) note(site string, d fact.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sets == nil || len(c.sets) >= maxComplete {
+		c.sets = map[heldAt]bool{}
+	}
+	c.sets[heldAt{site, d}] = true
+}
+
+func (c *complete) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sets = nil
+}
+
+// contentsOf collects the contents that files name and that are not held at a site.
+func contentsOf(items cmdb.View, site string, files []fact.Fact, lacking map[fact.Digest]bool) error {
+	for _, f := range files {
+		file, err := fact.ParseFile(f.Value)
+		if err != nil || !file.HasContent() || lacking[file.Digest] {
+			continue // checkFiles has said what is wrong
 		}
 		have, err := items.Holds(site, file.Digest)
 		if err != nil {
