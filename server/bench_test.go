@@ -19,6 +19,7 @@ import (
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 )
@@ -94,6 +95,7 @@ func benchIngest(b *testing.B, lanes store.Config, next func(*sim.Machine, int) 
 	}
 	var wg sync.WaitGroup
 	b.ResetTimer()
+	before := cpuTime(b)
 	for i, c := range clients {
 		wg.Go(func() {
 			for _, env := range signed[i] {
@@ -103,6 +105,16 @@ func benchIngest(b *testing.B, lanes store.Config, next func(*sim.Machine, int) 
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reports/s")
+	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/report")
+}
+
+// cpuTime is what this process, clients and server, has used of the processors.
+func cpuTime(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func benchSubmit(b *testing.B, c rollcallv1.AgentsClient, env []byte) {

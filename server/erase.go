@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"rollcall/internal/fact"
 	"rollcall/server/api"
@@ -40,6 +41,12 @@ type remains struct {
 func (e *eraser) Erase(ctx context.Context, job cmdb.Erasure) (api.Erased, error) {
 	var done api.Erased
 	rest, others, err := e.look(ctx, job)
+	if err == nil {
+		err = e.standApart(ctx, rest.marks, others)
+	}
+	if err == nil {
+		rest, others, err = e.look(ctx, job)
+	}
 	if err != nil {
 		return done, fmt.Errorf("erase CI %s: %w", job.CI, err)
 	}
@@ -72,6 +79,40 @@ func (e *eraser) Erase(ctx context.Context, job cmdb.Erasure) (api.Erased, error
 	}
 	e.stale()
 	return done, nil
+}
+
+// standApart stores the sets of others anew that are deltas from sets which only
+// the CI has or had, so that those can go.
+func (e *eraser) standApart(ctx context.Context, own, others *marks) error {
+	gone := map[fact.Digest]bool{}
+	for d := range own.kinds[kindSet] {
+		gone[d] = !others.named[d]
+	}
+	maps.DeleteFunc(gone, func(_ fact.Digest, goes bool) bool { return !goes })
+	e.sets.Avoid(gone)
+	if err := e.ingest.Alone(func() error { return nil }); err != nil { // who has not heard of it is done after this
+		return err
+	}
+	var on []fact.Digest
+	err := e.view(ctx, func(r store.Reader, v cmdb.View) error {
+		on = nil
+		return blobNames(r, e.tenant, func(kind string, d fact.Digest) error {
+			if kind != kindSet || gone[d] {
+				return ctx.Err()
+			}
+			base, _, _, err := v.Stored(d)
+			if gone[base] {
+				on = append(on, d)
+			}
+			return err
+		})
+	})
+	for _, d := range on {
+		if err == nil {
+			err = e.sets.Rebase(ctx, e.engine, e.writes, e.tenant, d)
+		}
+	}
+	return err
 }
 
 // look finds what belongs to the CI, and what others refer to.

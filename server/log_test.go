@@ -222,11 +222,15 @@ func logRecord(n uint64) store.Key {
 // reframe changes a record and makes its checksum right again, as somebody would
 // who means it.
 func reframe(tx store.Tx, k store.Key, change func(b []byte) []byte) error {
-	b, err := store.GetFramed(tx, k)
+	b, err := tx.Get(k)
 	if err != nil {
 		return err
 	}
-	return store.PutFramed(tx, k, change(bytes.Clone(b)))
+	version, payload, err := store.Unframe(k, b)
+	if err != nil {
+		return err
+	}
+	return tx.Put(k, store.Frame(k, version, change(bytes.Clone(payload))))
 }
 
 // TestCheckNamesWhateverWasRewrittenInTheLog rewrites the database on the disk,

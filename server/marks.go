@@ -26,10 +26,11 @@ type marks struct {
 	ended  map[string]bool   // keys whose envelopes do not count
 	heads  map[string]uint64 // CI → the revision up to which it was looked at
 	kinds  map[string]map[fact.Digest]bool
+	named  map[fact.Digest]bool // sets that are a CI's, not only what those are deltas from
 }
 
 func newMarks(tenant string) *marks {
-	return &marks{tenant: tenant, ended: map[string]bool{}, heads: map[string]uint64{}, kinds: map[string]map[fact.Digest]bool{
+	return &marks{tenant: tenant, ended: map[string]bool{}, heads: map[string]uint64{}, named: map[fact.Digest]bool{}, kinds: map[string]map[fact.Digest]bool{
 		kindSet: {}, kindContent: {}, kindEnvelope: {}, kindTicks: {},
 	}}
 }
@@ -87,9 +88,10 @@ func (m *marks) revision(v cmdb.View, r cmdb.Revision) error {
 
 func (m *marks) set(v cmdb.View, section string, d fact.Digest) error {
 	sets := m.kinds[kindSet]
-	if sets[d] {
+	if m.named[d] {
 		return nil
 	}
+	m.named[d] = true
 	bases, err := v.Bases(d)
 	if err != nil {
 		return err

@@ -126,7 +126,7 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 		s.room.Failed(err)
 	}
 	s.writer = store.NewWriter(store.Config{Engine: s.engine, Feed: s.feed, Hooks: hooks, Guard: s.room.Err})
-	s.mirror = newMirror(s.cfg, s.engine, s.writer, sets, mirrorHooks{wake: s.wake, hold: s.room.Err}, s.log)
+	s.mirror = newMirror(s.cfg, s.engine, s.writer, sets, mirrorHooks{wake: s.wake, hold: s.room.Err, busy: s.busy}, s.log)
 	var keys serverKeys
 	err = s.engine.View(ctx, func(r store.Reader) (err error) {
 		keys, err = loadServerKeys(r, s.cfg.Tenant, s.key)
@@ -161,6 +161,11 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	s.registry.MustRegister(collectors.NewGoCollector())
 	return nil
 }
+
+// busyReports is from how many reports under way on the mirror goes slower.
+const busyReports = 8
+
+func (s *Server) busy() bool { return s.service.Ingest.UnderWay() >= busyReports }
 
 // Alive reads from the store, and returns an error if that fails.
 func (s *Server) Alive(ctx context.Context) error {

@@ -106,12 +106,13 @@ func mirrorRev(r cmdb.Revision) mirror.Rev {
 type mirrorHooks struct {
 	wake <-chan struct{}
 	hold func() error
+	busy func() bool
 }
 
 func newMirror(cfg Config, e store.Engine, writes store.Updater, sets *cmdb.Sets, hooks mirrorHooks, log *slog.Logger) *mirror.Mirror {
 	return mirror.New(mirror.Config{
 		Store: e, Writes: writes, Source: mirrorSource{e, cfg.Tenant, sets}, Tenant: cfg.Tenant,
-		Dir: cfg.mirrorDir(), Now: time.Now, Log: log, Wake: hooks.wake, Hold: hooks.hold,
+		Dir: cfg.mirrorDir(), Now: time.Now, Log: log, Wake: hooks.wake, Hold: hooks.hold, Busy: hooks.busy,
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -17,13 +16,18 @@ type State map[string]Digest
 // Digest returns the SHA-256 over the sections in order: what a report's base
 // and an unchanged tick refer to.
 func (s State) Digest() Digest {
-	h := sha256.New()
-	for _, section := range slices.Sorted(maps.Keys(s)) {
-		d := s[section]
-		fmt.Fprintf(h, "%s\n", section)
-		h.Write(d[:])
+	var room [12]string
+	sections := room[:0]
+	for section := range s {
+		sections = append(sections, section)
 	}
-	return Digest(h.Sum(nil))
+	slices.Sort(sections)
+	b := make([]byte, 0, 512)
+	for _, section := range sections {
+		d := s[section]
+		b = append(append(append(b, section...), '\n'), d[:]...)
+	}
+	return sha256.Sum256(b)
 }
 
 // WriteText writes one line per fact, "path<TAB>value", in order: the form in

@@ -86,6 +86,7 @@ type standing struct {
 	readOnly *prometheus.Desc
 	free     *prometheus.Desc
 	inodes   *prometheus.Desc
+	sets     *prometheus.Desc
 }
 
 // RegisterStanding registers the figures that are read off the store when they
@@ -101,13 +102,14 @@ func (s *Service) RegisterStanding(reg prometheus.Registerer) {
 		failed:   prometheus.NewDesc("rollcall_scrape_failures", "1 if the store could not be read for these figures.", nil, nil),
 		readOnly: prometheus.NewDesc("rollcall_read_only", "1 while nothing is taken in, because the disk has too little room.", nil, nil),
 		free:     prometheus.NewDesc("rollcall_disk_free_bytes", "Room on the disk of the store.", nil, nil),
+		sets:     prometheus.NewDesc("rollcall_set_cache_bytes", "What decoded fact sets take in memory; bounded.", nil, nil),
 		inodes:   prometheus.NewDesc("rollcall_disk_free_inodes", "Files that can still be made on the disk of the store.", nil, nil),
 	})
 }
 
 // Describe is part of prometheus.Collector.
 func (c standing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.presence, c.backlog, c.stopped, c.bytes, c.spoolLag, c.failed, c.readOnly, c.free, c.inodes} {
+	for _, d := range []*prometheus.Desc{c.presence, c.backlog, c.stopped, c.bytes, c.spoolLag, c.failed, c.readOnly, c.free, c.inodes, c.sets} {
 		ch <- d
 	}
 }
@@ -142,6 +144,8 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.readOnly, oneIf(disk.ReadOnly))
 	gauge(c.free, float64(disk.Free))
 	gauge(c.inodes, float64(disk.FreeInodes))
+	_, cached := c.s.Sets.Usage()
+	gauge(c.sets, float64(cached))
 }
 
 func oneIf(is bool) float64 {

@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -46,7 +47,12 @@ func (w Writer) PutLast(ci string, l Last) error {
 			return fmt.Errorf("encode last report of CI %s: %w", ci, err)
 		}
 		if len(b) <= maxLast {
-			return store.PutFramed(w.tx, lastKey(w.tenant, ci), b)
+			key := lastKey(w.tenant, ci)
+			framed := store.Frame(key, 1, b)
+			if have, err := w.tx.Get(key); err != nil || bytes.Equal(have, framed) {
+				return err
+			}
+			return w.tx.Put(key, framed)
 		}
 	}
 	return fmt.Errorf("last report of CI %s: %w: more than %d bytes", ci, ErrInvalid, maxLast)

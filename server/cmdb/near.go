@@ -30,6 +30,7 @@ type nearby struct {
 
 	mu       sync.Mutex
 	sections map[string]*wholes
+	avoid    map[fact.Digest]bool // sets that nothing is to stand on
 }
 
 // wholes are the samples of the wholes of one section.
@@ -41,7 +42,32 @@ type wholes struct {
 	next    int
 }
 
-func newNearby() *nearby { return &nearby{seed: maphash.MakeSeed(), sections: map[string]*wholes{}} }
+func newNearby() *nearby {
+	return &nearby{seed: maphash.MakeSeed(), sections: map[string]*wholes{}, avoid: map[fact.Digest]bool{}}
+}
+
+// avoided tells whether nothing is to stand on a set.
+func (n *nearby) avoided(d fact.Digest) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.avoid[d]
+}
+
+// drop lets nothing stand on a set from now on.
+func (n *nearby) drop(d fact.Digest) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.avoid[d] = true
+	for _, s := range n.sections {
+		if s.have[d] {
+			for at := range s.digests {
+				if s.digests[at] == d {
+					s.empty(uint8(at))
+				}
+			}
+		}
+	}
+}
 
 func (n *nearby) sample(facts []fact.Fact) (all []uint64) {
 	var h maphash.Hash
@@ -71,19 +97,25 @@ func (n *nearby) add(w *whole) {
 		s = &wholes{have: map[fact.Digest]bool{}, by: map[uint64][]uint8{}}
 		n.sections[section] = s
 	}
-	if s.have[w.digest] {
+	if s.have[w.digest] || n.avoid[w.digest] {
 		return
 	}
 	at := uint8(s.next)
 	s.next = (s.next + 1) % nearWholes
-	for _, sum := range s.samples[at] {
-		s.forget(sum, at)
-	}
-	delete(s.have, s.digests[at])
+	s.empty(at)
 	s.digests[at], s.samples[at], s.have[w.digest] = w.digest, n.sample(w.facts), true
 	for _, sum := range s.samples[at] {
 		s.by[sum] = append(s.by[sum], at)
 	}
+}
+
+// empty frees a place.
+func (s *wholes) empty(at uint8) {
+	for _, sum := range s.samples[at] {
+		s.forget(sum, at)
+	}
+	delete(s.have, s.digests[at])
+	s.digests[at], s.samples[at] = fact.Digest{}, nil
 }
 
 func (s *wholes) forget(sum uint64, at uint8) {

@@ -329,7 +329,7 @@ func (s *Sets) storeNext(g store.Getter, tenant string, old *held, change int, p
 		return s.storeWhole([]byte(h.whole.enc), p)
 	}
 	straight := h.patch.bytes()
-	if straight*deltaShare > len(h.whole.enc) {
+	if straight*deltaShare > len(h.whole.enc) || s.near.avoided(h.whole.digest) {
 		return s.storeAfresh(g, tenant, p)
 	}
 	base, diff := h.whole.digest, h.patch
@@ -354,9 +354,9 @@ func (s *Sets) storeNext(g store.Getter, tenant string, old *held, change int, p
 // anchorOf returns the anchor that the successor of a set may be stored on.
 func (s *Sets) anchorOf(g store.Getter, tenant string, old *held, p *Prepared) (*held, fact.Digest, error) {
 	switch {
-	case old.depth == 1:
+	case old.depth == 1 && !s.near.avoided(p.Base):
 		return old, p.Base, nil
-	case old.depth != 2 || old.anchor.IsZero():
+	case old.depth != 2 || s.near.avoided(old.anchor) || old.anchor.IsZero():
 		return nil, fact.Digest{}, nil
 	}
 	anchor, err := s.load(g, tenant, old.anchor, 0)
@@ -364,6 +364,34 @@ func (s *Sets) anchorOf(g store.Getter, tenant string, old *held, p *Prepared) (
 		return nil, fact.Digest{}, err
 	}
 	return anchor, old.anchor, nil
+}
+
+// Avoid lets no set be stored from now on as a delta from one of these, which are
+// to be removed. Reports that are under way may still do so.
+func (s *Sets) Avoid(all map[fact.Digest]bool) {
+	for d := range all {
+		s.near.drop(d)
+	}
+}
+
+// Rebase stores a set in another form that does not need the set that it is a delta
+// from now. It returns store.ErrLimit if that takes more than one transaction.
+func (s *Sets) Rebase(ctx context.Context, e store.Engine, u store.Updater, tenant string, d fact.Digest) error {
+	p := Prepared{Digest: d}
+	err := e.View(ctx, func(r store.Reader) (err error) {
+		if p.held, err = s.load(r, tenant, d, 0); err != nil {
+			return err
+		}
+		return s.storeAfresh(r, tenant, &p)
+	})
+	if err == nil {
+		err = p.packed.Replace(ctx, e, u, tenant, setKind, d)
+	}
+	if err != nil {
+		return fmt.Errorf("store fact set %s in another form: %w", d, err)
+	}
+	s.keep(d, p.held)
+	return nil
 }
 
 // storeAfresh stores a set that has gone far from its whole: on another machine's

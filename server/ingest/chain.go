@@ -79,7 +79,8 @@ func (s *Service) present(keys enrol.Writer, key enrol.Key) (enrol.Key, enrol.Ch
 }
 
 // tick handles an envelope without payload: nothing has changed.
-func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, env arrival) (Result, error) {
+func (s *Service) tick(ctx context.Context, known recollection, body *rollcallv1.Body, env arrival) (Result, error) {
+	key, chain := known.key, known.chain
 	switch {
 	case key.Cloned:
 		return Result{Outcome: Quarantined}, nil
@@ -100,17 +101,8 @@ func (s *Service) tick(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 		}})
 		return res, err
 	}
-	same := false
-	err := s.Engine.View(ctx, func(r store.Reader) error {
-		ci, err := cmdb.At(r, s.Tenant, s.Sets, cmdb.Everywhere).CI(key.CI)
-		d := ci.State.Digest()
-		same = bytes.Equal(body.GetState(), d[:]) && bytes.Equal(body.GetPrev(), chain.Head)
-		return err
-	})
 	switch {
-	case err != nil:
-		return Result{}, err
-	case same:
+	case bytes.Equal(body.GetState(), known.state[:]) && bytes.Equal(body.GetPrev(), chain.Head):
 		id, err := identity.ParseKeyID(key.ID)
 		if now := s.now(); err == nil {
 			s.days.note(id, body.GetSeq(), env.hash, now.UnixMilli(), evidence.Day(now))

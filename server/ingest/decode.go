@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
+	"sync"
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
@@ -115,13 +115,15 @@ func fewFields(plain []byte) error {
 
 // inflate undoes zstd (RFC 8878) with bounded memory.
 func inflate(b []byte) ([]byte, error) {
-	z, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderMaxMemory(maxWindow), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+	z, err := inflater()
 	if err != nil {
 		return nil, fmt.Errorf("inflate report: %w", err)
 	}
-	defer z.Close()
-	plain, err := io.ReadAll(io.LimitReader(z, maxPayload+1))
+	var head zstd.Header
+	if err := head.Decode(b); err == nil && head.FrameContentSize > maxPayload { // before room is made for it
+		return nil, fmt.Errorf("inflate report: %w: more than %d bytes", identity.ErrTooLarge, maxPayload)
+	}
+	plain, err := z.DecodeAll(b, nil)
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || len(plain) > maxPayload {
 		return nil, fmt.Errorf("inflate report: %w: more than %d bytes", identity.ErrTooLarge, maxPayload)
 	}
@@ -130,5 +132,11 @@ func inflate(b []byte) ([]byte, error) {
 	}
 	return plain, nil
 }
+
+// inflater is made once: it owns tables that are costly to make for each report,
+// and takes several reports at once.
+var inflater = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxWindow), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+})
 
 func cut(s string) string { return fact.Cut(s, maxText) }

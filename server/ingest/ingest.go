@@ -8,6 +8,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -85,6 +86,7 @@ type Service struct {
 	days  days
 	quota quotas
 	lag   atomic.Int64
+	under atomic.Int64 // reports under way
 }
 
 // Accept handles one envelope that came over a connection whose TLS key is peer,
@@ -92,6 +94,8 @@ type Service struct {
 // The same bytes give the same receipt, however often they come.
 func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, from string, raw []byte) (Result, error) {
 	failpoint.Hit(failpoint.AfterRecv)
+	s.under.Add(1)
+	defer s.under.Add(-1)
 	env, err := identity.OpenEnvelope(raw)
 	if err != nil {
 		return Result{}, err
@@ -111,19 +115,12 @@ func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, from strin
 
 func (s *Service) accept(ctx context.Context, env identity.Envelope, from string, raw []byte) (Result, error) {
 	now := s.now()
-	var key enrol.Key
-	var chain enrol.Chain
-	err := s.Engine.View(ctx, func(r store.Reader) (err error) {
-		v := enrol.At(r, s.Tenant)
-		if key, err = v.Key(env.KeyID); err != nil {
-			return err
-		}
-		chain, err = v.Chain(key.ID)
-		return err
-	})
+	came := arrival{raw: raw, hash: sha256.Sum256(raw), from: from}
+	known, err := s.recall(ctx, env.KeyID, came.hash)
 	if err != nil {
 		return Result{}, err
 	}
+	key := known.key
 	if err := env.Verify(key.Public); err != nil {
 		return Result{}, err
 	}
@@ -132,18 +129,53 @@ func (s *Service) accept(ctx context.Context, env identity.Envelope, from string
 	if err != nil {
 		return Result{}, err
 	}
-	came := arrival{raw: raw, hash: sha256.Sum256(raw), from: from}
 	var res Result
 	if len(body.GetPayload()) == 0 {
-		res, err = s.tick(ctx, key, chain, body, came)
+		res, err = s.tick(ctx, known, body, came)
 	} else {
-		res, err = s.report(ctx, key, chain, body, came)
+		res, err = s.report(ctx, known, body, came)
 	}
 	res.CI = key.CI
 	if err == nil && res.Outcome != Quarantined {
 		s.Presence.Heard(key.CI, now)
 	}
 	return res, err
+}
+
+// UnderWay returns how many envelopes are being taken in.
+func (s *Service) UnderWay() int { return int(s.under.Load()) }
+
+// recollection is what the store knows of whoever sent an envelope.
+type recollection struct {
+	key     enrol.Key
+	chain   enrol.Chain
+	state   fact.Digest // of the key's CI
+	receipt []byte      // that the envelope got, if it came before
+}
+
+// recall reads it in one snapshot.
+func (s *Service) recall(ctx context.Context, id identity.KeyID, hash fact.Digest) (known recollection, err error) {
+	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
+		v := enrol.At(r, s.Tenant)
+		if known.key, err = v.Key(id); err != nil {
+			return err
+		}
+		if known.chain, err = v.Chain(known.key.ID); err != nil {
+			return err
+		}
+		receipt, err := store.GetFramed(r, receiptKey(s.Tenant, known.key.ID, hash))
+		if err != nil {
+			return err
+		}
+		known.receipt = bytes.Clone(receipt)
+		ci, err := cmdb.At(r, s.Tenant, s.Sets, cmdb.Everywhere).CI(known.key.CI)
+		known.state = ci.State.Digest()
+		if errors.Is(err, cmdb.ErrNotFound) {
+			err = nil // whoever needs it will say so
+		}
+		return err
+	})
+	return known, err
 }
 
 // RealmID names the installation that reports are for, see identity.RealmOf.

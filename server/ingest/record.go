@@ -18,9 +18,10 @@ import (
 )
 
 // report handles an envelope with a payload.
-func (s *Service) report(ctx context.Context, key enrol.Key, chain enrol.Chain, body *rollcallv1.Body, env arrival) (Result, error) {
-	if res, found, err := s.repeated(ctx, key, env.hash); err != nil || found {
-		return res, err
+func (s *Service) report(ctx context.Context, known recollection, body *rollcallv1.Body, env arrival) (Result, error) {
+	key, chain := known.key, known.chain
+	if known.receipt != nil { // it is recorded already: its first receipt
+		return Result{Outcome: Recorded, Receipt: known.receipt}, nil
 	}
 	if err := s.Writer.Ready(); err != nil {
 		return Result{}, err // before the payload is unpacked
@@ -102,17 +103,6 @@ func namesSealed(rep *rollcallv1.Report) bool {
 		}
 	}
 	return false
-}
-
-// repeated answers an envelope that is recorded already with its first receipt.
-func (s *Service) repeated(ctx context.Context, key enrol.Key, hash fact.Digest) (Result, bool, error) {
-	var b []byte
-	err := s.Engine.View(ctx, func(r store.Reader) (err error) {
-		receipt, err := store.GetFramed(r, receiptKey(s.Tenant, key.ID, hash))
-		b = bytes.Clone(receipt)
-		return err
-	})
-	return Result{Outcome: Recorded, Receipt: b}, b != nil, err
 }
 
 // record is the transaction of one report: key still enrolled, chain, base,
@@ -272,7 +262,11 @@ func (s *Service) putLargeEnvelope(ctx context.Context, hash fact.Digest, raw []
 	if len(raw) <= smallEnvelope {
 		return nil
 	}
-	return store.PutBlob(ctx, s.Writer, s.Tenant, envelopeKind, hash, raw)
+	p, err := store.PackPlain(raw) // what is large in it is compressed
+	if err != nil {
+		return fmt.Errorf("envelope %s: %w", hash, err)
+	}
+	return p.Store(ctx, s.Writer, s.Tenant, envelopeKind, hash)
 }
 
 // putEnvelope stores an envelope in its transaction, if it did not go before.
@@ -280,7 +274,11 @@ func (s *Service) putEnvelope(tx store.Tx, hash fact.Digest, raw []byte) error {
 	if len(raw) > smallEnvelope {
 		return nil
 	}
-	return store.PutBlobTx(tx, s.Tenant, envelopeKind, hash, raw)
+	p, err := store.PackPlain(raw)
+	if err != nil {
+		return fmt.Errorf("envelope %s: %w", hash, err)
+	}
+	return p.PutTx(tx, s.Tenant, envelopeKind, hash)
 }
 
 // revise records the revision, unless the report says what is known already. It

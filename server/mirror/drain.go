@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // maxBatchBytes bounds a pack before the branch is moved and a new one begun.
@@ -41,6 +42,9 @@ func (m *Mirror) drain(ctx context.Context) (int, error) {
 		total += n
 		if err != nil {
 			return total, err
+		}
+		if len(page) < m.page {
+			break // what has come since then is for the next time: one pack for all of it
 		}
 		after = page[len(page)-1].key.K
 	}
@@ -149,7 +153,7 @@ func (m *Mirror) applyTo(ctx context.Context, path string, jobs []job) (int, err
 		n, err = m.writeBatch(ctx, r, jobs[done:])
 		done += n
 	}
-	if err == nil {
+	if busy := m.cfg.Busy != nil && m.cfg.Busy(); err == nil && (!busy || len(r.packs) > 3*maxPacks) {
 		err = r.consolidate(m.cfg.Now())
 	}
 	return done, err
@@ -162,7 +166,12 @@ func (m *Mirror) writeBatch(ctx context.Context, r *repo, jobs []job) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	for _, j := range jobs {
+	began := time.Now()
+	for i, j := range jobs {
+		if i%giveWayEvery == giveWayEvery-1 {
+			m.yield(ctx, time.Since(began))
+			began = time.Now()
+		}
 		if err = ctx.Err(); err == nil {
 			err = m.add(ctx, b, j)
 		}

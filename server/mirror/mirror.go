@@ -48,6 +48,7 @@ type Config struct {
 	Wake   <-chan struct{} // told when there may be something new; may be nil
 	Every  time.Duration   // how often to look without being told; 0 means 2 s
 	Hold   func() error    // why nothing may be written now, if so; may be nil
+	Busy   func() bool     // whether receipts are waited for, so that the mirror goes slower; may be nil
 }
 
 // Bounds of what is kept in memory.
@@ -158,6 +159,32 @@ func (m *Mirror) Run(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.closeRepos()
+}
+
+// A mirror that shares its processors with reports gives way to them: after every
+// few commits it waits while the server is busy, at most giveWay times as long as
+// they took, so that it goes on all the same.
+const (
+	giveWay      = 4
+	giveWayEvery = 16
+)
+
+// yield gives way to reports after some work.
+func (m *Mirror) yield(ctx context.Context, worked time.Duration) {
+	if m.cfg.Busy == nil {
+		return
+	}
+	const step = 5 * time.Millisecond
+	t := time.NewTimer(step)
+	defer t.Stop()
+	for waited := time.Duration(0); waited < giveWay*worked && m.cfg.Busy(); waited += step {
+		t.Reset(step)
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
 }
 
 // held tells whether nothing may be written now. The reason is not logged: who

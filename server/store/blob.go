@@ -176,11 +176,25 @@ func ParseBlobKey(k []byte, tenant string) (kind string, name fact.Digest, ok bo
 	return kind, name, true
 }
 
-// DeleteBlob removes all chunks of a content, also of one that was stored in
-// part, in one transaction that check, run in it, agrees with. It returns whether
-// it did.
-func DeleteBlob(ctx context.Context, e Engine, u Updater, tenant, kind string, name fact.Digest, check func(Tx) (bool, error)) (done bool, err error) {
-	var keys []Key
+// Replace stores a content that has been packed in the place of what has its name
+// now, in one transaction: ErrLimit if it does not fit into that.
+func (p Packed) Replace(ctx context.Context, e Engine, u Updater, tenant, kind string, name fact.Digest) error {
+	keys, err := chunkKeys(ctx, e, tenant, kind, name)
+	if err != nil {
+		return err
+	}
+	return UpdateAgain(ctx, u, func(tx Tx) error {
+		for _, k := range keys {
+			if err := tx.Delete(k); err != nil {
+				return err
+			}
+		}
+		return p.putChunks(tx, tenant, kind, name, 0, p.chunks())
+	})
+}
+
+// chunkKeys lists the keys of all chunks of a content that are there.
+func chunkKeys(ctx context.Context, e Engine, tenant, kind string, name fact.Digest) (keys []Key, err error) {
 	err = e.View(ctx, func(r Reader) error {
 		keys = nil
 		from := blobKey(tenant, kind, name, 0).K
@@ -193,6 +207,14 @@ func DeleteBlob(ctx context.Context, e Engine, u Updater, tenant, kind string, n
 		}
 		return nil
 	})
+	return keys, err
+}
+
+// DeleteBlob removes all chunks of a content, also of one that was stored in
+// part, in one transaction that check, run in it, agrees with. It returns whether
+// it did.
+func DeleteBlob(ctx context.Context, e Engine, u Updater, tenant, kind string, name fact.Digest, check func(Tx) (bool, error)) (done bool, err error) {
+	keys, err := chunkKeys(ctx, e, tenant, kind, name)
 	if err != nil || len(keys) == 0 {
 		return false, err
 	}

@@ -31,8 +31,15 @@ func GetFramed(g Getter, k Key) ([]byte, error) {
 	return OpenFramed(k, b)
 }
 
-// PutJSON stores v as framed JSON.
+// PutJSON stores v as framed JSON, or in its compact form if it has one.
 func PutJSON(tx Tx, k Key, v any) error {
+	if c, ok := v.(Compact); ok {
+		f := Fields{b: make([]byte, 0, 1<<10)}
+		if err := c.AppendFields(&f); err != nil {
+			return fmt.Errorf("encode record %s: %w", k, err)
+		}
+		return tx.Put(k, Frame(k, recordV2, f.b))
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode record %s: %w", k, err)
@@ -40,8 +47,18 @@ func PutJSON(tx Tx, k Key, v any) error {
 	return PutFramed(tx, k, b)
 }
 
-// DecodeJSON reads a stored value of framed JSON into v.
+// DecodeJSON reads a stored value of framed JSON, or in compact form, into v.
 func DecodeJSON(k Key, b []byte, v any) error {
+	if c, ok := v.(compactReader); ok && len(b) > 0 && b[0] == recordV2 {
+		_, payload, err := Unframe(k, b)
+		if err != nil {
+			return err
+		}
+		if err := readFields(payload, c); err != nil {
+			return &CorruptError{Key: k, Reason: err.Error()}
+		}
+		return nil
+	}
 	payload, err := OpenFramed(k, b)
 	if err != nil {
 		return err

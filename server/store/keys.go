@@ -26,6 +26,7 @@ const (
 	entryCommitted = 'c'
 	entryVoid      = 'v'
 	recordV1       = 1
+	recordV2       = 2 // a list of fields, see Compact
 )
 
 func feedKey(lane string, n uint64) Key {

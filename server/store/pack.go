@@ -32,16 +32,29 @@ func Pack(content []byte) (Packed, error) {
 	if err != nil {
 		return Packed{}, fmt.Errorf("pack content: %w", err)
 	}
-	method, body := byte(packZstd), enc.EncodeAll(content, make([]byte, 0, len(content)/3))
+	body := enc.EncodeAll(content, make([]byte, 0, len(content)/3))
 	if len(body) >= len(content) {
-		method, body = packPlain, content
+		return packed(packPlain, content, content), nil
 	}
+	return packed(packZstd, content, body), nil
+}
+
+// PackPlain prepares a content that is known to be compressed already, and keeps it
+// as it is. It returns ErrLimit above MaxBlob.
+func PackPlain(content []byte) (Packed, error) {
+	if len(content) > MaxBlob {
+		return Packed{}, fmt.Errorf("pack content of %d bytes: %w: at most %d", len(content), ErrLimit, MaxBlob)
+	}
+	return packed(packPlain, content, content), nil
+}
+
+func packed(method byte, content, body []byte) Packed {
 	head := make([]byte, 0, packHead)
 	head = append(head, method)
 	head = binary.BigEndian.AppendUint64(head, uint64(len(content)))
 	head = binary.BigEndian.AppendUint64(head, uint64(len(body)))
 	sum := sha256.Sum256(content)
-	return Packed{head: append(head, sum[:]...), body: body}, nil
+	return Packed{head: append(head, sum[:]...), body: body}
 }
 
 // chunks is the number of values that the content takes.

@@ -7,15 +7,18 @@ import (
 	"fmt"
 )
 
-// SchemaVersion is the version of everything that this program stores.
-const SchemaVersion = 1
+// SchemaVersion is the version of everything that this program stores. Version 2
+// has records in compact form.
+const SchemaVersion = 2
 
 // ErrSchema is wrapped when a store was written by a newer program, or by
 // something else.
 var ErrSchema = errors.New("store does not fit this program")
 
-// Schema writes the version into an empty store and checks it in any other. It
-// must be called before anything else is done with an engine.
+// Schema writes the version into an empty store and checks it in any other; one of
+// an older program gets the new version, because what is written from now on is
+// not for that program. It must be called before anything else is done with an
+// engine.
 func Schema(ctx context.Context, e Engine) error {
 	var version uint64
 	var empty bool
@@ -29,9 +32,9 @@ func Schema(ctx context.Context, e Engine) error {
 		return fmt.Errorf("read the store's schema version: %w", err)
 	case version > SchemaVersion:
 		return fmt.Errorf("%w: it has version %d, this program knows %d: install a newer rollcall-server", ErrSchema, version, SchemaVersion)
-	case version > 0:
+	case version == SchemaVersion:
 		return nil
-	case !empty:
+	case version == 0 && !empty:
 		return fmt.Errorf("%w: it has no schema version but is not empty: restore a backup, or check the path", ErrSchema)
 	}
 	k := schemaKey()

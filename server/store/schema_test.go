@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -18,6 +19,27 @@ func TestSchemaIsWrittenOnceAndKept(t *testing.T) {
 	}
 }
 
+// A program of the version before must not read what this one writes.
+func TestSchemaOfAnOlderProgramBecomesThePresentOne(t *testing.T) {
+	e := storetest.Weak(storetest.Seed(t))
+	schema := store.At(store.Meta, store.System, "/schema")
+	if err := store.UpdateAgain(t.Context(), e, func(tx store.Tx) error { return store.PutFramed(tx, schema, []byte{0, 0, 0, 0, 0, 0, 0, 1}) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Schema(t.Context(), e); err != nil {
+		t.Fatalf("Schema: %v", err)
+	}
+	if err := e.View(t.Context(), func(r store.Reader) error {
+		b, err := store.GetFramed(r, schema)
+		if want := binary.BigEndian.AppendUint64(nil, store.SchemaVersion); !bytes.Equal(b, want) {
+			t.Errorf("the store has version %x, want %x", b, want)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestSchemaRefusesWhatIsNotItsOwn(t *testing.T) {
 	schema := store.At(store.Meta, store.System, "/schema")
 	for _, tt := range []struct {
@@ -26,7 +48,7 @@ func TestSchemaRefusesWhatIsNotItsOwn(t *testing.T) {
 		v     []byte
 		want  error
 	}{
-		{"a newer program's", schema, store.Frame(schema, 1, binary.BigEndian.AppendUint64(nil, 2)), store.ErrSchema},
+		{"a newer program's", schema, store.Frame(schema, 1, binary.BigEndian.AppendUint64(nil, store.SchemaVersion+1)), store.ErrSchema},
 		{"keys without a version", store.At(store.Event, "t/x"), nil, store.ErrSchema},
 		{"a damaged version", schema, []byte("damaged!!"), store.ErrCorrupt},
 		{"a version in an unknown form", schema, store.Frame(schema, 2, nil), store.ErrCorrupt},

@@ -194,7 +194,7 @@ func (f *Fleet) report(ctx context.Context, name string) error {
 			if err := set.Check(section); err != nil {
 				return err
 			}
-			p, err := f.sets.Prepare(r, tenant, set, fact.Diff(nil, set))
+			p, err := f.sets.Derive(r, tenant, fact.Diff(nil, set).Encode())
 			if err != nil {
 				return err
 			}
