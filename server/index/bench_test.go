@@ -193,7 +193,7 @@ func (w *world) putSet(set fact.Set, d fact.Delta) {
 	}
 	putOnce[d.Result] = true
 	if err := w.engine.View(context.Background(), func(r store.Reader) error {
-		p, err := w.sets.Prepare(r, tenant, set, d)
+		p, err := w.sets.Derive(r, tenant, d.Encode())
 		if err != nil {
 			return err
 		}

@@ -164,7 +164,7 @@ func (w *world) report(m *machine, facts map[string]fact.Set) {
 			}
 			d := fact.Diff(m.facts[section], set)
 			state[section] = d.Result
-			p, err := w.sets.Prepare(r, tenant, set, d)
+			p, err := w.sets.Derive(r, tenant, d.Encode())
 			if err != nil {
 				return err
 			}
