@@ -251,7 +251,7 @@ func (s *Sets) onto(g store.Getter, tenant string, near fact.Digest, facts []fac
 		return false, err
 	}
 	base, err := s.load(g, tenant, near, 0)
-	if err != nil || base.depth > 0 {
+	if err != nil || base.depth > 0 || len(base.patch) > 0 {
 		return false, err
 	}
 	diff := base.whole.against(facts)
@@ -306,16 +306,20 @@ func (s *Sets) learn(g store.Getter, tenant string, p *Prepared) error {
 	if err != nil {
 		return fmt.Errorf("read fact set %s: %w", p.Digest, err)
 	}
-	if len(b) > 2 && b[0] == setDelta {
-		base, _, err := fact.DeltaEnds(b[2:])
-		if err != nil {
-			return fmt.Errorf("read fact set %s: %w", p.Digest, err)
-		}
-		if p.held.depth = int(b[1]); p.held.depth == 2 {
-			p.held.anchor = base
-		}
+	if len(b) <= 2 || b[0] != setDelta { // a whole is kept as one, for others to stand on
+		p.held, err = s.load(g, tenant, p.Digest, 0)
+		return err
 	}
-	s.cache.put(p.Digest, p.held)
+	base, _, err := fact.DeltaEnds(b[2:])
+	if err != nil {
+		return fmt.Errorf("read fact set %s: %w", p.Digest, err)
+	}
+	h := &held{whole: p.held.whole, patch: p.held.patch, marks: p.held.marks, depth: int(b[1])}
+	if h.depth == 2 {
+		h.anchor = base
+	}
+	p.held = h
+	s.cache.put(p.Digest, h)
 	return nil
 }
 
