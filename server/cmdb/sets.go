@@ -265,7 +265,7 @@ func (s *Sets) onto(g store.Getter, tenant string, near fact.Digest, facts []fac
 	p.held = &held{whole: base.whole, patch: diff, depth: 1}
 	p.held.marks = base.whole.before(base.whole.marks, diff[0].Path)
 	p.News, p.Base = d.Put, near
-	return true, s.storeDelta(d, p)
+	return true, s.storeDelta(base, d, p)
 }
 
 // deriveNext takes a set that was sent as a delta from one that is stored.
@@ -336,12 +336,12 @@ func (s *Sets) storeNext(g store.Getter, tenant string, old *held, change int, p
 	if straight*deltaShare > len(h.whole.enc) || s.near.avoided(h.whole.digest) {
 		return s.storeAfresh(g, tenant, p)
 	}
-	base, diff := h.whole.digest, h.patch
+	base, diff, from := h.whole.digest, h.patch, &held{whole: h.whole}
 	if anchor, at, err := s.anchorOf(g, tenant, old, p); err != nil {
 		return err
 	} else if anchor != nil {
 		if d := h.whole.between(anchor.patch, h.patch); d.bytes()*d.bytes() <= 2*straight*change {
-			base, diff, h.depth, h.anchor = at, d, 1, at
+			base, diff, from, h.depth, h.anchor = at, d, anchor, 1, at
 		}
 	}
 	has, err := store.HasBlob(g, tenant, setKind, base)
@@ -352,7 +352,7 @@ func (s *Sets) storeNext(g store.Getter, tenant string, old *held, change int, p
 		return s.storeWhole(h.set().Encode(), p)
 	}
 	h.depth++
-	return s.storeDelta(diff.delta(base, p.Digest), p)
+	return s.storeDelta(from, diff.delta(base, p.Digest), p)
 }
 
 // anchorOf returns the anchor that the successor of a set may be stored on.
@@ -427,7 +427,12 @@ func (s *Sets) storeWhole(enc []byte, p *Prepared) error {
 	return p.pack(append([]byte{setFull}, enc...))
 }
 
-func (s *Sets) storeDelta(d fact.Delta, p *Prepared) error {
+// storeDelta stores a set as a delta from another, after it has looked that it
+// leads there: what is stored here is all that is left of what a machine sent.
+func (s *Sets) storeDelta(from *held, d fact.Delta, p *Prepared) error {
+	if from.whole != p.held.whole || !from.whole.apply(from.patch, d).equal(p.held.patch) {
+		return fmt.Errorf("store fact set %s: the delta from %s leads elsewhere", p.Digest, d.Base)
+	}
 	return p.pack(append([]byte{setDelta, byte(p.held.depth)}, d.Encode()...))
 }
 
