@@ -129,7 +129,7 @@ func benchSubmit(b *testing.B, c rollcallv1.AgentsClient, env []byte) {
 }
 
 // benchServer runs a server in a temporary folder.
-func benchServer(b *testing.B, lanes store.Config) (*Server, string) {
+func benchServer(b testing.TB, lanes store.Config) (*Server, string) {
 	ctx := b.Context()
 	cfg := Defaults()
 	cfg.Data, cfg.Listen, cfg.Metrics, cfg.PerHost = b.TempDir(), "127.0.0.1:0", "", 1000
@@ -165,7 +165,7 @@ func benchServer(b *testing.B, lanes store.Config) (*Server, string) {
 }
 
 // benchMachine enrols one simulated machine over its own connection.
-func benchMachine(b *testing.B, s *Server, addr string, number int) (*sim.Machine, rollcallv1.AgentsClient) {
+func benchMachine(b testing.TB, s *Server, addr string, number int) (*sim.Machine, rollcallv1.AgentsClient) {
 	pub := identity.Public(s.key)
 	m, err := sim.NewMachine(uint64(number), pub)
 	if err != nil {

@@ -169,6 +169,17 @@ func (e *Engine) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+// Used returns the bytes of the file's pages that hold something; the rest is free
+// for what comes.
+func (e *Engine) Used() (n int64, err error) {
+	err = e.snapshot(func(tx *bolt.Tx) error {
+		st := e.db.Stats()
+		n = tx.Size() - int64(st.FreePageN+st.PendingPageN)*int64(e.db.Info().PageSize)
+		return nil
+	})
+	return n, err
+}
+
 // Close waits for running transactions and closes the file. Closing twice is no
 // error.
 func (e *Engine) Close() error {
