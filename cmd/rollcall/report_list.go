@@ -122,7 +122,7 @@ func (a *app) showReportInfo(r *rollcallv1.ReportInfo) {
 	if !r.GetAt() {
 		rows = append(rows, [2]string{"time", "the present only"})
 	}
-	line := "rollcall report run " + r.GetName()
+	line := []string{"rollcall report run", r.GetName()}
 	for _, p := range r.GetParams() {
 		what := p.GetHelp()
 		switch {
@@ -136,11 +136,11 @@ func (a *app) showReportInfo(r *rollcallv1.ReportInfo) {
 			what += "; " + p.GetDefault() + " unless given"
 		case !p.GetOptional():
 			what += "; must be given"
-			line += " " + p.GetName() + "=…"
+			line = append(line, p.GetName()+"=…")
 		}
 		rows = append(rows, [2]string{p.GetName() + "=", what})
 	}
-	a.fields("  ", append(rows, [2]string{"run it", line}))
+	a.fields("  ", append(rows, [2]string{"run it", strings.Join(line, " ")}))
 }
 
 // reportNames completes the first argument with the names of reports.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
-	"rollcall/server/cmdb"
 )
 
 // field is a column of what is declared or derived about the CI.
@@ -124,12 +123,12 @@ func beside(key string, kind Kind, pattern string, n int, last string) Column {
 		if n > len(l.path) {
 			return "", nil
 		}
-		path := ""
-		for _, c := range l.path[:n] {
-			path += escaped(c) + "/"
+		path := make([]string, n, n+1)
+		for i, c := range l.path[:n] {
+			path[i] = escaped(c)
 		}
 		set, err := l.m.Facts(l.path[0])
-		v, _ := set.Get(path + last)
+		v, _ := set.Get(strings.Join(append(path, last), "/"))
 		return v, err
 	}}
 }
@@ -218,9 +217,6 @@ func components(path string) []string {
 	}
 	return parts
 }
-
-// declaredBy tells that people decided a revision, and not a machine.
-func declaredBy(rev cmdb.Revision) bool { return strings.HasPrefix(rev.By, "operator ") }
 
 // escaped writes a component of a path as it stands in facts.
 func escaped(component string) string { return strings.ReplaceAll(component, "/", "%2F") }

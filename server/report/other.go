@@ -114,10 +114,11 @@ func eachSecret(r *run, each func(*line) error) error {
 		if len(lines) < 2 {
 			continue
 		}
-		key := m.kind
+		words := []string{m.kind}
 		for _, l := range lines {
-			key += " " + l.ci.ID
+			words = append(words, l.ci.ID)
 		}
+		key := strings.Join(words, " ")
 		groups[key] = lines
 		secrets[key]++
 	}

@@ -9,6 +9,7 @@ import (
 	_ "embed" // for the fleet
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -107,9 +108,7 @@ func (f *Fleet) event(ctx context.Context, w []string) (reporting string, err er
 	case "facts":
 		if len(w) == 4 {
 			f.facts[w[1]] = map[string]string{}
-			for path, value := range f.facts[w[3]] {
-				f.facts[w[1]][path] = value
-			}
+			maps.Copy(f.facts[w[1]], f.facts[w[3]])
 		}
 		if f.facts[w[1]] == nil {
 			f.facts[w[1]] = map[string]string{}
