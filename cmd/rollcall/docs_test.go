@@ -87,7 +87,9 @@ func filtersOf(c *cobra.Command) (filters []string) {
 		}
 	case "rollcall compare":
 		for _, name := range []string{"broken", "working"} {
-			filters = append(filters, c.Flags().Lookup(name).Value.String())
+			if f := c.Flags().Lookup(name).Value.String(); f != "" || !c.Flags().Changed(name+"-list") {
+				filters = append(filters, f)
+			}
 		}
 	}
 	return filters

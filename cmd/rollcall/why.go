@@ -27,8 +27,11 @@ last 14 days are shown, or those since --since. PEERS counts the others that are
 like it now. To compare groups of machines, use rollcall compare.
 
 As JSON: {"ci", "name", "peers", "chosen", "compared", "odd": [{"rank", "what",
-"kind", …, as of rollcall compare}], "changes": [{"path", "old", "new", "at",
-"peers_have", "peers_all"}], "more_changes", "notes"}.`,
+"kind", "broken_have", "broken_all", "working_have", "working_all", "score",
+"strength", "p", "first_seen", "why", "facts", "more_facts", "ids",
+"counter_examples"}], "changes": [{"path", "old", "new", "at", "peers_have",
+"peers_all"}], "more_changes", "notes"}. The row of a machine counts itself as
+broken and its peers as working.`,
 		Example: `  rollcall why room12-pc07
   rollcall why room12-pc07 --worked "2026-11-20 14:00"`,
 		Args:              cmdline.Exactly("MACHINE"),
