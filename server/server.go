@@ -20,6 +20,7 @@ import (
 	"rollcall/server/api"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/index"
 	"rollcall/server/ingest"
 	"rollcall/server/mirror"
 	"rollcall/server/store"
@@ -56,6 +57,7 @@ type Server struct {
 	wake     chan struct{}
 	stale    chan struct{} // the mirror shows what is gone
 	eraser   *eraser
+	index    *index.Index
 }
 
 // Init makes the data folder, the server's key and an empty store. It changes
@@ -135,7 +137,9 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
+	s.index = index.New(index.Config{Engine: s.engine, Tenant: s.cfg.Tenant, Sets: sets, Presence: s.presence})
 	s.service = &api.Service{
+		Index:  s.index,
 		Engine: s.engine, Writer: s.writer, Sets: sets, Presence: s.presence, Mirror: backlog{s.mirror}, Tenant: s.cfg.Tenant,
 		Key: s.key, Addresses: s.cfg.Addresses, Version: version, Started: time.Now(), Now: time.Now, Log: s.log,
 		Size: s.size, Metrics: metrics, SessionLife: s.cfg.Session, SessionIdle: s.cfg.SessionIdle, Condition: s.room.Condition, NextPin: s.cfg.nextPin,
@@ -237,6 +241,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { return s.tend(gctx) })
 	g.Go(func() error { return s.feed.Run(gctx, func(err error) { s.log.Error("feed", "err", err) }) })
 	g.Go(func() error { return s.wakeMirror(gctx) })
+	g.Go(func() error { return s.index.Run(gctx, s.feed) })
 	g.Go(func() error { return s.savePresence(gctx) })
 	g.Go(func() error { s.room.watch(gctx); return nil })
 	g.Go(func() error { return s.signCheckpoints(gctx) })

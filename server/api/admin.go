@@ -34,6 +34,9 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 	cloned := 0
 	err = s.view(ctx, func(r store.Reader, items cmdb.View) error {
 		for ci, err := range items.All() {
+			if errors.Is(err, store.ErrCorrupt) && s.Index != nil {
+				continue // the index names it
+			}
 			if err != nil {
 				return err
 			}
@@ -77,6 +80,9 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 	s.tellCondition(reply)
 	if cloned > 0 {
 		reply.Warnings = append(reply.Warnings, fmt.Sprintf("keys that speak from two places: %d: rollcall find 'cloned = yes'", cloned))
+	}
+	if err := s.tellIndex(ctx, reply); err != nil {
+		return nil, err
 	}
 	reply.Warnings = append(reply.Warnings, s.Warnings...)
 	return reply, nil

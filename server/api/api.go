@@ -17,6 +17,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
 	"rollcall/server/cmdb"
+	"rollcall/server/index"
 	"rollcall/server/ingest"
 	"rollcall/server/store"
 
@@ -67,6 +68,7 @@ type Service struct {
 	Doors     Doors            // told who is known; nil: nobody
 	Condition func() Condition // whether anything is taken in; nil: it is
 	Proofs    LogKey
+	Index     *index.Index // nil: every question reads every CI
 	Eraser    Eraser
 
 	SessionLife time.Duration // of a login by password; 0: 8 hours

@@ -40,8 +40,8 @@ func (s *Service) History(ctx context.Context, req *rollcallv1.HistoryRequest) (
 func (s *Service) Changes(ctx context.Context, req *rollcallv1.ChangesRequest) (*rollcallv1.ChangesReply, error) {
 	reply := &rollcallv1.ChangesReply{}
 	span := span{since: when(req.GetSinceMs()), until: when(req.GetUntilMs()), path: factPath(req.GetPath()), limit: limitOf(req.GetLimit())}
-	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
-		found, err := s.selectCIs(ctx, r, items, req.GetFilter(), time.Time{})
+	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
+		found, err := s.selectCIs(ctx, items, req.GetFilter(), time.Time{})
 		if err != nil {
 			return err
 		}

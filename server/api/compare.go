@@ -25,13 +25,13 @@ const (
 // Compare ranks what sets two groups of CIs apart.
 func (s *Service) Compare(ctx context.Context, req *rollcallv1.CompareRequest) (*rollcallv1.CompareReply, error) {
 	reply := &rollcallv1.CompareReply{}
-	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
+	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
 		at := when(req.GetAtMs())
-		broken, err := s.group(ctx, r, items, req.GetBroken(), req.GetBrokenNames(), at)
+		broken, err := s.group(ctx, items, req.GetBroken(), req.GetBrokenNames(), at)
 		if err != nil {
 			return err
 		}
-		working, err := s.group(ctx, r, items, req.GetWorking(), req.GetWorkingNames(), at)
+		working, err := s.group(ctx, items, req.GetWorking(), req.GetWorkingNames(), at)
 		if err != nil {
 			return err
 		}
@@ -155,14 +155,14 @@ func (q *question) row(row compare.Row) *rollcallv1.CompareRow {
 
 // group returns the CIs of a filter and of a list of names or ids, each once.
 // Names that nobody has are an error, all of them at once.
-func (s *Service) group(ctx context.Context, r store.Reader, items cmdb.View, filter string, names []string, at time.Time) ([]*subject, error) {
+func (s *Service) group(ctx context.Context, items cmdb.View, filter string, names []string, at time.Time) ([]*subject, error) {
 	if len(names) > compare.MaxMachines {
 		return nil, status.Errorf(codes.InvalidArgument, "a list of %d machines, at most %d", len(names), compare.MaxMachines)
 	}
 	var found []*subject
 	if filter != "" || len(names) == 0 {
 		var err error
-		if found, err = s.selectCIs(ctx, r, items, filter, at); err != nil {
+		if found, err = s.selectCIs(ctx, items, filter, at); err != nil {
 			return nil, err
 		}
 	}

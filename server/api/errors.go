@@ -11,6 +11,7 @@ import (
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
 	"rollcall/server/evidence"
+	"rollcall/server/index"
 	"rollcall/server/ingest"
 	"rollcall/server/query"
 	"rollcall/server/report"
@@ -63,6 +64,7 @@ var classes = []class{
 	{report.ErrNotFound, codes.NotFound},
 	{report.ErrParam, codes.InvalidArgument},
 	{report.ErrCost, codes.ResourceExhausted},
+	{index.ErrCost, codes.InvalidArgument},
 	{store.ErrBusy, codes.ResourceExhausted},
 	{store.ErrClosed, codes.Unavailable},
 	{store.ErrReadOnly, codes.ResourceExhausted},

@@ -34,18 +34,28 @@ func (s *Service) List(ctx context.Context, req *rollcallv1.ListRequest) (*rollc
 	}
 	limit = min(limit, maxList)
 	reply := &rollcallv1.ListReply{}
-	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
-		found, err := s.selectCIs(ctx, r, items, req.GetFilter(), when(req.GetAtMs()))
+	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
+		sel, err := s.find(ctx, items, req.GetFilter(), when(req.GetAtMs()))
 		if err != nil {
 			return err
 		}
-		for _, sub := range found {
-			if req.GetAfter() != "" && compareNames(sub.ci.Name, req.GetAfter()) <= 0 {
+		if err := sel.whole(); err != nil {
+			return err
+		}
+		for _, c := range sel.found {
+			if req.GetAfter() != "" && compareNames(c.name, req.GetAfter()) <= 0 {
 				continue
 			}
 			if len(reply.Items) == limit {
 				reply.More = true
 				break
+			}
+			sub, err := sel.read(c)
+			if err != nil {
+				return err
+			}
+			if sub == nil {
+				continue
 			}
 			sum, err := s.summary(sub)
 			if err != nil {

@@ -61,8 +61,8 @@ func (s *Service) Shared(ctx context.Context, req *rollcallv1.SharedRequest) (*r
 	}
 	limit = min(limit, maxShared)
 	reply := &rollcallv1.SharedReply{}
-	err := s.view(ctx, func(r store.Reader, items cmdb.View) error {
-		found, err := s.selectCIs(ctx, r, items, req.GetFilter(), when(req.GetAtMs()))
+	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
+		found, err := s.selectCIs(ctx, items, req.GetFilter(), when(req.GetAtMs()))
 		if err != nil {
 			return err
 		}

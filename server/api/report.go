@@ -97,7 +97,7 @@ func (s *Service) made(ctx context.Context, what string, scope cmdb.Scope, withi
 		var asked []*subject
 		src := report.Source{
 			Select: func(ctx context.Context, filter string, at time.Time) ([]report.Machine, error) {
-				found, err := s.selectCIs(ctx, r, items, filter, at)
+				found, err := s.selectCIs(ctx, items, filter, at)
 				asked = append(asked, found...)
 				out := make([]report.Machine, len(found))
 				for i, sub := range found {

@@ -1,9 +1,6 @@
 package api
 
 import (
-	"cmp"
-	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -12,11 +9,6 @@ import (
 	"rollcall/internal/identity"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
-	"rollcall/server/query"
-	"rollcall/server/store"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // subject is one CI at one time, as a filter sees it.
@@ -165,61 +157,6 @@ func (u *subject) Facts(section string) (fact.Set, error) { return u.items.Set(u
 func (u *subject) Changed(prefix string) (time.Time, bool, error) {
 	r, ok, err := u.items.LastChange(u.head, u.ci.Rev, prefix)
 	return r.At(), ok, err
-}
-
-// maxQuery is how long the filter of one question may take.
-const maxQuery = 10 * time.Second
-
-// selectCIs returns the CIs that a filter selects, by name.
-// One filter may take maxQuery in all: whoever asks must not keep the server from
-// others.
-func (s *Service) selectCIs(ctx context.Context, r store.Reader, items cmdb.View, filter string, at time.Time) ([]*subject, error) {
-	limited, stop := context.WithTimeout(ctx, cmp.Or(s.QueryTime, maxQuery))
-	defer stop()
-	now := s.Now()
-	if !at.IsZero() {
-		now = at
-	}
-	var expr query.Expr // none: every CI
-	if strings.TrimSpace(filter) != "" {
-		var err error
-		if expr, err = query.Parse(filter); err != nil {
-			return nil, err
-		}
-	}
-	var found []*subject
-	for ci, err := range items.All() {
-		if err != nil {
-			return nil, err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if limited.Err() != nil {
-			return nil, status.Errorf(codes.ResourceExhausted, "the filter took longer than %s: ask for less, such as one site or class", cmp.Or(s.QueryTime, maxQuery))
-		}
-		sub, err := s.asOf(items, ci, at)
-		if errors.Is(err, cmdb.ErrNotFound) {
-			continue // it did not exist then
-		}
-		if err != nil {
-			return nil, err
-		}
-		ok := true
-		if expr != nil {
-			ok, err = query.Match(expr, sub, now)
-			if err = cmp.Or(err, sub.err); err != nil {
-				return nil, err
-			}
-		}
-		if ok {
-			found = append(found, sub)
-		}
-	}
-	slices.SortFunc(found, func(a, b *subject) int {
-		return compareNames(a.ci.Name, b.ci.Name)
-	})
-	return found, nil
 }
 
 // compareNames is the order of all lists: names differ in more than case.

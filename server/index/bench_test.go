@@ -3,144 +3,51 @@ package index
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
+	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/sim"
 	"rollcall/server/cmdb"
+	"rollcall/server/query"
 	"rollcall/server/store"
 )
 
-// sizes of the fleets that benches run on.
-var benchSizes = []int{1000, 10_000, 100_000}
-
-// fleetOf is a made-up fleet: forty profiles of packages in five states of
-// upgrade, and some packages more or less on every third machine; eighty models;
-// 1,200 files of /etc of which twelve are each machine's own; addresses, serial
-// numbers and keys that nobody shares.
-type fleetOf struct {
-	rnd      *rand.Rand
-	packages map[[2]int]fact.Set // by profile and upgrade
-	etc      []fact.Set
-	shared   []map[string]fact.Set // other sections by model
+// sizes of the fleets that benches run on: what -short leaves out takes minutes
+// to be written first.
+func sizes(b *testing.B) []int {
+	if testing.Short() {
+		return []int{1000}
+	}
+	return []int{1000, 10_000, 100_000}
 }
 
-func value(seed, i int) string {
-	d := fact.Digest{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(i), byte(i >> 8), 7}
-	return fact.File{Kind: fact.KindPlain, Digest: d, Mode: 0o644, Owner: "root", Group: "root"}.String()
-}
-
-func newFleetOf() *fleetOf {
-	f := &fleetOf{rnd: rand.New(rand.NewPCG(1, 2)), packages: map[[2]int]fact.Set{}}
-	for profile := range 40 {
-		for upgrade := range 5 {
-			var facts []fact.Fact
-			for i := range 4000 {
-				if i%4 == profile%4 || i < 1400 || (i*31+profile)%37 == 0 {
-					v := fmt.Sprintf("2.%d.1-3+deb12u%d", i%90, max(0, upgrade-i%40))
-					facts = append(facts, fact.Fact{Path: fmt.Sprintf("pkg/package-%04d/version", i), Value: v})
-				}
-			}
-			f.packages[[2]int{profile, upgrade}] = fact.NewSet(facts)
-		}
-		var etc []fact.Fact
-		for i := range 1200 {
-			etc = append(etc, fact.Fact{Path: fmt.Sprintf("etc/d%02d/file-%04d.conf", i%40, i), Value: value(0, i*8+(profile*i)%3)})
-		}
-		f.etc = append(f.etc, fact.NewSet(etc))
-	}
-	for model := range 80 {
-		sections := map[string]fact.Set{}
-		for section, n := range map[string]int{"svc": 180, "module": 110, "os": 14, "user": 40, "conffile": 30} {
-			var facts []fact.Fact
-			for i := range n {
-				facts = append(facts, fact.Fact{Path: fmt.Sprintf("%s/%s-%03d", section, section, i), Value: fmt.Sprintf("enabled %d", (i*model)%4)})
-			}
-			sections[section] = fact.NewSet(facts)
-		}
-		f.shared = append(f.shared, sections)
-	}
-	return f
-}
-
-// machine gives the facts of the n-th machine, and the sets that they are close
-// to, which the store keeps as their bases.
-func (f *fleetOf) machine(n int) (facts, bases map[string]fact.Set) {
-	profile, model := n%40, (n/30)%80
-	pkg := f.packages[[2]int{profile, f.rnd.IntN(5)}]
-	bases = map[string]fact.Set{"pkg": pkg, "etc": f.etc[profile]}
-	facts = map[string]fact.Set{"pkg": pkg}
-	if n%3 == 0 {
-		own := slices.Clone(pkg)
-		for range 8 {
-			own[f.rnd.IntN(len(own))].Value = fmt.Sprintf("3.%d", f.rnd.IntN(40))
-		}
-		for i := range 4 {
-			own = append(own, fact.Fact{Path: fmt.Sprintf("pkg/extra-%03d/version", f.rnd.IntN(900)*4+i), Value: "1.0"})
-		}
-		facts["pkg"] = fact.NewSet(own)
-	}
-	etc := slices.Clone(f.etc[profile])
-	for i := range 12 {
-		etc[i*90].Value = value(n, i)
-	}
-	facts["etc"] = etc
-	for section, set := range f.shared[model] {
-		facts[section] = set
-	}
-	hw := []fact.Fact{}
-	for i := range 60 {
-		hw = append(hw, fact.Fact{Path: fmt.Sprintf("hw/part-%02d/name", i), Value: fmt.Sprintf("Maker %d model %d", i, model)})
-	}
-	for i := range 3 {
-		hw = append(hw, fact.Fact{Path: fmt.Sprintf("hw/part-%02d/serial", i), Value: fmt.Sprintf("S%dX%07d", i, n)})
-	}
-	facts["hw"] = fact.NewSet(hw)
-	mac := fmt.Sprintf("52:54:%02x:%02x:%02x:0f", n>>16, n>>8&255, n&255)
-	facts["net"] = fact.NewSet([]fact.Fact{
-		{Path: "net/enp3s0/mac", Value: mac},
-		{Path: "net/enp3s0/permanent", Value: mac},
-		{Path: "net/enp3s0/driver", Value: "r8169"},
-		{Path: fmt.Sprintf("net/enp3s0/addr/10.%d.%d.%d%%2F16", n>>16, n>>8&255, n&255), Value: "global"},
-		{Path: "net/enp3s0/speed", Value: "1000"},
-	})
-	facts["id"] = fact.NewSet([]fact.Fact{
-		{Path: "id/hostname", Value: fmt.Sprintf("pc-%06d", n)},
-		{Path: "id/serial/product", Value: fmt.Sprintf("CZC%07d", n)},
-		{Path: "id/uuid", Value: fmt.Sprintf("4c4c4544-0042-%04x-8033-%012x", n&65535, n)},
-		{Path: "id/class", Value: "workstation"},
-	})
-	return facts, bases
-}
-
-// populate writes a fleet to the store, with the bases first.
+// populate writes a simulated fleet to the store as ingest would have left it:
+// each section as a delta from the base that it shares with others.
 func (w *world) populate(n int) {
-	f := newFleetOf()
+	f, err := sim.New(sim.Options{Machines: n, Seed: 7, Day: sim.LastDay - 40})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.sim = f
+	w.sites(f.Sites())
 	var heads []cmdb.CI
 	for i := range n {
-		facts, bases := f.machine(i)
 		state := fact.State{}
-		for section, set := range facts {
-			digest := digestOf(section, set)
-			if state[section] = digest; putOnce[digest] {
-				continue
+		for s := range f.Sections(i) {
+			if len(s.Put) > 0 || s.Base != nil && len(s.Base.Facts) > 0 {
+				state[s.Name] = w.putSection(s)
 			}
-			base := bases[section]
-			if baseDigest := digestOf(section, base); len(base) > 0 && baseDigest != digest {
-				w.putSet(base, fact.Delta{Put: base, Result: baseDigest})
-				w.putSet(set, diff(base, set, baseDigest, digest))
-				continue
-			}
-			w.putSet(set, fact.Delta{Put: set, Result: digest})
 		}
-		heads = append(heads, cmdb.CI{
-			ID: ciID(i), Name: fmt.Sprintf("pc-%06d", i), Class: []string{"workstation", "laptop", "server"}[i%20/9], Site: sites[1+i%4], Status: cmdb.InProduction, State: state,
-		})
+		m := f.Member(i)
+		heads = append(heads, cmdb.CI{ID: ciID(i), Name: m.Name, Class: m.Profile.Class(), Site: m.Site, Status: cmdb.InProduction, State: state})
 		if len(heads) == 100 || i == n-1 {
 			w.founding(heads)
 			heads = heads[:0]
@@ -148,41 +55,49 @@ func (w *world) populate(n int) {
 	}
 }
 
-// diff is fact.Diff for digests that are known.
-func diff(base, set fact.Set, from, to fact.Digest) fact.Delta {
-	d := fact.Delta{Base: from, Result: to}
-	for len(base) > 0 || len(set) > 0 {
-		switch {
-		case len(set) == 0 || len(base) > 0 && base[0].Path < set[0].Path:
-			d.Drop, base = append(d.Drop, base[0].Path), base[1:]
-		case len(base) == 0 || base[0].Path > set[0].Path:
-			d.Put, set = append(d.Put, set[0]), set[1:]
-		default:
-			if base[0] != set[0] {
-				d.Put = append(d.Put, set[0])
+func (w *world) sites(rooms []string) {
+	all := map[string]bool{}
+	for _, room := range rooms {
+		for i := range len(room) {
+			if room[i] == '/' {
+				all[room[:i]] = true
 			}
-			base, set = base[1:], set[1:]
 		}
+		all[room] = true
 	}
-	return d
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(all)), 500) {
+		w.do(func(c cmdb.Writer, _ store.Tx) error {
+			for _, path := range chunk {
+				if err := c.SetSite(cmdb.Site{Path: path}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 }
 
-// digests of shared sets by where they lie.
-var digests = map[*fact.Fact]fact.Digest{}
-
-func digestOf(section string, set fact.Set) fact.Digest {
-	if len(set) == 0 {
-		return fact.Digest{}
-	}
-	shared := section != "etc" && section != "hw" && section != "net" && section != "id"
-	if d, ok := digests[&set[0]]; ok && shared {
+// putSection stores a section and returns its digest.
+func (w *world) putSection(s sim.Section) fact.Digest {
+	if s.Base == nil || len(s.Base.Facts) == 0 {
+		d := s.Digest()
+		w.putSet(s.Set(), fact.Delta{Put: s.Put, Result: d})
 		return d
 	}
-	d := set.Digest()
-	if shared {
-		digests[&set[0]] = d
+	base := s.Base.Digest()
+	w.putSet(s.Base.Facts, fact.Delta{Put: s.Base.Facts, Result: base})
+	if len(s.Put) == 0 && len(s.Drop) == 0 {
+		return base
 	}
-	return d
+	set := s.Set()
+	d := fact.Delta{Base: base, Result: set.Digest(), Put: s.Put}
+	for _, p := range s.Drop {
+		if _, ok := s.Base.Facts.Get(p); ok {
+			d.Drop = append(d.Drop, p)
+		}
+	}
+	w.putSet(set, d)
+	return d.Result
 }
 
 var putOnce = map[fact.Digest]bool{}
@@ -240,6 +155,10 @@ func (w *world) founding(heads []cmdb.CI) {
 	})
 }
 
+// fleetsEnv names a folder where the stores of simulated fleets are kept, so that
+// they need not be written for every run.
+const fleetsEnv = "ROLLCALL_INDEX_FLEETS"
+
 // big makes a fleet of a size once for all benches.
 func big(b *testing.B, n int) *world {
 	bigMu.Lock()
@@ -248,12 +167,21 @@ func big(b *testing.B, n int) *world {
 		w.t = b
 		return w
 	}
-	w := newWorldIn(b, 1, benchDir(b))
-	clear(putOnce)
-	start := time.Now()
-	w.populate(n)
-	clear(putOnce)
-	b.Logf("%d machines written in %s", n, time.Since(start).Round(time.Second))
+	dir, kept := benchDir(b, n)
+	w := newWorldIn(b, 1, dir)
+	if !kept {
+		clear(putOnce)
+		start := time.Now()
+		w.populate(n)
+		clear(putOnce)
+		b.Logf("%d machines written in %s", n, time.Since(start).Round(time.Second))
+		if err := os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range n {
+		w.presence.Heard(ciID(i), w.now)
+	}
 	bigs[n] = w
 	return w
 }
@@ -265,7 +193,7 @@ var (
 
 // BenchmarkBuild reads the fleet from the store and tells what the index takes.
 func BenchmarkBuild(b *testing.B) {
-	for _, n := range benchSizes {
+	for _, n := range sizes(b) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w := big(b, n)
 			var last *fleet
@@ -318,15 +246,23 @@ func (f *fleet) figures() string {
 		float64(len(f.lists.chunks)*listChunk*4)/1e6, float64(4*(len(f.byFact.slots)+len(f.byPath.slots)+len(f.byKey.slots)+len(f.byID.slots)))/1e6)
 }
 
-// benchDir is a folder that stays until the process ends: the fleet is used by
-// several benches.
-func benchDir(b *testing.B) string {
+// benchDir is a folder for the store of a fleet, which stays until the process
+// ends or, in the folder of fleetsEnv, for good; kept tells that it is complete.
+func benchDir(b *testing.B, n int) (dir string, kept bool) {
+	if fleets := os.Getenv(fleetsEnv); fleets != "" {
+		dir = filepath.Join(fleets, fmt.Sprint(n))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			b.Fatal(err)
+		}
+		_, err := os.Stat(filepath.Join(dir, "complete"))
+		return dir, err == nil
+	}
 	dir, err := os.MkdirTemp("", "rollcall-index-")
 	if err != nil {
 		b.Fatal(err)
 	}
 	removals = append(removals, dir)
-	return dir
+	return dir, false
 }
 
 var removals []string
@@ -337,4 +273,100 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(dir)
 	}
 	os.Exit(code)
+}
+
+// BenchmarkFilter asks what people ask, and how cost grows.
+func BenchmarkFilter(b *testing.B) {
+	for _, n := range sizes(b) {
+		w := big(b, n)
+		w.ix.fleet = w.loaded(b)
+		old := func(pkg, v string) string { return "pkg(" + pkg + ") < " + v }
+		for name, src := range map[string]string{
+			"has":        "pkg(cups)",
+			"three":      "class = workstation and site = kommune-01/* and pkg(cups) < 99",
+			"three-mac":  "class = workstation and presence = live and mac = 52:54:00:12:34:56",
+			"name":       "name = skole0001-ws*",
+			"silent":     "presence = silent",
+			"tenversion": strings.Join([]string{old("cups", "2.4.2-3+deb12u8"), old("openssl", "3.0.16"), old("linux-image-amd64", "6.1.140"), old("curl", "7.88.1-10+deb12u12"), old("firefox-esr", "128"), old("libc6", "2.36-9+deb12u10"), old("sudo", "1.9.13p3-1+deb12u2"), old("bash", "5.2.15-2+b8"), old("systemd", "252.38"), old("openssh-client", "1:9.2p1-2+deb12u6")}, " or "),
+		} {
+			e, err := query.Parse(src)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				var a Answer
+				for b.Loop() {
+					if err := w.ix.Look(cmdb.Everywhere, func(v View) (err error) {
+						a, err = v.Select(b.Context(), Question{Expr: e, Now: w.now.Add(time.Hour)})
+						return err
+					}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(a.Slots.Count()), "CIs")
+			})
+		}
+	}
+}
+
+// loaded gives the index of a fleet, made once.
+func (w *world) loaded(b *testing.B) *fleet {
+	if w.ix.fleet != nil {
+		return w.ix.fleet
+	}
+	f := newFleet()
+	if err := w.ix.fill(b.Context(), f); err != nil {
+		b.Fatal(err)
+	}
+	return f
+}
+
+// BenchmarkUpdate takes in one machine's night of updates: a package set that some
+// others have got before, or nobody.
+func BenchmarkUpdate(b *testing.B) {
+	for _, n := range sizes(b) {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := big(b, n)
+			f := w.loaded(b)
+			w.ix.fleet = f
+			i := 0
+			for b.Loop() {
+				i++
+				b.StopTimer()
+				slot := uint32(i * 37 % n)
+				ci, delta := w.upgraded(b, f, slot, 90)
+				b.StartTimer()
+				read := &reader{sets: delta, forms: map[fact.Digest]*parent{}}
+				if err := f.put(ci, read); err != nil {
+					b.Fatal(err)
+				}
+				read.close(f.core)
+			}
+		})
+	}
+}
+
+// upgraded gives the head of a CI of which some packages have new versions, and
+// the delta that the store would keep.
+func (w *world) upgraded(b *testing.B, f *fleet, slot uint32, packages int) (ci cmdb.CI, sets map[fact.Digest]stored) {
+	if err := w.ix.view(b.Context(), func(v cmdb.View) (err error) {
+		ci, err = v.CI(textID(f.cis.at(slot).id))
+		return err
+	}); err != nil {
+		b.Fatal(err)
+	}
+	var set fact.Set
+	if err := w.ix.Look(cmdb.Everywhere, func(v View) error { set = v.Facts(slot, "pkg"); return nil }); err != nil {
+		b.Fatal(err)
+	}
+	d := fact.Delta{Base: set.Digest()}
+	next := slices.Clone(set)
+	for i := 0; i < len(next) && len(d.Put) < packages; i += 1 + len(next)/packages {
+		next[i].Value += "+u1"
+		d.Put = append(d.Put, next[i])
+	}
+	d.Result = next.Digest()
+	ci.State = maps.Clone(ci.State)
+	ci.State["pkg"] = d.Result
+	return ci, map[fact.Digest]stored{d.Result: {base: d.Base, delta: d}}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/sim"
 	"rollcall/server/cmdb"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
@@ -34,6 +35,7 @@ type world struct {
 	machines []*machine
 	founded  int
 	pending  []cmdb.Prepared
+	sim      *sim.Fleet // of benches
 }
 
 type machine struct {
@@ -268,4 +270,21 @@ func rounds() int {
 		return 0
 	}
 	return 2
+}
+
+// declare records what a person says about a machine.
+func (w *world) declare(m *machine, fields map[string]string) {
+	w.t.Helper()
+	w.do(func(c cmdb.Writer, _ store.Tx) error {
+		old, err := c.CI(m.id)
+		if err != nil {
+			return err
+		}
+		next, err := c.Declare(old, fields)
+		if err != nil {
+			return err
+		}
+		_, _, err = c.Record(w.now, old, next, cmdb.Revision{By: "operator kari"})
+		return err
+	})
 }

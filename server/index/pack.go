@@ -1,6 +1,7 @@
 package index
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
@@ -8,13 +9,19 @@ import (
 	"unicode/utf8"
 )
 
-// Values are kept in a form that takes less room: runs of hexadecimal digits as
-// bytes, and what follows them, such as " 0644 root:root", as a number. Facts
-// hold no control characters, so that these can mark what is packed.
+// Values are kept in a form that takes less room: digests, addresses and other
+// runs of hexadecimal digits as bytes, and what follows them, such as
+// " 0644 root:root", as a number. Facts hold no control characters, so that these
+// can mark what is packed.
 const (
-	markByte = 0 // then a byte as it is
-	markHex  = 1 // then half the number of digits, then the bytes
-	markTail = 2 // then the number of a tail; it ends the value
+	markByte   = 0 // then a byte as it is
+	markHex    = 1 // then half the number of digits, then the bytes
+	markTail   = 2 // then the number of a tail; it ends the value
+	markDigest = 3 // then the number of a prefix, then 32 bytes of 64 digits
+	markMAC    = 4 // then 6 bytes of six pairs of digits with colons between
+	markUUID   = 5 // then 16 bytes of 8-4-4-4-12 digits
+	markKey    = 6 // then 32 bytes: the fingerprint of an SSH key, SHA256: and base64
+	lastMark   = markKey
 
 	minHex   = 8
 	maxTails = 1 << 14
@@ -27,10 +34,64 @@ type tails struct {
 	texts  []string
 }
 
+// digestPrefixes come before 64 hexadecimal digits.
+var digestPrefixes = []string{"sha256:", "keyed:", "sealed:"}
+
+// separated reads pairs of lower-case hexadecimal digits with one-byte separators
+// as the form has them: every "x" is a digit, the rest stands for itself.
+func separated(form, s string) ([]byte, bool) {
+	if len(s) < len(form) {
+		return nil, false
+	}
+	digits := make([]byte, 0, 32)
+	for i := range len(form) {
+		switch {
+		case form[i] != 'x' && form[i] != s[i]:
+			return nil, false
+		case form[i] == 'x':
+			digits = append(digits, s[i])
+		}
+	}
+	b, err := hex.AppendDecode(nil, digits)
+	return b, err == nil && hexRun(string(digits)) == len(digits) // no capitals
+}
+
+const (
+	formMAC  = "xx:xx:xx:xx:xx:xx"
+	formUUID = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+	keyText  = "SHA256:"
+	keyLen   = 43 // of 32 bytes in base64 without padding
+)
+
+// special packs what a value begins with, if it is of one of the usual forms, and
+// returns how much of it that was.
+func special(dst []byte, value string) ([]byte, int) {
+	for i, p := range digestPrefixes {
+		if rest, ok := strings.CutPrefix(value, p); ok && len(rest) >= 64 && hexRun(rest[:64]) == 64 {
+			dst, _ = hex.AppendDecode(append(dst, markDigest, byte(i)), []byte(rest[:64])) // they are digits
+			return dst, len(p) + 64
+		}
+	}
+	if b, ok := separated(formMAC, value); ok {
+		return append(append(dst, markMAC), b...), len(formMAC)
+	}
+	if b, ok := separated(formUUID, value); ok {
+		return append(append(dst, markUUID), b...), len(formUUID)
+	}
+	if rest, ok := strings.CutPrefix(value, keyText); ok && len(rest) >= keyLen {
+		b, err := base64.RawStdEncoding.Strict().DecodeString(rest[:keyLen])
+		if err == nil && base64.RawStdEncoding.EncodeToString(b) == rest[:keyLen] { // it may hold what decoding skips
+			return append(append(dst, markKey), b...), len(keyText) + keyLen
+		}
+	}
+	return dst, 0
+}
+
 // pack appends the packed form of a value.
 func (t *tails) pack(dst []byte, value string) []byte {
-	packed := false
-	for i := 0; i < len(value); {
+	dst, done := special(dst, value)
+	packed := done > 0
+	for i := done; i < len(value); {
 		if value[i] == ' ' && packed {
 			if n, ok := t.number(value[i:]); ok {
 				return binary.AppendUvarint(append(dst, markTail), uint64(n))
@@ -44,7 +105,7 @@ func (t *tails) pack(dst []byte, value string) []byte {
 			packed = true
 			continue
 		}
-		if value[i] <= markTail {
+		if value[i] <= lastMark {
 			dst = append(dst, markByte)
 		}
 		dst = append(dst, value[i])
@@ -92,9 +153,36 @@ func (t *tails) unpack(dst, b []byte) []byte {
 		case markTail:
 			n, _ := binary.Uvarint(b[i+1:])
 			return append(dst, t.texts[n]...)
+		case markDigest:
+			dst = append(dst, digestPrefixes[b[i+1]]...)
+			dst = hex.AppendEncode(dst, b[i+2:i+34])
+			i += 33
+		case markMAC:
+			dst = spread(dst, formMAC, b[i+1:i+7])
+			i += 6
+		case markUUID:
+			dst = spread(dst, formUUID, b[i+1:i+17])
+			i += 16
+		case markKey:
+			dst = append(dst, keyText...)
+			dst = base64.RawStdEncoding.AppendEncode(dst, b[i+1:i+33])
+			i += 32
 		default:
 			dst = append(dst, b[i])
 		}
+	}
+	return dst
+}
+
+// spread writes bytes in the form that separated read them from.
+func spread(dst []byte, form string, b []byte) []byte {
+	digits := hex.AppendEncode(make([]byte, 0, 32), b)
+	for i := range len(form) {
+		if form[i] != 'x' {
+			dst = append(dst, form[i])
+			continue
+		}
+		dst, digits = append(dst, digits[0]), digits[1:]
 	}
 	return dst
 }

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/internal/fact"
 	"rollcall/server/cmdb"
@@ -75,6 +76,9 @@ func (v View) Name(slot uint32) string {
 	value, _ := v.Value(slot, headPrefix+"name")
 	return value
 }
+
+// Changed returns when the CI in a slot last changed, to the second.
+func (v View) Changed(slot uint32) time.Time { return unix(v.f.cis.at(slot).changed) }
 
 // Value returns what a CI has at a path.
 func (v View) Value(slot uint32, path string) (string, bool) {

@@ -68,6 +68,7 @@ const (
 	OnFact    Target = "fact"    // fact(net/*/mac) = …
 	OnChanged Target = "changed" // changed(etc/cups) < 7d
 	OnOther   Target = "field"   // field(rack) = B4: a field that people have added
+	OnCount   Target = "count"   // count(net/*/mac) > 2: how many facts have such a path
 )
 
 func (e And) String() string { return joined(e.Parts, " and ") }

@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -22,6 +23,8 @@ func (p *parser) comparison(e *Term) {
 		p.values(e)
 	case e.Target == OnField:
 		p.fail(t, fmt.Sprintf("field %q needs a comparison, found %s", e.Name, t.show()), "for example: "+example(e.Name))
+	case e.Target == OnCount:
+		p.fail(t, fmt.Sprintf("count() needs a comparison, found %s", t.show()), "for example: count("+e.Name+") > 2")
 	case e.Target == OnChanged:
 		p.fail(t, fmt.Sprintf("changed() needs a comparison, found %s", t.show()), "for example: changed("+e.Name+") < 7d")
 	}
@@ -77,19 +80,47 @@ func (p *parser) values(e *Term) {
 	}
 }
 
-// value checks a value against what it is compared with.
+// value checks a value, or both ends of a range, against what it is compared with.
 func (p *parser) value(v token, e Term) {
 	p.pattern(v)
+	low, high, isRange := e.ends(v.text)
+	if !isRange {
+		p.single(v, v.text, e)
+		return
+	}
+	if low == "" || high == "" || IsGlob(v.text) {
+		p.fail(v, fmt.Sprintf("%s is no range", v.show()), "write both ends, without wild cards, as in 4G..8G; or compare with >= or <=")
+	} else if p.single(v, low, e); p.err == nil {
+		p.single(v, high, e)
+	}
+	switch {
+	case p.err != nil:
+	case e.Op != Equal && e.Op != NotEqual:
+		p.fail(v, fmt.Sprintf("a range cannot be compared with %q", e.Op), "write = or !=, or in (…)")
+	default:
+		if c, ok := e.rank(low, high); ok && c > 0 {
+			p.fail(v, fmt.Sprintf("nothing lies within %s", v.show()), fmt.Sprintf("the smaller end comes first: %s..%s", high, low))
+		}
+	}
+}
+
+// single checks one value; v is where it stands.
+func (p *parser) single(v token, text string, e Term) {
+	v.text = text
 	switch e.kind() {
 	case Time:
-		if _, _, err := parseWhen(v.text); err != nil {
+		if _, _, err := parseWhen(text); err != nil {
 			p.fail(v, fmt.Sprintf("%s is neither an age nor a date", v.show()), "write 7d, 12h, 2w, or 2026-11-20, or 2026-11-20T14:00Z")
 		}
 	case Size:
-		if _, err := parseSize(v.text); err != nil && !IsGlob(v.text) {
+		if _, err := parseSize(text); err != nil && !IsGlob(text) {
 			p.fail(v, fmt.Sprintf("%s is not a size", v.show()), "write 512M, 8G, 1.5T or a number of bytes")
 		}
-	case Text, Tree, Version, Number:
+	case Number:
+		if _, err := strconv.ParseUint(text, 10, 32); err != nil {
+			p.fail(v, fmt.Sprintf("%s is not a number", v.show()), "write a whole number such as 3")
+		}
+	case Text, Tree, Version:
 	}
 }
 
@@ -108,8 +139,8 @@ func (p *parser) check(name token, e Term) {
 		p.fail(name, fmt.Sprintf("field %q has no order", e.Name), fmt.Sprintf(`compare it with "=", "!=", "~" or "in"; ordered fields: %s`, orderedFields()))
 	case ordering && e.Target == OnFile:
 		p.fail(name, "files have no order", `compare with "=": sha256:…, a mode such as 0640, or user:group; for times use changed(etc/…)`)
-	case e.kind() == Time && !ordering && e.Op != None:
-		p.fail(name, "times are compared with < <= > >=", "changed < 7d: less than seven days ago; changed > 2026-11-01: after that day began")
+	case e.kind() == Time && !ordering && e.Op != None && !e.onlyRanges():
+		p.fail(name, "times are compared with < <= > >=", "changed < 7d: less than seven days ago; changed > 2026-11-01: after that day began; changed = 2026-11-01..2026-11-20: between")
 	}
 }
 
@@ -120,6 +151,8 @@ func (e Term) kind() FieldKind {
 		return Version
 	case OnChanged:
 		return Time
+	case OnCount:
+		return Number
 	case OnField:
 		f, _ := fieldNamed(e.Name)
 		return f.Kind

@@ -114,6 +114,9 @@ func (e Term) eval(v *evaluation) (bool, error) {
 		values, err = v.changed(e.Name)
 	case OnOther:
 		values, _ = v.subject.Field(e.Name)
+	case OnCount:
+		values, err = v.facts(e.Name)
+		values = []string{strconv.Itoa(len(values))}
 	}
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", e, err)
@@ -218,7 +221,10 @@ func (e Term) cost(values []string) int {
 // holds tells whether any value compares as asked; "!=" whether none equals.
 func (e Term) holds(values []string, now time.Time) bool {
 	equal := func(want string) bool {
-		return slices.ContainsFunc(values, func(got string) bool { return e.equal(got, want) })
+		low, high, isRange := e.ends(want)
+		return slices.ContainsFunc(values, func(got string) bool {
+			return isRange && e.within(got, low, high, now) || !isRange && e.equal(got, want)
+		})
 	}
 	switch e.Op {
 	case Equal, Like:
@@ -255,6 +261,9 @@ func (e Term) equal(got, want string) bool {
 		return inTree(strings.ToLower(strings.Trim(want, "/")), strings.ToLower(got))
 	case kind == Version:
 		return fact.CompareVersions(got, want) == 0
+	case kind == Number:
+		c, ok := e.order(got, want, time.Time{})
+		return ok && c == 0
 	case kind == Size:
 		a, errA := parseSize(got)
 		b, errB := parseSize(want)

@@ -79,4 +79,4 @@ func fieldNames() []string {
 }
 
 // functions are the subjects that take an argument.
-var functions = []string{string(OnPackage), string(OnFile), string(OnFact), string(OnChanged), string(OnOther)}
+var functions = []string{string(OnPackage), string(OnFile), string(OnFact), string(OnChanged), string(OnOther), string(OnCount)}

@@ -166,7 +166,7 @@ func (p *parser) term() Expr {
 }
 
 func (p *parser) unknown(t token, what string, names []string) {
-	hint := "fields: " + strings.Join(fieldNames(), " ") + "; functions: pkg() file() fact() changed() field()"
+	hint := "fields: " + strings.Join(fieldNames(), " ") + "; functions: pkg() file() fact() changed() field() count()"
 	also := map[string]string{"package": "pkg", "deb": "pkg", "installed": "pkg", "config": "file", "path": "file", "host": "name", "computer": "name", "machine": "name", "product": "model", "manufacturer": "vendor", "ram": "memory", "address": "ip", "room": "site", "school": "site", "type": "class", "id": "ci", "updated": "changed", "lastseen": "seen"}
 	if n := cmp.Or(also[strings.ToLower(t.text)], nearest(t.text, names)); n != "" {
 		hint = fmt.Sprintf("did you mean %q?", n)
@@ -178,7 +178,7 @@ func (p *parser) unknown(t token, what string, names []string) {
 func (p *parser) function(name token, e *Term) {
 	e.Target = Target(strings.ToLower(name.text))
 	switch e.Target {
-	case OnPackage, OnFile, OnFact, OnChanged, OnOther:
+	case OnPackage, OnFile, OnFact, OnChanged, OnOther, OnCount:
 	default:
 		p.unknown(name, "function", append(functions, fieldNames()...))
 		return
@@ -223,10 +223,10 @@ func (p *parser) argument(arg token, e *Term) {
 		if !strings.HasPrefix(e.Name, "/etc/") || e.Name == "/etc/" {
 			p.fail(arg, "only files below /etc are known", "write file(/etc/…)")
 		}
-	case OnFact, OnChanged:
+	case OnFact, OnChanged, OnCount:
 		e.Name = strings.Trim(e.Name, "/")
 		section := fact.SectionOf(e.Name)
-		if !fact.ValidSection(section) || e.Target == OnFact && section == e.Name {
+		if !fact.ValidSection(section) || e.Target != OnChanged && section == e.Name {
 			p.fail(arg, fmt.Sprintf("%s is no path of a fact", arg.show()), "paths begin with their section: pkg/… etc/… hw/… net/…")
 		}
 	}

@@ -78,6 +78,25 @@ func TestFiltersAreTrueOrFalse(t *testing.T) {
 		{"name in (pc06, pc07)", true},
 		{"name not in (pc06, pc07)", false},
 		{"name in (pc1*, pc0*)", true},
+		{"memory = 4G..8G", true}, // both ends belong to a range
+		{"memory = 9G..16G", false},
+		{"memory != 4G..8G", false},
+		{"memory in (1G..2G, 8G..9G)", true},
+		{"pkg(cups) = 2.4.2-3+deb12u1..2.4.2-3+deb12u10", true}, // as dpkg orders
+		{"pkg(cups) = 2.4.2-3+deb12u10..3", false},
+		{"pkg(emacs) != 1..2", true},
+		{"changed = 2026-11-18..2026-11-19", true},
+		{"changed = 1d..3d", true}, // ages
+		{"changed = 3d..7d", false},
+		{"changed(etc/cups) = 2d..4d", true},
+		{"name = a..b", false}, // text has no ranges
+		{"count(net/*/mac) = 2", true},
+		{"count(net/*/mac) > 2", false},
+		{"count(net/*/mac) = 02", true}, // a number, not text
+		{"count(net/*/mac) in (1, 2..5)", true},
+		{"count(pkg/*/version) = 2", true},
+		{"count(usb/*) = 0", true},
+		{"count(usb/*) != 0", false},
 		{"class = workstation and presence = live", true},
 		{"class = server or presence = live", true},
 		{"class = server or presence = live and name = x", false}, // and binds tighter
@@ -213,6 +232,14 @@ func TestErrorsPointAtTheColumn(t *testing.T) {
 		"changed(etc/cups)",
 		"changed(etc/cups) = 7d",
 		"changed(etc/cups) < seven",
+		"memory = 8G..4G",
+		"memory = 8G..",
+		"memory < 4G..8G",
+		"changed in (1d..2d, 3d)",
+		"pkg(cups) = 2.*..3",
+		"count(net/*/mac)",
+		"count(net/*/mac) > many",
+		"count(net)",
 		"changed < 7dd",
 		"memory < lots",
 		"name in a",
@@ -331,7 +358,7 @@ func TestSizesAndAgesHaveUnits(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"class = workstation and site = elm/* and pkg(cups) < 2.4.2-3+deb12u8 and not file(/etc/cups/client.conf)",
-		`name in ("a b", c) or changed(etc/cups) < 7d`, "not (a", `x = "\`, "fact(net/*/mac) ~ 0?:*", "memory >= 1.5G", "name = \xff\x00",
+		`name in ("a b", c) or changed(etc/cups) < 7d`, "not (a", `x = "\`, "fact(net/*/mac) ~ 0?:*", "memory >= 1.5G", "memory = 4G..8G", "count(net/*/mac) in (1, 2..5)", "changed = 1d..2w and pkg(a) != 1..2", "name = \xff\x00",
 	} {
 		f.Add(s)
 	}

@@ -1,0 +1,212 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/cmdb"
+	"rollcall/server/index"
+	"rollcall/server/query"
+	"rollcall/server/store"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// maxQuery is how long the filter of one question may take.
+const maxQuery = 10 * time.Second
+
+// selection is what a filter selects: ids and names in the order of the names. CIs
+// are read when they are asked for.
+type selection struct {
+	s       *Service
+	items   cmdb.View
+	at, now time.Time
+	expr    query.Expr // nil: every CI
+	found   []chosen
+	skipped map[string]error // CIs that could not be read, by id
+}
+
+// chosen is a CI that was selected; sub is nil until it is read.
+type chosen struct {
+	id, name string
+	changed  time.Time // as the index knows it
+	sub      *subject
+}
+
+// selectCIs returns the CIs that a filter selects, by name. One that cannot be
+// read is an error.
+func (s *Service) selectCIs(ctx context.Context, items cmdb.View, filter string, at time.Time) ([]*subject, error) {
+	sel, err := s.find(ctx, items, filter, at)
+	if err != nil {
+		return nil, err
+	}
+	if err := sel.whole(); err != nil {
+		return nil, err
+	}
+	return sel.subjects()
+}
+
+// find selects CIs by the index or, for the past and while there is no index, by
+// reading every one.
+// One filter may take maxQuery in all: whoever asks must not keep the server from
+// others.
+func (s *Service) find(ctx context.Context, items cmdb.View, filter string, at time.Time) (*selection, error) {
+	sel := &selection{s: s, items: items, at: at, now: s.Now(), skipped: map[string]error{}}
+	if !at.IsZero() {
+		sel.now = at
+	}
+	if strings.TrimSpace(filter) != "" {
+		var err error
+		if sel.expr, err = query.Parse(filter); err != nil {
+			return nil, err
+		}
+	}
+	most := cmp.Or(s.QueryTime, maxQuery)
+	limited, stop := context.WithTimeout(ctx, most)
+	defer stop()
+	err := index.ErrLoading
+	if s.Index != nil && at.IsZero() {
+		err = sel.byIndex(limited)
+	}
+	if errors.Is(err, index.ErrLoading) {
+		err = sel.byReading(limited)
+	}
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = status.Errorf(codes.ResourceExhausted, "the filter took longer than %s: ask for less, such as one site or class", most)
+	}
+	slices.SortFunc(sel.found, func(a, b chosen) int { return compareNames(a.name, b.name) })
+	return sel, err
+}
+
+func (sel *selection) byIndex(ctx context.Context) error {
+	return sel.s.Index.Look(sel.items.Scope(), func(v index.View) error {
+		a, err := v.Select(ctx, index.Question{Expr: sel.expr, Now: sel.now, Read: func(id string) (query.Subject, error) {
+			ci, err := sel.items.CI(id)
+			if err != nil {
+				return nil, err
+			}
+			return sel.s.asOf(sel.items, ci, time.Time{})
+		}})
+		if err != nil {
+			return err
+		}
+		sel.skipped = a.Skipped
+		for slot := range a.Slots.Slots() {
+			sel.found = append(sel.found, chosen{id: v.ID(slot), name: v.Name(slot), changed: v.Changed(slot)})
+		}
+		for id, err := range v.Damaged() {
+			if sel.expr == nil || !v.Add(v.Group(), id) { // nobody knows whether it would fit
+				sel.skipped[id] = err
+			}
+		}
+		return nil
+	})
+}
+
+func (sel *selection) byReading(ctx context.Context) error {
+	for ci, err := range sel.items.All() {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		sub, err := sel.s.asOf(sel.items, ci, sel.at)
+		if errors.Is(err, cmdb.ErrNotFound) {
+			continue // it did not exist then
+		}
+		if err != nil {
+			return err
+		}
+		ok := true
+		if sel.expr != nil {
+			ok, err = query.Match(sel.expr, sub, sel.now)
+			if err = cmp.Or(err, sub.err); err != nil {
+				return err
+			}
+		}
+		if ok {
+			sel.found = append(sel.found, chosen{id: ci.ID, name: sub.ci.Name, sub: sub})
+		}
+	}
+	return nil
+}
+
+// read gives a CI that was selected; nil if it is gone since, or has changed and
+// fits no more: the index may be some moments ahead of what this question sees, or
+// behind.
+func (sel *selection) read(c chosen) (*subject, error) {
+	if c.sub != nil {
+		return c.sub, nil
+	}
+	ci, err := sel.items.CI(c.id)
+	if errors.Is(err, cmdb.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	sub, err := sel.s.asOf(sel.items, ci, time.Time{})
+	if err != nil || sel.expr == nil || ci.Changed.Truncate(time.Second).Equal(c.changed) {
+		return sub, err
+	}
+	ok, err := query.Match(sel.expr, sub, sel.now)
+	if err = cmp.Or(err, sub.err); err != nil || !ok {
+		return nil, err
+	}
+	return sub, nil
+}
+
+// subjects reads all that was selected.
+func (sel *selection) subjects() ([]*subject, error) {
+	subs := make([]*subject, 0, len(sel.found))
+	for _, c := range sel.found {
+		sub, err := sel.read(c)
+		if err != nil {
+			return nil, err
+		}
+		if sub != nil {
+			subs = append(subs, sub)
+		}
+	}
+	return subs, nil
+}
+
+// whole returns an error if a CI could not be read.
+func (sel *selection) whole() error {
+	for _, id := range slices.Sorted(maps.Keys(sel.skipped)) {
+		return sel.skipped[id]
+	}
+	return nil
+}
+
+// tellIndex says in the status how the index is.
+func (s *Service) tellIndex(ctx context.Context, reply *rollcallv1.StatusReply) error {
+	if s.Index == nil {
+		return nil
+	}
+	if ready, done, of := s.Index.Ready(); !ready {
+		reply.Warnings = append(reply.Warnings, fmt.Sprintf("the index is being made, %d of %d CIs: until then questions read every CI", done, of))
+		return nil
+	}
+	return s.view(ctx, func(_ store.Reader, items cmdb.View) error {
+		return s.Index.Look(items.Scope(), func(v index.View) error {
+			damaged := v.Damaged()
+			for _, id := range slices.Sorted(maps.Keys(damaged))[:min(5, len(damaged))] {
+				reply.Warnings = append(reply.Warnings, fmt.Sprintf("CI %s cannot be read: %v", id, damaged[id]))
+			}
+			if n := len(damaged) - 5; n > 0 {
+				reply.Warnings = append(reply.Warnings, fmt.Sprintf("and %d more CIs cannot be read: rollcall-server check names them", n))
+			}
+			return nil
+		})
+	})
+}
