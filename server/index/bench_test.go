@@ -37,7 +37,11 @@ func (w *world) populate(n int) {
 		w.t.Fatal(err)
 	}
 	w.sim = f
-	w.sites(f.Sites())
+	var rooms []string
+	for i := range n {
+		rooms = append(rooms, f.Member(i).Site)
+	}
+	w.sites(rooms)
 	var heads []cmdb.CI
 	for i := range n {
 		state := fact.State{}
