@@ -313,11 +313,18 @@ func (d *driver) end(ctx context.Context, ph *phase) error {
 	ph.took = time.Since(ph.began)
 	d.look(&ph.after)
 	d.phases = append(d.phases, ph)
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return ctx.Err()
-	case ph.failed > 0: // what comes after it would make no sense
-		return fmt.Errorf("%s: %d machines gave up, the first one: %w", ph.name, ph.failed, ph.problem)
+	}
+	return d.problem() // what comes after it would make no sense
+}
+
+// problem tells why the first machine gave up that did, if one has.
+func (d *driver) problem() error {
+	for _, ph := range d.phases {
+		if ph.failed > 0 {
+			return fmt.Errorf("%s: %d machines gave up, the first one: %w", ph.name, ph.failed, ph.problem)
+		}
 	}
 	return nil
 }

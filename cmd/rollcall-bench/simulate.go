@@ -129,7 +129,7 @@ func (a *app) simulate(ctx context.Context, p plan) (err error) {
 	defer d.close()
 	err = d.live(ctx, p.days, release)
 	if ctx.Err() != nil {
-		err = errors.New("interrupted: the table is of what was done by then")
+		err = errors.Join(errors.New("interrupted: the table is of what was done by then"), d.problem())
 	}
 	res, e := d.result(context.WithoutCancel(ctx), p, err == nil)
 	return errors.Join(err, e, a.tell(p, res))
