@@ -100,7 +100,8 @@ func (a *app) showComparison(req *rollcallv1.CompareRequest, reply *rollcallv1.C
 	if req.GetAtMs() != 0 {
 		when = "as of " + a.when(req.GetAtMs())
 	}
-	head := fmt.Sprintf("%d broken against %d working, %s", len(reply.GetBroken()), len(reply.GetWorking()), when)
+	broken, working := max(len(reply.GetBroken()), int(reply.GetBrokenOf())), max(len(reply.GetWorking()), int(reply.GetWorkingOf()))
+	head := fmt.Sprintf("%d broken against %d working, %s", broken, working, when)
 	if req.GetOnsetMs() != 0 {
 		head += "; it began " + a.whenAgo(req.GetOnsetMs())
 	}

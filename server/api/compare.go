@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/compare"
+	"rollcall/server/index"
 	"rollcall/server/store"
 
 	"google.golang.org/grpc/codes"
@@ -26,24 +26,16 @@ const (
 func (s *Service) Compare(ctx context.Context, req *rollcallv1.CompareRequest) (*rollcallv1.CompareReply, error) {
 	reply := &rollcallv1.CompareReply{}
 	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
-		at := when(req.GetAtMs())
-		broken, err := s.group(ctx, items, req.GetBroken(), req.GetBrokenNames(), at)
-		if err != nil {
-			return err
-		}
-		working, err := s.group(ctx, items, req.GetWorking(), req.GetWorkingNames(), at)
-		if err != nil {
-			return err
-		}
 		q := question{items: items, subjects: map[string]*subject{}}
 		g := compare.Groups{Contents: items.Content, History: q.history, Onset: when(req.GetOnsetMs()), MaxRows: defaultRows}
 		if n := int(req.GetLimit()); n > 0 {
 			g.MaxRows = min(n, maxRows)
 		}
-		if g.Broken, reply.Broken, err = q.machines(broken); err != nil {
-			return err
+		err := s.byIndex(ctx, &q, req, &g, reply)
+		if errors.Is(err, index.ErrLoading) {
+			err = s.byReading(ctx, &q, req, &g, reply)
 		}
-		if g.Working, reply.Working, err = q.machines(working); err != nil {
+		if err != nil {
 			return err
 		}
 		res, err := compare.Compare(ctx, g)
@@ -57,6 +49,24 @@ func (s *Service) Compare(ctx context.Context, req *rollcallv1.CompareRequest) (
 		return nil
 	})
 	return reply, err
+}
+
+// byReading fills g with the machines of both groups and all their facts.
+func (s *Service) byReading(ctx context.Context, q *question, req *rollcallv1.CompareRequest, g *compare.Groups, reply *rollcallv1.CompareReply) error {
+	at := when(req.GetAtMs())
+	broken, err := s.group(ctx, q.items, req.GetBroken(), req.GetBrokenNames(), at)
+	if err != nil {
+		return err
+	}
+	working, err := s.group(ctx, q.items, req.GetWorking(), req.GetWorkingNames(), at)
+	if err != nil {
+		return err
+	}
+	if g.Broken, reply.Broken, err = q.machines(broken); err != nil {
+		return err
+	}
+	g.Working, reply.Working, err = q.machines(working)
+	return err
 }
 
 // question holds the machines of one comparison.
@@ -87,8 +97,8 @@ func (q *question) machines(found []*subject) (ms []compare.Machine, names []str
 // history gives what a fact has been on a machine, oldest first. It is asked for
 // the best candidates only. A damaged record ends the history there.
 func (q *question) history(id, path string) []compare.Past {
-	sub, ok := q.subjects[id]
-	if !ok {
+	sub := q.subject(id)
+	if sub == nil {
 		return nil
 	}
 	var past []compare.Past
@@ -111,6 +121,20 @@ func (q *question) history(id, path string) []compare.Past {
 	return past
 }
 
+// subject gives a CI that was read, or reads it; nil if it is gone.
+func (q *question) subject(id string) *subject {
+	if sub := q.subjects[id]; sub != nil {
+		return sub
+	}
+	ci, err := q.items.CI(id)
+	if err != nil {
+		return nil
+	}
+	sub := &subject{items: q.items, head: ci, ci: ci}
+	q.subjects[id] = sub
+	return sub
+}
+
 type valueAt struct {
 	value   string
 	present bool
@@ -126,7 +150,7 @@ func (q *question) valueAt(s fact.State, path string) valueAt {
 }
 
 func (q *question) fill(reply *rollcallv1.CompareReply, res compare.Result) {
-	reply.Differs, reply.Notes = res.Verdict == compare.Cause, res.Notes
+	reply.Differs, reply.Notes = res.Verdict == compare.Cause, append(reply.Notes, res.Notes...)
 	reply.Verdict = "nothing that we collect differs between the groups better than chance would"
 	if reply.GetDiffers() && len(res.Rows) > 0 {
 		reply.Verdict = "most likely: " + res.Rows[0].What
@@ -146,7 +170,7 @@ func (q *question) row(row compare.Row) *rollcallv1.CompareRow {
 		out.Facts = append(out.Facts, d.Text)
 	}
 	for _, id := range slices.Concat(row.Without, row.Despite) {
-		if sub := q.subjects[id]; sub != nil {
+		if sub := q.subject(id); sub != nil {
 			out.CounterExamples = append(out.CounterExamples, sub.ci.Name)
 		}
 	}
@@ -192,8 +216,5 @@ func (s *Service) group(ctx context.Context, items cmdb.View, filter string, nam
 		}
 		found = append(found, u)
 	}
-	if len(unknown) > 0 {
-		return nil, status.Errorf(codes.NotFound, "no CI has the name or id %s", fact.Escape(strings.Join(unknown[:min(len(unknown), 20)], ", ")))
-	}
-	return found, nil
+	return found, unknownNames(unknown)
 }

@@ -44,6 +44,10 @@ func (b Bits) Empty() bool {
 // Clone returns a copy.
 func (b Bits) Clone() Bits { return append(Bits(nil), b...) }
 
+// Set puts a slot into a set that has room for it, as one of View.Group has for
+// every slot of its view.
+func (b Bits) Set(slot uint32) { b.set(slot) }
+
 // And keeps what is in o as well.
 func (b Bits) And(o Bits) {
 	for i := range b {

@@ -1546,7 +1546,9 @@ type CompareReply struct {
 	Broken        []string               `protobuf:"bytes,3,rep,name=broken,proto3" json:"broken,omitempty"`
 	Working       []string               `protobuf:"bytes,4,rep,name=working,proto3" json:"working,omitempty"`
 	Notes         []string               `protobuf:"bytes,5,rep,name=notes,proto3" json:"notes,omitempty"`
-	Differs       bool                   `protobuf:"varint,6,opt,name=differs,proto3" json:"differs,omitempty"` // false: nothing that we collect differs
+	Differs       bool                   `protobuf:"varint,6,opt,name=differs,proto3" json:"differs,omitempty"`                   // false: nothing that we collect differs
+	BrokenOf      uint32                 `protobuf:"varint,7,opt,name=broken_of,json=brokenOf,proto3" json:"broken_of,omitempty"` // machines of the groups, where only those above were looked at; 0: all
+	WorkingOf     uint32                 `protobuf:"varint,8,opt,name=working_of,json=workingOf,proto3" json:"working_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1621,6 +1623,20 @@ func (x *CompareReply) GetDiffers() bool {
 		return x.Differs
 	}
 	return false
+}
+
+func (x *CompareReply) GetBrokenOf() uint32 {
+	if x != nil {
+		return x.BrokenOf
+	}
+	return 0
+}
+
+func (x *CompareReply) GetWorkingOf() uint32 {
+	if x != nil {
+		return x.WorkingOf
+	}
+	return 0
 }
 
 type WhyRequest struct {
@@ -2538,14 +2554,17 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x10counter_examples\x18\r \x03(\tR\x0fcounterExamples\x12\f\n" +
 	"\x01p\x18\x0e \x01(\x01R\x01p\x12\x1d\n" +
 	"\n" +
-	"more_facts\x18\x0f \x01(\rR\tmoreFacts\"\xb7\x01\n" +
+	"more_facts\x18\x0f \x01(\rR\tmoreFacts\"\xf3\x01\n" +
 	"\fCompareReply\x12+\n" +
 	"\x04rows\x18\x01 \x03(\v2\x17.rollcall.v1.CompareRowR\x04rows\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x16\n" +
 	"\x06broken\x18\x03 \x03(\tR\x06broken\x12\x18\n" +
 	"\aworking\x18\x04 \x03(\tR\aworking\x12\x14\n" +
 	"\x05notes\x18\x05 \x03(\tR\x05notes\x12\x18\n" +
-	"\adiffers\x18\x06 \x01(\bR\adiffers\"j\n" +
+	"\adiffers\x18\x06 \x01(\bR\adiffers\x12\x1b\n" +
+	"\tbroken_of\x18\a \x01(\rR\bbrokenOf\x12\x1d\n" +
+	"\n" +
+	"working_of\x18\b \x01(\rR\tworkingOf\"j\n" +
 	"\n" +
 	"WhyRequest\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x1b\n" +
