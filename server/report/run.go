@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -214,9 +213,6 @@ func compare(k Kind, a, b string) int {
 	}
 	return cmp.Or(strings.Compare(strings.ToLower(a), strings.ToLower(b)), strings.Compare(a, b))
 }
-
-// errEnough ends what makes lines, without an error.
-var errEnough = errors.New("enough")
 
 // tooMuch is the error of a report whose rows take more than maxBytes.
 func (r *run) tooMuch() error {
