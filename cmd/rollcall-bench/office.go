@@ -128,21 +128,20 @@ func (o *office) addSite(ctx context.Context, path string) error {
 // class, for clients, and for each server one of its own.
 func (o *office) tokenFor(ctx context.Context, m sim.Member) (identity.Token, error) {
 	class := m.Profile.Class()
+	if class == "server" {
+		return o.newToken(ctx, &rollcallv1.NewTokenRequest{Site: m.School, Class: class, Nets: []string{o.net}})
+	}
 	key := m.School + " " + class
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if b := o.tokens[key]; b != nil && b.left > 0 && class != "server" {
+	if b := o.tokens[key]; b != nil && b.left > 0 {
 		b.left--
 		return b.token, nil
 	}
 	req := &rollcallv1.NewTokenRequest{Site: m.School, Class: class, Nets: []string{o.net}}
 	uses := 1
-	switch class {
-	case "server":
-	case "thin-client":
+	if req.Kind = string(enrol.Batch); class == "thin-client" {
 		req.Kind = string(enrol.Netboot)
-	default:
-		req.Kind = string(enrol.Batch)
 	}
 	if l, ok := enrol.LimitsOf(enrol.Kind(req.GetKind())); ok {
 		uses = min(l.Uses, 200)
