@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -94,16 +95,16 @@ func liveADay(m *sim.Machine, rng *rand.Rand, day int) []byte {
 	if (day+len(m.Name)+int(m.Key[40]))%handEdits != 0 {
 		return nil
 	}
-	text := ""
+	var text strings.Builder
 	for i := range 30 {
 		sum := sha256.Sum256(fmt.Append(nil, m.Name, day, i))
-		text += fmt.Sprintf("option%d = %s\n", i, hex.EncodeToString(sum[:8]))
+		fmt.Fprintf(&text, "option%d = %s\n", i, hex.EncodeToString(sum[:8]))
 	}
 	set := slices.Clone(m.Facts["etc"])
-	f := fact.File{Kind: fact.KindPlain, Digest: sha256.Sum256([]byte(text)), Mode: 0o644, Owner: "root", Group: "root"}
+	f := fact.File{Kind: fact.KindPlain, Digest: sha256.Sum256([]byte(text.String())), Mode: 0o644, Owner: "root", Group: "root"}
 	set[rng.IntN(20)*7].Value = f.String()
 	m.Facts["etc"] = set
-	return []byte(text)
+	return []byte(text.String())
 }
 
 func file(what string) fact.File {

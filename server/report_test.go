@@ -75,15 +75,15 @@ func TestAReportTellsWhatItsMethodWouldTellAndNoMore(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s of %s: %v", tt.report, tt.role, err)
 		}
-		text := ""
+		var text strings.Builder
 		for _, cells := range rows {
-			text += strings.Join(cells, " ") + "\n"
+			text.WriteString(strings.Join(cells, " ") + "\n")
 		}
-		if strings.Contains(text, w.other.name) || strings.Contains(text, w.other.site) {
-			t.Errorf("%s of %s tells of the other site:\n%s", tt.report, tt.role, text)
+		if strings.Contains(text.String(), w.other.name) || strings.Contains(text.String(), w.other.site) {
+			t.Errorf("%s of %s tells of the other site:\n%s", tt.report, tt.role, text.String())
 		}
-		if tt.report == "waiting-keys" && !strings.Contains(text, w.own.name+"-waits") || tt.report == "inventory" && !strings.Contains(text, w.own.name) {
-			t.Errorf("%s of %s does not tell of the own site:\n%s", tt.report, tt.role, text)
+		if tt.report == "waiting-keys" && !strings.Contains(text.String(), w.own.name+"-waits") || tt.report == "inventory" && !strings.Contains(text.String(), w.own.name) {
+			t.Errorf("%s of %s does not tell of the own site:\n%s", tt.report, tt.role, text.String())
 		}
 	}
 }

@@ -20,7 +20,7 @@ type bases struct {
 type baseKey struct {
 	section string
 	profile Profile
-	a, b, c int
+	a, b    int
 }
 
 // get returns the base of a key, and makes it if it is not there.

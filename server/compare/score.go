@@ -132,8 +132,6 @@ func adjust(rows []Row, tests int) {
 // often shuffled groups have as good a first row is what it is worth. A small
 // group cannot reach significance whatever sets it apart: there a clean split is
 // weak evidence, not none, unless shuffled groups split as cleanly all the time.
-// On groups of machines without a cause these bars let 3 in 100 first rows
-// through that are not clean (see TestGroupsWithoutACauseAreSeldomGivenOne).
 const (
 	rareAt    = 0.03 // of the share of shuffled groups that do as well
 	cleanAt   = 0.35 // the same, of a clean split

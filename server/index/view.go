@@ -2,6 +2,7 @@ package index
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -115,9 +116,7 @@ func (v View) Damaged() map[string]error {
 		}
 	}
 	if v.scope.All() {
-		for id, err := range v.f.lost {
-			all[id] = err
-		}
+		maps.Copy(all, v.f.lost)
 	}
 	return all
 }
