@@ -247,6 +247,12 @@ func TestWhatBootsFromTheNetworkIsAClaim(t *testing.T) {
 	_, err = r.kari.Approve(t.Context(), &rollcallv1.DecideRequest{Key: pending.GetKeys()[0].GetKeyId(), Class: "server"})
 	wantCode(t, "the claim as a server", err, codes.InvalidArgument)
 	server.report(t, true)
+	source := mirrorSource{r.srv.engine, r.cfg.Tenant, r.srv.service.Sets}
+	for ci, want := range map[string]bool{m.ci: true, server.ci: false} {
+		if rev, err := source.Revision(t.Context(), ci, 1); err != nil || rev.Claim != want {
+			t.Errorf("the mirror takes CI %s for a claim: %v, %v, want %v", ci, rev.Claim, err, want)
+		}
+	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"rollcall/internal/fact"
 	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
 	"rollcall/server/mirror"
 	"rollcall/server/store"
 )
@@ -32,7 +33,12 @@ func (m mirrorSource) view(ctx context.Context, fn func(cmdb.View) error) error 
 func (m mirrorSource) Revision(ctx context.Context, ci string, n uint64) (rev mirror.Rev, err error) {
 	err = m.view(ctx, func(v cmdb.View) error {
 		r, err := v.Revision(ci, n)
+		if err != nil {
+			return err
+		}
+		head, err := v.CI(ci)
 		rev = mirrorRev(r)
+		rev.Claim = head.TrustClass() == enrol.T0 // a CI is of this class from its first key on, or never
 		return err
 	})
 	return rev, err

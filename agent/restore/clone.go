@@ -46,7 +46,9 @@ func (c Clone) Snapshot(context.Context) (Snapshot, error) {
 	}
 	s := Snapshot{Name: fact.Escape(c.Dir), Etc: facts.Below("etc/"), Conffile: facts.Below("conffile/")}
 	if b, err := readFile(root, ".rollcall/ci", 64<<10); err == nil {
-		s.describe(string(b))
+		if s.describe(string(b)) == "T0" {
+			return Snapshot{}, fmt.Errorf("read clone %s: %s: %w", c.Dir, s.Name, ErrClaim)
+		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return Snapshot{}, fmt.Errorf("read clone %s: %w", c.Dir, err)
 	}
@@ -56,8 +58,9 @@ func (c Clone) Snapshot(context.Context) (Snapshot, error) {
 	return s, nil
 }
 
-// describe takes id and name out of .rollcall/ci, "key<space or tab>value".
-func (s *Snapshot) describe(text string) {
+// describe takes id and name out of .rollcall/ci, "key<space or tab>value", and
+// returns the trust class, which stands there only where it matters.
+func (s *Snapshot) describe(text string) (trust string) {
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(strings.ReplaceAll(line, ":", " "))
 		if len(fields) < 2 {
@@ -68,8 +71,11 @@ func (s *Snapshot) describe(text string) {
 			s.CI = fact.Escape(fields[1])
 		case "name":
 			s.Name = fact.Escape(fields[1])
+		case "trust":
+			trust = fields[1]
 		}
 	}
+	return trust
 }
 
 // Contents reads the files that the needs name.

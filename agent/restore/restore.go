@@ -36,6 +36,10 @@ import (
 // ErrAbsent is returned where a source does not have something.
 var ErrAbsent = errors.New("not in the source")
 
+// ErrClaim is returned for the folder of a machine that booted from the network
+// and only claims to be what it says (trust class T0): its /etc is its boot image's.
+var ErrClaim = errors.New("no source of a restore: it boots from the network (trust class T0), its /etc comes from its boot image")
+
 // ErrExchanged is returned for a content that is not the one that the manifest
 // names.
 var ErrExchanged = errors.New("the content is not the one that the manifest names: it was damaged or exchanged")

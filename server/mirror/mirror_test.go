@@ -47,6 +47,25 @@ func smallWorld() *world {
 	return w
 }
 
+func TestTheFolderOfAClaimSaysSo(t *testing.T) {
+	w := newWorld()
+	w.record("pc07", "elm/north", map[string]string{"etc/hostname": w.plain("pc07\n", 0o644)})
+	w.record("seat", "elm/north", map[string]string{"etc/hostname": w.plain("seat\n", 0o644)})
+	w.revs[1].Claim = true
+	m := w.mirror(tempDir(t))
+	drain(t, m)
+	north := checkRepo(t, m.Path("elm/north"))
+	for folder, want := range map[string]string{
+		"pc07": "id: pc07\nname: pc07\nclass: workstation\nsite: elm/north/b1\n",
+		"seat": "id: seat\nname: seat\nclass: workstation\nsite: elm/north/b1\ntrust: T0\n",
+	} {
+		got, err := os.ReadFile(filepath.Join(north, folder, ".rollcall/ci"))
+		if err != nil || string(got) != want {
+			t.Errorf("%s says %q, %v; want %q", folder, got, err, want)
+		}
+	}
+}
+
 func TestEveryRevisionIsACommitThatGitReads(t *testing.T) {
 	w, dir := smallWorld(), tempDir(t)
 	m := w.mirror(dir)

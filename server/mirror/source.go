@@ -38,6 +38,7 @@ type Rev struct {
 	By     string // "agent KEYID" or "operator NAME"
 	Reason string
 	Report string // hash of the envelope in hexadecimal
+	Claim  bool   // the CI's keys are of trust class T0, all or none: nothing of it may be restored
 
 	// Repo is the path of the repository and Folder the name of the machine's
 	// folder in it, after the revision and before. An empty Repo means that the

@@ -164,7 +164,11 @@ func hardwareText(sets []fact.Set) []byte {
 
 // ciText says whose folder it is.
 func ciText(r Rev) []byte {
-	return fmt.Appendf(nil, "id: %s\nname: %s\nclass: %s\nsite: %s\n", line(r.CI), line(r.Name), line(r.Class), line(r.Site))
+	b := fmt.Appendf(nil, "id: %s\nname: %s\nclass: %s\nsite: %s\n", line(r.CI), line(r.Name), line(r.Class), line(r.Site))
+	if r.Claim {
+		b = append(b, "trust: T0\n"...)
+	}
+	return b
 }
 
 // line makes a text inert, and leaves one that is inert as it is.
