@@ -20,6 +20,7 @@ var readOnly = map[string]bool{
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true, "Evidence/Prove": true,
 	"Keys/Tokens": true, "Keys/Forks": true,
 	"Proposals/ListProposals": true, "Trail/Actions": true,
+	"Reports/ListReports": true, "Reports/Values": true, "Reports/RunReport": true,
 }
 
 // deeds holds, for every method that changes something, one call that does. A

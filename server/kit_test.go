@@ -421,3 +421,13 @@ func scrape(t *testing.T, url string) string {
 	}
 	return string(b)
 }
+
+// anew makes a call again, on a new connection, if the server has just ended the
+// one it was made on, as it does after so many refusals (refusalsUntil).
+func anew(call func() error) error {
+	err := call()
+	if status.Code(err) == codes.Unavailable {
+		err = call()
+	}
+	return err
+}

@@ -355,7 +355,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		}
 		for _, c := range callers {
 			ctx, stop := context.WithTimeout(c.ctx, 20*time.Second)
-			err := call(ctx, c.conn, "/rollcall.v1."+short)
+			err := anew(func() error { return call(ctx, c.conn, "/rollcall.v1."+short) })
 			stop()
 			// A call that is let in goes on to fail, or not, for another reason:
 			// an empty Enrol with a token that admits nobody.

@@ -47,6 +47,31 @@ func TestClass35OneQuestionTakesItsTimeAndNoMore(t *testing.T) {
 	wantCode(t, "a filter that is too long", err, codes.InvalidArgument)
 }
 
+func TestAListSaysHowItWasAnswered(t *testing.T) {
+	r := start(t)
+	r.machine(1).report(t, true)
+	var reply *rollcallv1.ListReply
+	for deadline := time.Now().Add(time.Minute); len(reply.GetSteps()) < 2; time.Sleep(10 * time.Millisecond) {
+		var err error
+		if reply, err = r.kari.List(t.Context(), &rollcallv1.ListRequest{Filter: "changed(etc) < 7d and status = in-production", Explain: true}); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no index answers: %v", reply)
+		}
+	}
+	first, last := reply.GetSteps()[0], reply.GetSteps()[1]
+	if first.GetTerm() != "status = in-production" || first.GetHow() != "posting" || first.GetFound() != 1 {
+		t.Errorf("the first condition: %v", first)
+	}
+	if last.GetTerm() != "changed(etc) < 7d" || last.GetHow() != "reading" || last.GetAmong() != 1 {
+		t.Errorf("the last condition: %v", last)
+	}
+	if len(reply.GetItems()) != 1 {
+		t.Errorf("%d CIs, want 1", len(reply.GetItems()))
+	}
+}
+
 // What people did is read by auditors, and by one of some sites as far as it is
 // about CIs there.
 func TestTheTrailTellsWhoDidWhat(t *testing.T) {

@@ -23,7 +23,8 @@ docs/filter.md tell the filter language.
 
 As JSON: {"at", "cis": [{"id", "name", "class", "site", "status", "presence",
 "last_seen", "changed", "created", "revision", "os", "model", "serial",
-"cloned", "trust"}], "more"}.`,
+"cloned", "trust"}], "more", "notes"}; with --explain also "steps": [{"condition",
+"how", "in_question", "looked_at", "fit", "took_us"}].`,
 		Example: `  rollcall ci list
   rollcall ci list --site elm/north --class laptop
   rollcall ci list 'presence = silent' --at yesterday`,
@@ -48,6 +49,8 @@ type listing struct {
 	limit  uint32
 	names  bool
 	json   bool
+
+	explain bool
 }
 
 func (l *listing) flags(c *cobra.Command) {
@@ -55,7 +58,9 @@ func (l *listing) flags(c *cobra.Command) {
 	jsonFlag(c, &l.json)
 	c.Flags().BoolVar(&l.names, "names", false, "names alone, one a line")
 	c.Flags().Uint32Var(&l.limit, "limit", 0, "at most `N` CIs (0: all)")
+	c.Flags().BoolVar(&l.explain, "explain", false, "tell how the filter was answered instead of what it selects")
 	exclusive(c, "names", "json")
+	exclusive(c, "names", "explain")
 }
 
 // narrowed adds what the flags ask for to a filter.
@@ -88,6 +93,39 @@ type listJSON struct {
 	At   msTime     `json:"at"` // null: now
 	CIs  []itemJSON `json:"cis"`
 	More bool       `json:"more"`
+
+	Notes []string        `json:"notes"`           // what was left out and why
+	Steps []conditionJSON `json:"steps,omitempty"` // with --explain
+}
+
+// conditionJSON is one condition of a filter, as it was answered.
+type conditionJSON struct {
+	Condition string `json:"condition"`
+	How       string `json:"how"`
+	Among     uint64 `json:"in_question"`
+	Looked    uint64 `json:"looked_at"`
+	Found     uint64 `json:"fit"`
+	TookUS    int64  `json:"took_us"`
+}
+
+func stepsOf(steps []*rollcallv1.QueryStep) []conditionJSON {
+	var out []conditionJSON
+	for _, p := range steps {
+		out = append(out, conditionJSON{p.GetTerm(), p.GetHow(), p.GetAmong(), p.GetLooked(), p.GetFound(), p.GetTookUs()})
+	}
+	return out
+}
+
+// showSteps prints how a filter was answered, in the order in which it was done.
+func (a *app) showSteps(steps []*rollcallv1.QueryStep) {
+	t := table{header: []string{"CONDITION", "ANSWERED BY", "IN QUESTION", "LOOKED AT", "FIT", "TOOK"}, elastic: 0}
+	for _, p := range steps {
+		took := (time.Duration(p.GetTookUs()) * time.Microsecond).String()
+		t.rows = append(t.rows, []cell{
+			{text: orDash(p.GetTerm())}, {text: p.GetHow()}, {text: fmt.Sprint(p.GetAmong())}, {text: fmt.Sprint(p.GetLooked())}, {text: fmt.Sprint(p.GetFound())}, {text: took},
+		})
+	}
+	t.write(a.out)
 }
 
 func (a *app) list(ctx context.Context, l listing) error {
@@ -95,14 +133,20 @@ func (a *app) list(ctx context.Context, l listing) error {
 	if err != nil {
 		return err
 	}
+	if l.explain && !l.json {
+		l.limit = 1 // the answer is not shown
+	}
 	return a.ask(func(s *server) error {
-		items, more, err := s.items(ctx, l.filter, at, int(l.limit))
+		found, err := s.items(ctx, l, at)
 		if err != nil {
 			return fmt.Errorf("list CIs: %w", err)
 		}
+		items, more := found.items, found.more
 		switch {
 		case l.json:
-			return a.document(listJSON{At: msTime(millis(at)), CIs: itemsOf(items), More: more})
+			return a.document(listJSON{At: msTime(millis(at)), CIs: itemsOf(items), More: more, Notes: listOf(found.notes), Steps: stepsOf(found.steps)})
+		case l.explain:
+			a.showSteps(found.steps)
 		case l.names:
 			for _, i := range items {
 				a.out.line("%s", i.GetName())
@@ -110,7 +154,10 @@ func (a *app) list(ctx context.Context, l listing) error {
 		default:
 			a.showItems(items, at)
 		}
-		if more {
+		for _, note := range found.notes {
+			a.err.line("rollcall: %s", note)
+		}
+		if more && !l.explain {
 			a.err.line("rollcall: there are more; --limit %d ended the list", l.limit)
 		}
 		return nil
@@ -154,28 +201,40 @@ const (
 	mostItems = 1_000_000
 )
 
-// items asks page by page until limit (0: all).
-func (s *server) items(ctx context.Context, filter string, at time.Time, limit int) (all []*rollcallv1.ItemSummary, more bool, err error) {
-	after := ""
-	for len(all) < mostItems {
+// found is what the server gave for a filter.
+type found struct {
+	items []*rollcallv1.ItemSummary
+	more  bool
+	notes []string
+	steps []*rollcallv1.QueryStep
+}
+
+// items asks page by page until the limit (0: all).
+func (s *server) items(ctx context.Context, l listing, at time.Time) (all found, err error) {
+	after, limit := "", int(l.limit)
+	for len(all.items) < mostItems {
 		page := pageItems
 		if limit > 0 {
-			page = min(page, limit-len(all))
+			page = min(page, limit-len(all.items))
 		}
-		reply, err := s.List(ctx, &rollcallv1.ListRequest{Filter: filter, AtMs: millis(at), Limit: uint32(page), After: after})
+		reply, err := s.List(ctx, &rollcallv1.ListRequest{Filter: l.filter, AtMs: millis(at), Limit: uint32(page), After: after, Explain: l.explain && after == ""})
 		if err != nil {
-			return nil, false, err
+			return found{}, err
 		}
-		all = append(all, reply.GetItems()...)
+		if after == "" {
+			all.notes, all.steps = reply.GetNotes(), reply.GetSteps()
+		}
+		all.items, all.more = append(all.items, reply.GetItems()...), reply.GetMore()
 		n := len(reply.GetItems())
-		if !reply.GetMore() || n == 0 || limit > 0 && len(all) >= limit {
-			return all, reply.GetMore(), nil
+		if !reply.GetMore() || n == 0 || limit > 0 && len(all.items) >= limit {
+			return all, nil
 		}
 		last := reply.GetItems()[n-1].GetName()
 		if last == after {
-			return nil, false, fmt.Errorf("the server gives the same page again after %q", after)
+			return found{}, fmt.Errorf("the server gives the same page again after %q", after)
 		}
 		after = last
 	}
-	return all, true, nil
+	all.more = true
+	return all, nil
 }

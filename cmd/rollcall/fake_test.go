@@ -180,6 +180,10 @@ func (f *fake) List(_ context.Context, req *rollcallv1.ListRequest) (*rollcallv1
 		}
 		reply.Items = append(reply.Items, i)
 	}
+	if req.GetExplain() {
+		reply.Notes = []string{"CI ci0badbad0badbad0badbad is left out"}
+		reply.Steps = []*rollcallv1.QueryStep{{Term: req.GetFilter(), How: "posting", Among: 3, Looked: 1, Found: uint64(len(found)), TookUs: 12}}
+	}
 	return reply, nil
 }
 

@@ -39,8 +39,9 @@ func (s *Service) List(ctx context.Context, req *rollcallv1.ListRequest) (*rollc
 		if err != nil {
 			return err
 		}
-		if err := sel.whole(); err != nil {
-			return err
+		reply.Notes = sel.notes()
+		if req.GetExplain() {
+			reply.Steps = sel.explain()
 		}
 		for _, c := range sel.found {
 			if req.GetAfter() != "" && compareNames(c.name, req.GetAfter()) <= 0 {

@@ -32,6 +32,7 @@ type selection struct {
 	expr    query.Expr // nil: every CI
 	found   []chosen
 	skipped map[string]error // CIs that could not be read, by id
+	steps   []index.Step     // empty: every CI was read
 }
 
 // chosen is a CI that was selected; sub is nil until it is read.
@@ -48,8 +49,8 @@ func (s *Service) selectCIs(ctx context.Context, items cmdb.View, filter string,
 	if err != nil {
 		return nil, err
 	}
-	if err := sel.whole(); err != nil {
-		return nil, err
+	for _, id := range slices.Sorted(maps.Keys(sel.skipped)) {
+		return nil, sel.skipped[id]
 	}
 	return sel.subjects()
 }
@@ -98,7 +99,7 @@ func (sel *selection) byIndex(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sel.skipped = a.Skipped
+		sel.skipped, sel.steps = a.Skipped, a.Steps
 		for slot := range a.Slots.Slots() {
 			sel.found = append(sel.found, chosen{id: v.ID(slot), name: v.Name(slot), changed: v.Changed(slot)})
 		}
@@ -180,12 +181,35 @@ func (sel *selection) subjects() ([]*subject, error) {
 	return subs, nil
 }
 
-// whole returns an error if a CI could not be read.
-func (sel *selection) whole() error {
+// notes says what was left out.
+func (sel *selection) notes() []string {
+	var notes []string
 	for _, id := range slices.Sorted(maps.Keys(sel.skipped)) {
-		return sel.skipped[id]
+		notes = append(notes, fmt.Sprintf("CI %s is left out: it cannot be read: rollcall-server check names what is damaged", id))
 	}
-	return nil
+	const most = 10
+	if n := len(notes) - most; n > 0 {
+		notes = append(notes[:most], fmt.Sprintf("and %d more cannot be read", n))
+	}
+	return notes
+}
+
+// explain gives how the question was answered.
+func (sel *selection) explain() []*rollcallv1.QueryStep {
+	if len(sel.steps) == 0 {
+		how := "every CI was read from the store"
+		if sel.expr == nil {
+			how = "no condition: every CI is listed"
+		}
+		return []*rollcallv1.QueryStep{{How: how, Found: uint64(len(sel.found))}}
+	}
+	var out []*rollcallv1.QueryStep
+	for _, p := range sel.steps {
+		out = append(out, &rollcallv1.QueryStep{
+			Term: p.Term, How: string(p.How), Among: uint64(p.Among), Looked: uint64(p.Looked), Found: uint64(p.Found), TookUs: p.Took.Microseconds(),
+		})
+	}
+	return out
 }
 
 // tellIndex says in the status how the index is.

@@ -187,8 +187,9 @@ type ListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"` // empty: all
 	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
-	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // 0: 1,000
-	After         string                 `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`  // name of the last CI of the page before
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`     // 0: 1,000
+	After         string                 `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`      // name of the last CI of the page before
+	Explain       bool                   `protobuf:"varint,5,opt,name=explain,proto3" json:"explain,omitempty"` // say how the filter was answered
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -251,10 +252,19 @@ func (x *ListRequest) GetAfter() string {
 	return ""
 }
 
+func (x *ListRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
 type ListReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Items         []*ItemSummary         `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
 	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	Notes         []string               `protobuf:"bytes,3,rep,name=notes,proto3" json:"notes,omitempty"` // what was left out and why, in words
+	Steps         []*QueryStep           `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -303,6 +313,105 @@ func (x *ListReply) GetMore() bool {
 	return false
 }
 
+func (x *ListReply) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *ListReply) GetSteps() []*QueryStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// QueryStep is one condition of a filter, as it was answered.
+type QueryStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          string                 `protobuf:"bytes,1,opt,name=term,proto3" json:"term,omitempty"`
+	How           string                 `protobuf:"bytes,2,opt,name=how,proto3" json:"how,omitempty"`        // posting, dictionary, candidates, reading
+	Among         uint64                 `protobuf:"varint,3,opt,name=among,proto3" json:"among,omitempty"`   // CIs that were still in question
+	Looked        uint64                 `protobuf:"varint,4,opt,name=looked,proto3" json:"looked,omitempty"` // values or CIs that were looked at, as planned
+	Found         uint64                 `protobuf:"varint,5,opt,name=found,proto3" json:"found,omitempty"`   // CIs that fit
+	TookUs        int64                  `protobuf:"varint,6,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryStep) Reset() {
+	*x = QueryStep{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryStep) ProtoMessage() {}
+
+func (x *QueryStep) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryStep.ProtoReflect.Descriptor instead.
+func (*QueryStep) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *QueryStep) GetTerm() string {
+	if x != nil {
+		return x.Term
+	}
+	return ""
+}
+
+func (x *QueryStep) GetHow() string {
+	if x != nil {
+		return x.How
+	}
+	return ""
+}
+
+func (x *QueryStep) GetAmong() uint64 {
+	if x != nil {
+		return x.Among
+	}
+	return 0
+}
+
+func (x *QueryStep) GetLooked() uint64 {
+	if x != nil {
+		return x.Looked
+	}
+	return 0
+}
+
+func (x *QueryStep) GetFound() uint64 {
+	if x != nil {
+		return x.Found
+	}
+	return 0
+}
+
+func (x *QueryStep) GetTookUs() int64 {
+	if x != nil {
+		return x.TookUs
+	}
+	return 0
+}
+
 type GetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"` // id or name
@@ -314,7 +423,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[3]
+	mi := &file_rollcall_v1_item_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -326,7 +435,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[3]
+	mi := &file_rollcall_v1_item_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -339,7 +448,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{3}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetRequest) GetCi() string {
@@ -379,7 +488,7 @@ type GetReply struct {
 
 func (x *GetReply) Reset() {
 	*x = GetReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[4]
+	mi := &file_rollcall_v1_item_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +500,7 @@ func (x *GetReply) String() string {
 func (*GetReply) ProtoMessage() {}
 
 func (x *GetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[4]
+	mi := &file_rollcall_v1_item_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +513,7 @@ func (x *GetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReply.ProtoReflect.Descriptor instead.
 func (*GetReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{4}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetReply) GetItem() *ItemSummary {
@@ -476,7 +585,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[5]
+	mi := &file_rollcall_v1_item_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +597,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[5]
+	mi := &file_rollcall_v1_item_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +610,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{5}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HistoryRequest) GetCi() string {
@@ -552,7 +661,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[6]
+	mi := &file_rollcall_v1_item_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +673,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[6]
+	mi := &file_rollcall_v1_item_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +686,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{6}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ChangesRequest) GetFilter() string {
@@ -626,7 +735,7 @@ type FactChange struct {
 
 func (x *FactChange) Reset() {
 	*x = FactChange{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[7]
+	mi := &file_rollcall_v1_item_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +747,7 @@ func (x *FactChange) String() string {
 func (*FactChange) ProtoMessage() {}
 
 func (x *FactChange) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[7]
+	mi := &file_rollcall_v1_item_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +760,7 @@ func (x *FactChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactChange.ProtoReflect.Descriptor instead.
 func (*FactChange) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{7}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FactChange) GetPath() string {
@@ -698,7 +807,7 @@ type RevisionInfo struct {
 
 func (x *RevisionInfo) Reset() {
 	*x = RevisionInfo{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[8]
+	mi := &file_rollcall_v1_item_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +819,7 @@ func (x *RevisionInfo) String() string {
 func (*RevisionInfo) ProtoMessage() {}
 
 func (x *RevisionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[8]
+	mi := &file_rollcall_v1_item_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +832,7 @@ func (x *RevisionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevisionInfo.ProtoReflect.Descriptor instead.
 func (*RevisionInfo) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{8}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RevisionInfo) GetCi() string {
@@ -841,7 +950,7 @@ type ChangesReply struct {
 
 func (x *ChangesReply) Reset() {
 	*x = ChangesReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[9]
+	mi := &file_rollcall_v1_item_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +962,7 @@ func (x *ChangesReply) String() string {
 func (*ChangesReply) ProtoMessage() {}
 
 func (x *ChangesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[9]
+	mi := &file_rollcall_v1_item_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +975,7 @@ func (x *ChangesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesReply.ProtoReflect.Descriptor instead.
 func (*ChangesReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{9}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ChangesReply) GetRevisions() []*RevisionInfo {
@@ -894,7 +1003,7 @@ type SetRequest struct {
 
 func (x *SetRequest) Reset() {
 	*x = SetRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[10]
+	mi := &file_rollcall_v1_item_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1015,7 @@ func (x *SetRequest) String() string {
 func (*SetRequest) ProtoMessage() {}
 
 func (x *SetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[10]
+	mi := &file_rollcall_v1_item_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1028,7 @@ func (x *SetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRequest.ProtoReflect.Descriptor instead.
 func (*SetRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{10}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetRequest) GetCi() string {
@@ -953,7 +1062,7 @@ type SetReply struct {
 
 func (x *SetReply) Reset() {
 	*x = SetReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[11]
+	mi := &file_rollcall_v1_item_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1074,7 @@ func (x *SetReply) String() string {
 func (*SetReply) ProtoMessage() {}
 
 func (x *SetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[11]
+	mi := &file_rollcall_v1_item_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1087,7 @@ func (x *SetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReply.ProtoReflect.Descriptor instead.
 func (*SetReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{11}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SetReply) GetItem() *ItemSummary {
@@ -1008,7 +1117,7 @@ type FileRequest struct {
 
 func (x *FileRequest) Reset() {
 	*x = FileRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[12]
+	mi := &file_rollcall_v1_item_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1129,7 @@ func (x *FileRequest) String() string {
 func (*FileRequest) ProtoMessage() {}
 
 func (x *FileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[12]
+	mi := &file_rollcall_v1_item_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1142,7 @@ func (x *FileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileRequest.ProtoReflect.Descriptor instead.
 func (*FileRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{12}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FileRequest) GetCi() string {
@@ -1089,7 +1198,7 @@ type FileReply struct {
 
 func (x *FileReply) Reset() {
 	*x = FileReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[13]
+	mi := &file_rollcall_v1_item_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1210,7 @@ func (x *FileReply) String() string {
 func (*FileReply) ProtoMessage() {}
 
 func (x *FileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[13]
+	mi := &file_rollcall_v1_item_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1223,7 @@ func (x *FileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileReply.ProtoReflect.Descriptor instead.
 func (*FileReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{13}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FileReply) GetPath() string {
@@ -1198,7 +1307,7 @@ type FileLogRequest struct {
 
 func (x *FileLogRequest) Reset() {
 	*x = FileLogRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[14]
+	mi := &file_rollcall_v1_item_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1319,7 @@ func (x *FileLogRequest) String() string {
 func (*FileLogRequest) ProtoMessage() {}
 
 func (x *FileLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[14]
+	mi := &file_rollcall_v1_item_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1332,7 @@ func (x *FileLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogRequest.ProtoReflect.Descriptor instead.
 func (*FileLogRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{14}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FileLogRequest) GetCi() string {
@@ -1256,7 +1365,7 @@ type FileLogReply struct {
 
 func (x *FileLogReply) Reset() {
 	*x = FileLogReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[15]
+	mi := &file_rollcall_v1_item_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1377,7 @@ func (x *FileLogReply) String() string {
 func (*FileLogReply) ProtoMessage() {}
 
 func (x *FileLogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[15]
+	mi := &file_rollcall_v1_item_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1390,7 @@ func (x *FileLogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogReply.ProtoReflect.Descriptor instead.
 func (*FileLogReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{15}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FileLogReply) GetEntries() []*FileLogReply_Entry {
@@ -1306,7 +1415,7 @@ type CompareRequest struct {
 
 func (x *CompareRequest) Reset() {
 	*x = CompareRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[16]
+	mi := &file_rollcall_v1_item_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1427,7 @@ func (x *CompareRequest) String() string {
 func (*CompareRequest) ProtoMessage() {}
 
 func (x *CompareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[16]
+	mi := &file_rollcall_v1_item_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1440,7 @@ func (x *CompareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRequest.ProtoReflect.Descriptor instead.
 func (*CompareRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{16}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CompareRequest) GetBroken() string {
@@ -1406,7 +1515,7 @@ type CompareRow struct {
 
 func (x *CompareRow) Reset() {
 	*x = CompareRow{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[17]
+	mi := &file_rollcall_v1_item_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1527,7 @@ func (x *CompareRow) String() string {
 func (*CompareRow) ProtoMessage() {}
 
 func (x *CompareRow) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[17]
+	mi := &file_rollcall_v1_item_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1540,7 @@ func (x *CompareRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRow.ProtoReflect.Descriptor instead.
 func (*CompareRow) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{17}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CompareRow) GetWhat() string {
@@ -1555,7 +1664,7 @@ type CompareReply struct {
 
 func (x *CompareReply) Reset() {
 	*x = CompareReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[18]
+	mi := &file_rollcall_v1_item_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1676,7 @@ func (x *CompareReply) String() string {
 func (*CompareReply) ProtoMessage() {}
 
 func (x *CompareReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[18]
+	mi := &file_rollcall_v1_item_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1689,7 @@ func (x *CompareReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareReply.ProtoReflect.Descriptor instead.
 func (*CompareReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{18}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CompareReply) GetRows() []*CompareRow {
@@ -1651,7 +1760,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	mi := &file_rollcall_v1_item_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1772,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	mi := &file_rollcall_v1_item_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1785,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{19}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WhyRequest) GetCi() string {
@@ -1722,7 +1831,7 @@ type WhyChange struct {
 
 func (x *WhyChange) Reset() {
 	*x = WhyChange{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	mi := &file_rollcall_v1_item_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1843,7 @@ func (x *WhyChange) String() string {
 func (*WhyChange) ProtoMessage() {}
 
 func (x *WhyChange) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	mi := &file_rollcall_v1_item_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1856,7 @@ func (x *WhyChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyChange.ProtoReflect.Descriptor instead.
 func (*WhyChange) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{20}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WhyChange) GetPath() string {
@@ -1809,7 +1918,7 @@ type WhyReply struct {
 
 func (x *WhyReply) Reset() {
 	*x = WhyReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	mi := &file_rollcall_v1_item_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +1930,7 @@ func (x *WhyReply) String() string {
 func (*WhyReply) ProtoMessage() {}
 
 func (x *WhyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	mi := &file_rollcall_v1_item_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +1943,7 @@ func (x *WhyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
 func (*WhyReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WhyReply) GetCi() string {
@@ -1910,7 +2019,7 @@ type ManifestRequest struct {
 
 func (x *ManifestRequest) Reset() {
 	*x = ManifestRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[22]
+	mi := &file_rollcall_v1_item_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2031,7 @@ func (x *ManifestRequest) String() string {
 func (*ManifestRequest) ProtoMessage() {}
 
 func (x *ManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[22]
+	mi := &file_rollcall_v1_item_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2044,7 @@ func (x *ManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManifestRequest.ProtoReflect.Descriptor instead.
 func (*ManifestRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ManifestRequest) GetCi() string {
@@ -1972,7 +2081,7 @@ type ManifestReply struct {
 
 func (x *ManifestReply) Reset() {
 	*x = ManifestReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[23]
+	mi := &file_rollcall_v1_item_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2093,7 @@ func (x *ManifestReply) String() string {
 func (*ManifestReply) ProtoMessage() {}
 
 func (x *ManifestReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[23]
+	mi := &file_rollcall_v1_item_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2106,7 @@ func (x *ManifestReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManifestReply.ProtoReflect.Descriptor instead.
 func (*ManifestReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{23}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ManifestReply) GetCi() string {
@@ -2075,7 +2184,7 @@ type ContentRequest struct {
 
 func (x *ContentRequest) Reset() {
 	*x = ContentRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[24]
+	mi := &file_rollcall_v1_item_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2196,7 @@ func (x *ContentRequest) String() string {
 func (*ContentRequest) ProtoMessage() {}
 
 func (x *ContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[24]
+	mi := &file_rollcall_v1_item_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2209,7 @@ func (x *ContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentRequest.ProtoReflect.Descriptor instead.
 func (*ContentRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{24}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ContentRequest) GetCi() string {
@@ -2143,7 +2252,7 @@ type ContentReply struct {
 
 func (x *ContentReply) Reset() {
 	*x = ContentReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[25]
+	mi := &file_rollcall_v1_item_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2264,7 @@ func (x *ContentReply) String() string {
 func (*ContentReply) ProtoMessage() {}
 
 func (x *ContentReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[25]
+	mi := &file_rollcall_v1_item_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2277,7 @@ func (x *ContentReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentReply.ProtoReflect.Descriptor instead.
 func (*ContentReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{25}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ContentReply) GetDigest() []byte {
@@ -2210,7 +2319,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[26]
+	mi := &file_rollcall_v1_item_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2331,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[26]
+	mi := &file_rollcall_v1_item_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2344,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{26}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CompleteRequest) GetKind() string {
@@ -2268,7 +2377,7 @@ type CompleteReply struct {
 
 func (x *CompleteReply) Reset() {
 	*x = CompleteReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[27]
+	mi := &file_rollcall_v1_item_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2389,7 @@ func (x *CompleteReply) String() string {
 func (*CompleteReply) ProtoMessage() {}
 
 func (x *CompleteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[27]
+	mi := &file_rollcall_v1_item_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2402,7 @@ func (x *CompleteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteReply.ProtoReflect.Descriptor instead.
 func (*CompleteReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{27}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CompleteReply) GetWords() []string {
@@ -2317,7 +2426,7 @@ type FileLogReply_Entry struct {
 
 func (x *FileLogReply_Entry) Reset() {
 	*x = FileLogReply_Entry{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[30]
+	mi := &file_rollcall_v1_item_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2438,7 @@ func (x *FileLogReply_Entry) String() string {
 func (*FileLogReply_Entry) ProtoMessage() {}
 
 func (x *FileLogReply_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[30]
+	mi := &file_rollcall_v1_item_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2451,7 @@ func (x *FileLogReply_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogReply_Entry.ProtoReflect.Descriptor instead.
 func (*FileLogReply_Entry) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{15, 0}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *FileLogReply_Entry) GetRevision() uint64 {
@@ -2411,15 +2520,25 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x06cloned\x18\r \x01(\bR\x06cloned\x12\x1d\n" +
 	"\n" +
 	"created_ms\x18\x0e \x01(\x03R\tcreatedMs\x12\x14\n" +
-	"\x05trust\x18\x0f \x01(\tR\x05trust\"f\n" +
+	"\x05trust\x18\x0f \x01(\tR\x05trust\"\x80\x01\n" +
 	"\vListRequest\x12\x16\n" +
 	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x14\n" +
-	"\x05after\x18\x04 \x01(\tR\x05after\"O\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\x12\x18\n" +
+	"\aexplain\x18\x05 \x01(\bR\aexplain\"\x93\x01\n" +
 	"\tListReply\x12.\n" +
 	"\x05items\x18\x01 \x03(\v2\x18.rollcall.v1.ItemSummaryR\x05items\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"M\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x14\n" +
+	"\x05notes\x18\x03 \x03(\tR\x05notes\x12,\n" +
+	"\x05steps\x18\x04 \x03(\v2\x16.rollcall.v1.QueryStepR\x05steps\"\x8e\x01\n" +
+	"\tQueryStep\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\tR\x04term\x12\x10\n" +
+	"\x03how\x18\x02 \x01(\tR\x03how\x12\x14\n" +
+	"\x05among\x18\x03 \x01(\x04R\x05among\x12\x16\n" +
+	"\x06looked\x18\x04 \x01(\x04R\x06looked\x12\x14\n" +
+	"\x05found\x18\x05 \x01(\x04R\x05found\x12\x17\n" +
+	"\atook_us\x18\x06 \x01(\x03R\x06tookUs\"M\n" +
 	"\n" +
 	"GetRequest\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x13\n" +
@@ -2651,90 +2770,92 @@ func file_rollcall_v1_item_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 	file_rollcall_v1_item_proto_goTypes  = []any{
 		(*ItemSummary)(nil),        // 0: rollcall.v1.ItemSummary
 		(*ListRequest)(nil),        // 1: rollcall.v1.ListRequest
 		(*ListReply)(nil),          // 2: rollcall.v1.ListReply
-		(*GetRequest)(nil),         // 3: rollcall.v1.GetRequest
-		(*GetReply)(nil),           // 4: rollcall.v1.GetReply
-		(*HistoryRequest)(nil),     // 5: rollcall.v1.HistoryRequest
-		(*ChangesRequest)(nil),     // 6: rollcall.v1.ChangesRequest
-		(*FactChange)(nil),         // 7: rollcall.v1.FactChange
-		(*RevisionInfo)(nil),       // 8: rollcall.v1.RevisionInfo
-		(*ChangesReply)(nil),       // 9: rollcall.v1.ChangesReply
-		(*SetRequest)(nil),         // 10: rollcall.v1.SetRequest
-		(*SetReply)(nil),           // 11: rollcall.v1.SetReply
-		(*FileRequest)(nil),        // 12: rollcall.v1.FileRequest
-		(*FileReply)(nil),          // 13: rollcall.v1.FileReply
-		(*FileLogRequest)(nil),     // 14: rollcall.v1.FileLogRequest
-		(*FileLogReply)(nil),       // 15: rollcall.v1.FileLogReply
-		(*CompareRequest)(nil),     // 16: rollcall.v1.CompareRequest
-		(*CompareRow)(nil),         // 17: rollcall.v1.CompareRow
-		(*CompareReply)(nil),       // 18: rollcall.v1.CompareReply
-		(*WhyRequest)(nil),         // 19: rollcall.v1.WhyRequest
-		(*WhyChange)(nil),          // 20: rollcall.v1.WhyChange
-		(*WhyReply)(nil),           // 21: rollcall.v1.WhyReply
-		(*ManifestRequest)(nil),    // 22: rollcall.v1.ManifestRequest
-		(*ManifestReply)(nil),      // 23: rollcall.v1.ManifestReply
-		(*ContentRequest)(nil),     // 24: rollcall.v1.ContentRequest
-		(*ContentReply)(nil),       // 25: rollcall.v1.ContentReply
-		(*CompleteRequest)(nil),    // 26: rollcall.v1.CompleteRequest
-		(*CompleteReply)(nil),      // 27: rollcall.v1.CompleteReply
-		nil,                        // 28: rollcall.v1.GetReply.FieldsEntry
-		nil,                        // 29: rollcall.v1.SetRequest.FieldsEntry
-		(*FileLogReply_Entry)(nil), // 30: rollcall.v1.FileLogReply.Entry
-		nil,                        // 31: rollcall.v1.ManifestReply.StateEntry
-		(*CollectorStatus)(nil),    // 32: rollcall.v1.CollectorStatus
-		(*Event)(nil),              // 33: rollcall.v1.Event
+		(*QueryStep)(nil),          // 3: rollcall.v1.QueryStep
+		(*GetRequest)(nil),         // 4: rollcall.v1.GetRequest
+		(*GetReply)(nil),           // 5: rollcall.v1.GetReply
+		(*HistoryRequest)(nil),     // 6: rollcall.v1.HistoryRequest
+		(*ChangesRequest)(nil),     // 7: rollcall.v1.ChangesRequest
+		(*FactChange)(nil),         // 8: rollcall.v1.FactChange
+		(*RevisionInfo)(nil),       // 9: rollcall.v1.RevisionInfo
+		(*ChangesReply)(nil),       // 10: rollcall.v1.ChangesReply
+		(*SetRequest)(nil),         // 11: rollcall.v1.SetRequest
+		(*SetReply)(nil),           // 12: rollcall.v1.SetReply
+		(*FileRequest)(nil),        // 13: rollcall.v1.FileRequest
+		(*FileReply)(nil),          // 14: rollcall.v1.FileReply
+		(*FileLogRequest)(nil),     // 15: rollcall.v1.FileLogRequest
+		(*FileLogReply)(nil),       // 16: rollcall.v1.FileLogReply
+		(*CompareRequest)(nil),     // 17: rollcall.v1.CompareRequest
+		(*CompareRow)(nil),         // 18: rollcall.v1.CompareRow
+		(*CompareReply)(nil),       // 19: rollcall.v1.CompareReply
+		(*WhyRequest)(nil),         // 20: rollcall.v1.WhyRequest
+		(*WhyChange)(nil),          // 21: rollcall.v1.WhyChange
+		(*WhyReply)(nil),           // 22: rollcall.v1.WhyReply
+		(*ManifestRequest)(nil),    // 23: rollcall.v1.ManifestRequest
+		(*ManifestReply)(nil),      // 24: rollcall.v1.ManifestReply
+		(*ContentRequest)(nil),     // 25: rollcall.v1.ContentRequest
+		(*ContentReply)(nil),       // 26: rollcall.v1.ContentReply
+		(*CompleteRequest)(nil),    // 27: rollcall.v1.CompleteRequest
+		(*CompleteReply)(nil),      // 28: rollcall.v1.CompleteReply
+		nil,                        // 29: rollcall.v1.GetReply.FieldsEntry
+		nil,                        // 30: rollcall.v1.SetRequest.FieldsEntry
+		(*FileLogReply_Entry)(nil), // 31: rollcall.v1.FileLogReply.Entry
+		nil,                        // 32: rollcall.v1.ManifestReply.StateEntry
+		(*CollectorStatus)(nil),    // 33: rollcall.v1.CollectorStatus
+		(*Event)(nil),              // 34: rollcall.v1.Event
 	}
 )
 
 var file_rollcall_v1_item_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.ListReply.items:type_name -> rollcall.v1.ItemSummary
-	0,  // 1: rollcall.v1.GetReply.item:type_name -> rollcall.v1.ItemSummary
-	28, // 2: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
-	32, // 3: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
-	7,  // 4: rollcall.v1.RevisionInfo.facts:type_name -> rollcall.v1.FactChange
-	7,  // 5: rollcall.v1.RevisionInfo.fields:type_name -> rollcall.v1.FactChange
-	33, // 6: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
-	8,  // 7: rollcall.v1.ChangesReply.revisions:type_name -> rollcall.v1.RevisionInfo
-	29, // 8: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
-	0,  // 9: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
-	30, // 10: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
-	17, // 11: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
-	17, // 12: rollcall.v1.WhyReply.odd:type_name -> rollcall.v1.CompareRow
-	20, // 13: rollcall.v1.WhyReply.changes:type_name -> rollcall.v1.WhyChange
-	31, // 14: rollcall.v1.ManifestReply.state:type_name -> rollcall.v1.ManifestReply.StateEntry
-	1,  // 15: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
-	3,  // 16: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
-	5,  // 17: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
-	6,  // 18: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
-	10, // 19: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
-	12, // 20: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
-	14, // 21: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
-	16, // 22: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
-	19, // 23: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
-	22, // 24: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
-	24, // 25: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
-	26, // 26: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
-	2,  // 27: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
-	4,  // 28: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
-	9,  // 29: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
-	9,  // 30: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
-	11, // 31: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
-	13, // 32: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
-	15, // 33: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
-	18, // 34: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
-	21, // 35: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
-	23, // 36: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
-	25, // 37: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
-	27, // 38: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
-	27, // [27:39] is the sub-list for method output_type
-	15, // [15:27] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	3,  // 1: rollcall.v1.ListReply.steps:type_name -> rollcall.v1.QueryStep
+	0,  // 2: rollcall.v1.GetReply.item:type_name -> rollcall.v1.ItemSummary
+	29, // 3: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
+	33, // 4: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
+	8,  // 5: rollcall.v1.RevisionInfo.facts:type_name -> rollcall.v1.FactChange
+	8,  // 6: rollcall.v1.RevisionInfo.fields:type_name -> rollcall.v1.FactChange
+	34, // 7: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
+	9,  // 8: rollcall.v1.ChangesReply.revisions:type_name -> rollcall.v1.RevisionInfo
+	30, // 9: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
+	0,  // 10: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
+	31, // 11: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
+	18, // 12: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
+	18, // 13: rollcall.v1.WhyReply.odd:type_name -> rollcall.v1.CompareRow
+	21, // 14: rollcall.v1.WhyReply.changes:type_name -> rollcall.v1.WhyChange
+	32, // 15: rollcall.v1.ManifestReply.state:type_name -> rollcall.v1.ManifestReply.StateEntry
+	1,  // 16: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
+	4,  // 17: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
+	6,  // 18: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
+	7,  // 19: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
+	11, // 20: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
+	13, // 21: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
+	15, // 22: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
+	17, // 23: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
+	20, // 24: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
+	23, // 25: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
+	25, // 26: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
+	27, // 27: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
+	2,  // 28: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
+	5,  // 29: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
+	10, // 30: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
+	10, // 31: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
+	12, // 32: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
+	14, // 33: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
+	16, // 34: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
+	19, // 35: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
+	22, // 36: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
+	24, // 37: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
+	26, // 38: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
+	28, // 39: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
+	28, // [28:40] is the sub-list for method output_type
+	16, // [16:28] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_item_proto_init() }
@@ -2749,7 +2870,7 @@ func file_rollcall_v1_item_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_item_proto_rawDesc), len(file_rollcall_v1_item_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
