@@ -3,6 +3,7 @@ package restore
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -278,5 +279,15 @@ func TestClass13RestoreTOCTOU(t *testing.T) {
 	t.Logf("%d entries written, %d refused", written, refused)
 	if written == 0 || refused == 0 {
 		t.Skipf("the attack never met the restore (%d written, %d refused): this machine is too slow for it", written, refused)
+	}
+}
+
+func TestTheFolderOfAClaimIsNoSource(t *testing.T) {
+	tr, dir := newTree(t), t.TempDir()
+	clone := tree{t: t, dir: dir}
+	clone.write(".rollcall/etc.manifest", "")
+	clone.write(".rollcall/ci", "id: ci0123\nname: seat7\nclass: diskless\nsite: elm\ntrust: T0\n")
+	if _, err := NewPlan(t.Context(), Clone{Dir: dir}, tr.root, Options{}); !errors.Is(err, ErrClaim) || !strings.Contains(err.Error(), "seat7") {
+		t.Errorf("the folder of a machine that boots from the network gives %v, want %v", err, ErrClaim)
 	}
 }

@@ -490,16 +490,6 @@ func TestACloneOfTheMirrorIsASource(t *testing.T) {
 	}
 }
 
-func TestTheFolderOfAClaimIsNoSource(t *testing.T) {
-	tr, dir := newTree(t), t.TempDir()
-	clone := tree{t: t, dir: dir}
-	clone.write(".rollcall/etc.manifest", "")
-	clone.write(".rollcall/ci", "id: ci0123\nname: seat7\nclass: diskless\nsite: elm\ntrust: T0\n")
-	if _, err := NewPlan(t.Context(), Clone{Dir: dir}, tr.root, Options{}); !errors.Is(err, ErrClaim) || !strings.Contains(err.Error(), "seat7") {
-		t.Errorf("the folder of a machine that boots from the network gives %v, want %v", err, ErrClaim)
-	}
-}
-
 func FuzzParseDefaults(f *testing.F) {
 	f.Add([]byte("Package: cups\nConffiles:\n /etc/a b 00000000000000000000000000000000 obsolete\n"))
 	f.Fuzz(func(_ *testing.T, b []byte) { parseDefaults(b, map[string]fact.Conffile{}) })

@@ -70,13 +70,18 @@ func (s *Service) bits(ctx context.Context, q *question, v index.View, filter st
 				return nil, err
 			}
 		}
-		a, err := v.Select(ctx, index.Question{Expr: sel.expr, Now: sel.now, Read: func(id string) (query.Subject, error) {
+		read := func(id string) (query.Subject, error) {
 			ci, err := q.items.CI(id)
 			if err != nil {
 				return nil, err
 			}
 			return s.asOf(q.items, ci, when(0))
-		}})
+		}
+		var a index.Answer
+		err := s.within(ctx, func(limited context.Context) (err error) {
+			a, err = v.Select(limited, index.Question{Expr: sel.expr, Now: sel.now, Read: read})
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}

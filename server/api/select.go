@@ -70,21 +70,30 @@ func (s *Service) find(ctx context.Context, items cmdb.View, filter string, at t
 			return nil, err
 		}
 	}
+	err := s.within(ctx, func(limited context.Context) error {
+		err := index.ErrLoading
+		if s.Index != nil && at.IsZero() {
+			err = sel.byIndex(limited)
+		}
+		if errors.Is(err, index.ErrLoading) {
+			err = sel.byReading(limited)
+		}
+		return err
+	})
+	slices.SortFunc(sel.found, func(a, b chosen) int { return compareNames(a.name, b.name) })
+	return sel, err
+}
+
+// within answers a filter in the time that one may take.
+func (s *Service) within(ctx context.Context, answer func(context.Context) error) error {
 	most := cmp.Or(s.QueryTime, maxQuery)
 	limited, stop := context.WithTimeout(ctx, most)
 	defer stop()
-	err := index.ErrLoading
-	if s.Index != nil && at.IsZero() {
-		err = sel.byIndex(limited)
-	}
-	if errors.Is(err, index.ErrLoading) {
-		err = sel.byReading(limited)
-	}
+	err := answer(limited)
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		err = status.Errorf(codes.ResourceExhausted, "the filter took longer than %s: ask for less, such as one site or class", most)
 	}
-	slices.SortFunc(sel.found, func(a, b chosen) int { return compareNames(a.name, b.name) })
-	return sel, err
+	return err
 }
 
 func (sel *selection) byIndex(ctx context.Context) error {
