@@ -47,8 +47,7 @@ func software() []Definition {
 			Params: []Param{{Name: "package", Kind: AsText}}, Filter: "pkg({package})",
 			Columns: []Column{part("package", 1), value("version", Version), countMachines(), examples()},
 			Order:   []string{"package", "-version"},
-			lines:   eachFact("pkg/*/version", func(r *run, l *line) bool { return matches(r.set["package"], l.path[1]) }),
-			reads:   []string{"pkg/*/version"},
+			lines:   eachPackage, reads: []string{"pkg/*/version"},
 		},
 		{
 			Name: "security-updates", For: []User{Technician, Auditor},
@@ -113,11 +112,39 @@ func services() []Definition {
 	}
 }
 
+// eachPackage makes a line of each installed package that the parameter fits. Only
+// those are looked at that begin as it does: a machine has thousands.
+func eachPackage(r *run, each func(*line) error) error {
+	want := strings.ToLower(r.set["package"]) // as Debian writes names
+	stem, _, isPattern := strings.Cut(strings.ReplaceAll(want, "?", "*"), "*")
+	return eachMachine(r, func(whole *line) error {
+		set, err := whole.m.Facts("pkg")
+		if err != nil {
+			return err
+		}
+		if !isPattern {
+			if v, ok := set.Get("pkg/" + want + "/version"); ok {
+				return each(&line{m: whole.m, ci: whole.ci, path: []string{"pkg", want, "version"}, value: v})
+			}
+		}
+		for _, f := range set.Below("pkg/" + stem) {
+			name, what, _ := strings.Cut(strings.TrimPrefix(f.Path, "pkg/"), "/")
+			if what != "version" || !matches(want, name) {
+				continue
+			}
+			if err := each(&line{m: whole.m, ci: whole.ci, path: []string{"pkg", name, "version"}, value: f.Value}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // installed is a column of the version of the package that the parameter names;
 // with a pattern, of all packages that it fits.
 func installed() Column {
 	return Column{Key: "version", Kind: Version, Facts: []string{"pkg/*/version"}, read: func(r *run, l *line) (string, error) {
-		want := r.set["package"]
+		want := strings.ToLower(r.set["package"]) // as Debian writes names
 		if !strings.ContainsAny(want, "*?") {
 			set, err := l.m.Facts("pkg")
 			v, _ := set.Get("pkg/" + want + "/version")
