@@ -220,10 +220,11 @@ func bentFiles() []bend {
 			}
 		}},
 		{RuleSecret, "a secret in a content, packed", func(t *testing.T, w *twin) {
-			content := []byte(strings.Repeat("psk="+canary+"\n", 50))
-			w.update(func(tx store.Tx) error {
-				return store.PutBlobTx(tx, "main", "content", [32]byte{1}, content)
-			})
+			content, err := store.Pack([]byte(strings.Repeat("psk="+canary+"\n", 50)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.update(func(tx store.Tx) error { return content.PutTx(tx, "main", "content", [32]byte{1}) })
 		}},
 	}
 }

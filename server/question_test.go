@@ -1,12 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
 
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
+	"rollcall/server/store"
 
 	"google.golang.org/grpc/codes"
 )
@@ -69,6 +71,56 @@ func TestAListSaysHowItWasAnswered(t *testing.T) {
 	}
 	if len(reply.GetItems()) != 1 {
 		t.Errorf("%d CIs, want 1", len(reply.GetItems()))
+	}
+}
+
+// One CI whose history is damaged takes nobody else out of the answer about the
+// past: it is left out, and named.
+func TestADamagedCIFailsNoListOfThePast(t *testing.T) {
+	r := start(t)
+	bad, good := r.machine(1), r.machine(2)
+	bad.report(t, true)
+	good.report(t, true)
+	time.Sleep(2 * time.Millisecond) // times of questions are in milliseconds
+	past := time.Now()
+	for i, m := range []*machine{bad, good} {
+		m.Upgrade(i, 7)
+		m.report(t, false)
+	}
+	var keys []store.Key
+	err := r.srv.engine.View(t.Context(), func(v store.Reader) error {
+		from := []byte(r.cfg.Tenant + "/" + bad.ci)
+		for p, err := range v.Scan(store.Event, from, store.PrefixEnd(from), 0) {
+			if err != nil {
+				return err
+			}
+			keys = append(keys, store.Key{Space: store.Event, K: bytes.Clone(p.K)})
+		}
+		return nil
+	})
+	if err != nil || len(keys) == 0 {
+		t.Fatalf("%d revisions, %v", len(keys), err)
+	}
+	if err := r.srv.writer.Update(t.Context(), func(tx store.Tx) error {
+		for _, k := range keys {
+			if err := tx.Put(k, []byte("damaged")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := r.kari.List(t.Context(), &rollcallv1.ListRequest{Filter: "name = *", AtMs: past.UnixMilli()})
+	if err != nil || len(reply.GetItems()) != 1 || reply.GetItems()[0].GetId() != good.ci {
+		t.Errorf("the list: %v, %v; want %s alone", reply.GetItems(), err, good.ci)
+	}
+	if len(reply.GetNotes()) != 1 || !strings.Contains(reply.GetNotes()[0], bad.ci) {
+		t.Errorf("notes %q, want one that names %s", reply.GetNotes(), bad.ci)
+	}
+	_, err = r.kari.Changes(t.Context(), &rollcallv1.ChangesRequest{Filter: "name = *"})
+	if err == nil {
+		t.Error("changes are told without the history that is damaged")
 	}
 }
 

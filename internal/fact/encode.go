@@ -227,17 +227,6 @@ func FullDigest(b []byte) (d Digest, ok bool) {
 	return Digest(h.Sum(nil)), true
 }
 
-// FirstPath returns the path of the first fact that an encoded delta puts; ok is
-// false if it drops something or puts nothing.
-func FirstPath(b []byte) (path string, ok bool) {
-	if len(b) <= deltaHead || b[deltaHead] != 0 {
-		return "", false
-	}
-	d := decoder{rest: string(b[deltaHead+1 : min(len(b), deltaHead+1+MaxPath+8)])}
-	path = d.string()
-	return path, d.err == nil && path != ""
-}
-
 // AppendFact appends the encoding of one fact, as it stands in that of a set.
 func AppendFact(b []byte, f Fact) []byte { return appendString(appendString(b, f.Path), f.Value) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/internal/fact"
@@ -180,30 +181,23 @@ func (q *question) row(row compare.Row) *rollcallv1.CompareRow {
 // group returns the CIs of a filter and of a list of names or ids, each once.
 // Names that nobody has are an error, all of them at once.
 func (s *Service) group(ctx context.Context, items cmdb.View, filter string, names []string, at time.Time) ([]*subject, error) {
-	if len(names) > compare.MaxMachines {
-		return nil, status.Errorf(codes.InvalidArgument, "a list of %d machines, at most %d", len(names), compare.MaxMachines)
-	}
 	var found []*subject
-	if filter != "" || len(names) == 0 {
+	if strings.TrimSpace(filter) != "" || len(names) == 0 {
 		var err error
 		if found, err = s.selectCIs(ctx, items, filter, at); err != nil {
 			return nil, err
 		}
 	}
+	listed, err := named(items, names)
+	if err != nil {
+		return nil, err
+	}
 	seen := map[string]bool{}
 	for _, u := range found {
 		seen[u.ci.ID] = true
 	}
-	var unknown []string
-	for _, name := range names {
-		ci, err := items.CI(name)
-		switch {
-		case errors.Is(err, cmdb.ErrNotFound):
-			unknown = append(unknown, name)
-			continue
-		case err != nil:
-			return nil, err
-		case seen[ci.ID]:
+	for _, ci := range listed {
+		if seen[ci.ID] {
 			continue
 		}
 		seen[ci.ID] = true
@@ -216,5 +210,29 @@ func (s *Service) group(ctx context.Context, items cmdb.View, filter string, nam
 		}
 		found = append(found, u)
 	}
-	return found, unknownNames(unknown)
+	return found, nil
+}
+
+// named gives the CIs of a list of names or ids. Names that nobody has are an
+// error, all of them at once.
+func named(items cmdb.View, names []string) (found []cmdb.CI, err error) {
+	if len(names) > compare.MaxMachines {
+		return nil, status.Errorf(codes.InvalidArgument, "a list of %d machines, at most %d", len(names), compare.MaxMachines)
+	}
+	var unknown []string
+	for _, name := range names {
+		ci, err := items.CI(name)
+		if errors.Is(err, cmdb.ErrNotFound) {
+			unknown = append(unknown, name)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, ci)
+	}
+	if len(unknown) > 0 {
+		err = status.Errorf(codes.NotFound, "no CI has the name or id %s", fact.Escape(strings.Join(unknown[:min(len(unknown), 20)], ", ")))
+	}
+	return found, err
 }

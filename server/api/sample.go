@@ -3,20 +3,14 @@ package api
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
-	"rollcall/server/cmdb"
 	"rollcall/server/compare"
 	"rollcall/server/index"
-	"rollcall/server/query"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // looked is how many machines of one group a comparison looks at. What sets apart
@@ -63,23 +57,13 @@ func (s *Service) byIndex(ctx context.Context, q *question, req *rollcallv1.Comp
 func (s *Service) bits(ctx context.Context, q *question, v index.View, filter string, names []string) (index.Bits, error) {
 	b := v.Group()
 	if strings.TrimSpace(filter) != "" || len(names) == 0 {
-		sel := selection{s: s, items: q.items, now: s.Now()}
-		if strings.TrimSpace(filter) != "" {
-			var err error
-			if sel.expr, err = query.Parse(filter); err != nil {
-				return nil, err
-			}
-		}
-		read := func(id string) (query.Subject, error) {
-			ci, err := q.items.CI(id)
-			if err != nil {
-				return nil, err
-			}
-			return s.asOf(q.items, ci, when(0))
+		expr, err := parsed(filter)
+		if err != nil {
+			return nil, err
 		}
 		var a index.Answer
-		err := s.within(ctx, func(limited context.Context) (err error) {
-			a, err = v.Select(limited, index.Question{Expr: sel.expr, Now: sel.now, Read: read})
+		err = s.within(ctx, func(limited context.Context) (err error) {
+			a, err = s.indexed(limited, v, q.items, expr, s.Now())
 			return err
 		})
 		if err != nil {
@@ -90,29 +74,11 @@ func (s *Service) bits(ctx context.Context, q *question, v index.View, filter st
 		}
 		b.Or(a.Slots)
 	}
-	if len(names) > compare.MaxMachines {
-		return nil, status.Errorf(codes.InvalidArgument, "a list of %d machines, at most %d", len(names), compare.MaxMachines)
-	}
-	var unknown []string
-	for _, name := range names {
-		ci, err := q.items.CI(name)
-		if errors.Is(err, cmdb.ErrNotFound) {
-			unknown = append(unknown, name)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
+	listed, err := named(q.items, names)
+	for _, ci := range listed {
 		v.Add(b, ci.ID)
 	}
-	return b, unknownNames(unknown)
-}
-
-func unknownNames(names []string) error {
-	if len(names) == 0 {
-		return nil
-	}
-	return status.Errorf(codes.NotFound, "no CI has the name or id %s", fact.Escape(strings.Join(names[:min(len(names), 20)], ", ")))
+	return b, err
 }
 
 // sample leaves out of large groups what need not be looked at, and tells.

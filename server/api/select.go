@@ -64,13 +64,11 @@ func (s *Service) find(ctx context.Context, items cmdb.View, filter string, at t
 	if !at.IsZero() {
 		sel.now = at
 	}
-	if strings.TrimSpace(filter) != "" {
-		var err error
-		if sel.expr, err = query.Parse(filter); err != nil {
-			return nil, err
-		}
+	var err error
+	if sel.expr, err = parsed(filter); err != nil {
+		return nil, err
 	}
-	err := s.within(ctx, func(limited context.Context) error {
+	err = s.within(ctx, func(limited context.Context) error {
 		err := index.ErrLoading
 		if s.Index != nil && at.IsZero() {
 			err = sel.byIndex(limited)
@@ -96,26 +94,44 @@ func (s *Service) within(ctx context.Context, answer func(context.Context) error
 	return err
 }
 
+// parsed reads a filter; nil is every CI.
+func parsed(filter string) (query.Expr, error) {
+	if strings.TrimSpace(filter) == "" {
+		return nil, nil
+	}
+	return query.Parse(filter)
+}
+
+// indexed answers a filter from the index. Skipped are also CIs without a readable
+// head, of which nobody knows whether they would fit.
+func (s *Service) indexed(ctx context.Context, v index.View, items cmdb.View, expr query.Expr, now time.Time) (index.Answer, error) {
+	a, err := v.Select(ctx, index.Question{Expr: expr, Now: now, Read: func(id string) (query.Subject, error) {
+		ci, err := items.CI(id)
+		if err != nil {
+			return nil, err
+		}
+		return s.asOf(items, ci, time.Time{})
+	}})
+	if err != nil {
+		return a, err
+	}
+	for id, err := range v.Damaged() {
+		if expr == nil || !v.Add(v.Group(), id) {
+			a.Skipped[id] = err
+		}
+	}
+	return a, nil
+}
+
 func (sel *selection) byIndex(ctx context.Context) error {
 	return sel.s.Index.Look(sel.items.Scope(), func(v index.View) error {
-		a, err := v.Select(ctx, index.Question{Expr: sel.expr, Now: sel.now, Read: func(id string) (query.Subject, error) {
-			ci, err := sel.items.CI(id)
-			if err != nil {
-				return nil, err
-			}
-			return sel.s.asOf(sel.items, ci, time.Time{})
-		}})
+		a, err := sel.s.indexed(ctx, v, sel.items, sel.expr, sel.now)
 		if err != nil {
 			return err
 		}
 		sel.skipped, sel.steps = a.Skipped, a.Steps
 		for slot := range a.Slots.Slots() {
 			sel.found = append(sel.found, chosen{id: v.ID(slot), name: v.Name(slot), changed: v.Changed(slot)})
-		}
-		for id, err := range v.Damaged() {
-			if sel.expr == nil || !v.Add(v.Group(), id) { // nobody knows whether it would fit
-				sel.skipped[id] = err
-			}
 		}
 		return nil
 	})
@@ -133,15 +149,17 @@ func (sel *selection) byReading(ctx context.Context) error {
 		if errors.Is(err, cmdb.ErrNotFound) {
 			continue // it did not exist then
 		}
-		if err != nil {
+		ok := err == nil
+		if ok && sel.expr != nil {
+			ok, err = query.Match(sel.expr, sub, sel.now)
+			err = cmp.Or(err, sub.err)
+		}
+		if errors.Is(err, query.ErrCost) {
 			return err
 		}
-		ok := true
-		if sel.expr != nil {
-			ok, err = query.Match(sel.expr, sub, sel.now)
-			if err = cmp.Or(err, sub.err); err != nil {
-				return err
-			}
+		if err != nil {
+			sel.skipped[ci.ID] = err
+			continue
 		}
 		if ok {
 			sel.found = append(sel.found, chosen{id: ci.ID, name: sub.ci.Name, sub: sub})

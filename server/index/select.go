@@ -444,8 +444,3 @@ func timeText(t time.Time) string {
 	}
 	return t.Format(time.RFC3339)
 }
-
-// String gives the step as one line of an explanation.
-func (p Step) String() string {
-	return fmt.Sprintf("%s: by %s, %d looked at for %d CIs in question, %d fit, %s", p.Term, p.How, p.Looked, p.Among, p.Found, p.Took.Round(time.Microsecond))
-}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/server/query"
 )
 
 // field is a column of what is declared or derived about the CI.
@@ -221,25 +222,7 @@ func components(path string) []string {
 // escaped writes a component of a path as it stands in facts.
 func escaped(component string) string { return strings.ReplaceAll(component, "/", "%2F") }
 
-// matches tells whether all of s is what a pattern says, in any case: "*" is any
-// run of characters, "?" one byte. Time is at most the product of the lengths.
+// matches tells whether all of s is what a pattern says, in any case.
 func matches(pattern, s string) bool {
-	pattern, s = strings.ToLower(pattern), strings.ToLower(s)
-	p, i, star, mark := 0, 0, -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return query.Glob(strings.ToLower(pattern), strings.ToLower(s))
 }

@@ -1,6 +1,11 @@
 package report
 
-import "strings"
+import (
+	"strings"
+
+	"rollcall/internal/fact"
+	"rollcall/server/query"
+)
 
 // software are the reports about what is installed.
 func software() []Definition {
@@ -112,27 +117,15 @@ func services() []Definition {
 	}
 }
 
-// eachPackage makes a line of each installed package that the parameter fits. Only
-// those are looked at that begin as it does: a machine has thousands.
+// eachPackage makes a line of each installed package that the parameter fits.
 func eachPackage(r *run, each func(*line) error) error {
-	want := strings.ToLower(r.set["package"]) // as Debian writes names
-	stem, _, isPattern := strings.Cut(strings.ReplaceAll(want, "?", "*"), "*")
 	return eachMachine(r, func(whole *line) error {
-		set, err := whole.m.Facts("pkg")
+		found, err := versionsOf(whole.m, r.set["package"])
 		if err != nil {
 			return err
 		}
-		if !isPattern {
-			if v, ok := set.Get("pkg/" + want + "/version"); ok {
-				return each(&line{m: whole.m, ci: whole.ci, path: []string{"pkg", want, "version"}, value: v})
-			}
-		}
-		for _, f := range set.Below("pkg/" + stem) {
-			name, what, _ := strings.Cut(strings.TrimPrefix(f.Path, "pkg/"), "/")
-			if what != "version" || !matches(want, name) {
-				continue
-			}
-			if err := each(&line{m: whole.m, ci: whole.ci, path: []string{"pkg", name, "version"}, value: f.Value}); err != nil {
+		for _, f := range found {
+			if err := each(&line{m: whole.m, ci: whole.ci, path: components(f.Path), value: f.Value}); err != nil {
 				return err
 			}
 		}
@@ -140,22 +133,32 @@ func eachPackage(r *run, each func(*line) error) error {
 	})
 }
 
+// versionsOf gives the facts of the versions of the packages that a name or
+// pattern fits. Only those are looked at that begin as it does: a machine has
+// thousands.
+func versionsOf(m Machine, want string) (found []fact.Fact, err error) {
+	set, err := m.Facts("pkg")
+	path := "pkg/" + strings.ToLower(want) + "/version" // as Debian writes names
+	stem, _, _ := strings.Cut(strings.ReplaceAll(path, "?", "*"), "*")
+	for _, f := range set.Below(stem) {
+		if query.Glob(path, f.Path) {
+			found = append(found, f)
+		}
+	}
+	return found, err
+}
+
 // installed is a column of the version of the package that the parameter names;
 // with a pattern, of all packages that it fits.
 func installed() Column {
 	return Column{Key: "version", Kind: Version, Facts: []string{"pkg/*/version"}, read: func(r *run, l *line) (string, error) {
-		want := strings.ToLower(r.set["package"]) // as Debian writes names
-		if !strings.ContainsAny(want, "*?") {
-			set, err := l.m.Facts("pkg")
-			v, _ := set.Get("pkg/" + want + "/version")
-			return v, err
+		found, err := versionsOf(l.m, r.set["package"])
+		if len(found) == 1 && !query.IsGlob(r.set["package"]) {
+			return found[0].Value, err
 		}
-		found, err := factsOf(l.m, "pkg/*/version")
 		var out []string
-		for _, f := range found {
-			if name := strings.Split(f.Path, "/")[1]; matches(want, name) && len(out) < maxNames {
-				out = append(out, name+" "+f.Value)
-			}
+		for _, f := range found[:min(len(found), maxNames)] {
+			out = append(out, components(f.Path)[1]+" "+f.Value)
 		}
 		return strings.Join(out, ", "), err
 	}}

@@ -45,19 +45,6 @@ func PutBlob(ctx context.Context, u Updater, tenant, kind string, name fact.Dige
 	return p.Store(ctx, u, tenant, kind, name)
 }
 
-// PutBlobTx is PutBlob inside of a transaction, for contents that fit into it:
-// ErrLimit otherwise. Use Pack and PutTx to compress before the transaction.
-func PutBlobTx(tx Tx, tenant, kind string, name fact.Digest, content []byte) error {
-	if has, err := HasBlob(tx, tenant, kind, name); err != nil || has {
-		return err
-	}
-	p, err := Pack(content)
-	if err != nil {
-		return fmt.Errorf("put %s %s: %w", kind, name, err)
-	}
-	return p.PutTx(tx, tenant, kind, name)
-}
-
 // Store is PutBlob for a content that has been packed.
 func (p Packed) Store(ctx context.Context, u Updater, tenant, kind string, name fact.Digest) error {
 	for next := p.chunks(); next > 0; {
@@ -80,7 +67,8 @@ func (p Packed) Store(ctx context.Context, u Updater, tenant, kind string, name 
 	return nil
 }
 
-// PutTx is PutBlobTx for a content that has been packed.
+// PutTx stores a packed content inside of a transaction, for contents that fit into
+// it: ErrLimit otherwise.
 func (p Packed) PutTx(tx Tx, tenant, kind string, name fact.Digest) error {
 	if has, err := HasBlob(tx, tenant, kind, name); err != nil || has {
 		return err

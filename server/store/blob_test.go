@@ -65,11 +65,15 @@ func TestContentTooLargeIsRefused(t *testing.T) {
 	if err := store.PutBlob(t.Context(), e, "t", "content", fact.Digest{1}, make([]byte, store.MaxBlob+1)); !errors.Is(err, store.ErrLimit) {
 		t.Errorf("PutBlob above MaxBlob = %v, want ErrLimit", err)
 	}
-	err := store.UpdateAgain(t.Context(), e, func(tx store.Tx) error {
-		return store.PutBlobTx(tx, "t", "content", fact.Digest{1}, noise(1, 2<<20))
+	large, err := store.Pack(noise(1, 2<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = store.UpdateAgain(t.Context(), e, func(tx store.Tx) error {
+		return large.PutTx(tx, "t", "content", fact.Digest{1})
 	})
 	if !errors.Is(err, store.ErrLimit) {
-		t.Errorf("PutBlobTx of 2 MiB = %v, want ErrLimit", err)
+		t.Errorf("PutTx of 2 MiB = %v, want ErrLimit", err)
 	}
 	if _, err := getBlob(t, e, fact.Digest{1}); !errors.Is(err, store.ErrNoBlob) {
 		t.Errorf("GetBlob = %v, want ErrNoBlob", err)
@@ -79,8 +83,12 @@ func TestContentTooLargeIsRefused(t *testing.T) {
 func TestSmallContentGoesWithItsTransaction(t *testing.T) {
 	e := storetest.Weak(storetest.Seed(t))
 	d, mine := fact.Digest{2}, errors.New("mine")
-	err := e.Update(t.Context(), func(tx store.Tx) error {
-		return errors.Join(store.PutBlobTx(tx, "t", "set", d, []byte("x")), mine)
+	small, err := store.Pack([]byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = e.Update(t.Context(), func(tx store.Tx) error {
+		return errors.Join(small.PutTx(tx, "t", "set", d), mine)
 	})
 	if !errors.Is(err, mine) {
 		t.Fatalf("Update = %v, want mine", err)
