@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -162,7 +163,8 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	}
 	s.service.Eraser = s.eraser
 	s.service.RegisterStanding(s.registry)
-	s.registry.MustRegister(collectors.NewGoCollector())
+	live := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")}
+	s.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live)))
 	return nil
 }
 

@@ -40,13 +40,13 @@ a temporary folder and asks it questions. Progress goes to standard error, the
 result to standard output or to a file. Nothing outside its folder is touched.
 
 Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
-		Example:      "  rollcall-bench simulate --machines 500\n  rollcall-bench puzzles /tmp/cases",
+		Example:      "  rollcall-bench simulate --machines 500\n  rollcall-bench questions --machines 1000\n  rollcall-bench puzzles /tmp/cases",
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	c.SetOut(a.out)
 	c.SetErr(a.err)
-	c.AddCommand(a.simulateCommand(), a.puzzlesCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"))
+	c.AddCommand(a.simulateCommand(), a.questionsCommand(), a.puzzlesCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"))
 	cmdline.Strict(c)
 	return c
 }

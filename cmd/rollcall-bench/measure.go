@@ -63,9 +63,13 @@ func (p *phase) counts() (done, refused, failed int) {
 // quantile gives the latency that a part of all exchanges did not exceed. It
 // sorts them.
 func (p *phase) quantile(q float64) time.Duration {
-	if len(p.latencies) == 0 {
+	return quantile(p.latencies, q)
+}
+
+func quantile(all []time.Duration, q float64) time.Duration {
+	if len(all) == 0 {
 		return 0
 	}
-	slices.Sort(p.latencies)
-	return p.latencies[min(len(p.latencies)-1, int(q*float64(len(p.latencies))))]
+	slices.Sort(all)
+	return all[min(len(all)-1, int(q*float64(len(all))))]
 }

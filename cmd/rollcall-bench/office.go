@@ -34,6 +34,8 @@ type office struct {
 type operator struct {
 	rollcallv1.AdminClient
 	rollcallv1.KeysClient
+	rollcallv1.ItemsClient
+	rollcallv1.ReportsClient
 	conn *grpc.ClientConn
 }
 
@@ -55,13 +57,13 @@ func openOffice(logins [2]identity.Token, network string) (*office, error) {
 		}
 		conn, err := grpc.NewClient("passthrough:///"+logins[i].URLs[0],
 			grpc.WithTransportCredentials(credentials.NewTLS(tls)), grpc.WithPerRPCCredentials(shown(logins[i])),
-			grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)), grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 			}))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("connect: %w", err), o.close())
 		}
-		*to = operator{rollcallv1.NewAdminClient(conn), rollcallv1.NewKeysClient(conn), conn}
+		*to = operator{rollcallv1.NewAdminClient(conn), rollcallv1.NewKeysClient(conn), rollcallv1.NewItemsClient(conn), rollcallv1.NewReportsClient(conn), conn}
 	}
 	return o, nil
 }

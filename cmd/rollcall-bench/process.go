@@ -25,6 +25,7 @@ type process struct {
 	folder  string
 	remove  bool
 	config  string
+	metrics string // address
 	command *exec.Cmd
 	ended   chan error
 	log     *os.File
@@ -32,8 +33,19 @@ type process struct {
 
 // openProcess founds and starts a server, and gives the logins of two people.
 func openProcess(ctx context.Context, p plan) (h *process, logins [2]identity.Token, err error) {
-	h = &process{folder: p.folder, remove: p.folder == ""}
-	if h.program, err = serverProgram(p.program); err != nil {
+	if h, logins, err = newProcess(ctx, p.program, p.folder, p.clients); err != nil {
+		return nil, logins, err
+	}
+	if err = h.start(); err != nil {
+		return nil, logins, errors.Join(err, h.close())
+	}
+	return h, logins, nil
+}
+
+// newProcess founds a server in a new folder, or in a temporary one.
+func newProcess(ctx context.Context, program, folder string, clients int) (h *process, logins [2]identity.Token, err error) {
+	h = &process{folder: folder, remove: folder == ""}
+	if h.program, err = serverProgram(program); err != nil {
 		return nil, logins, err
 	}
 	if h.remove {
@@ -45,10 +57,10 @@ func openProcess(ctx context.Context, p plan) (h *process, logins [2]identity.To
 		return nil, logins, fmt.Errorf("make folder of the server: %w", err)
 	}
 	if h.folder, err = filepath.Abs(h.folder); err == nil {
-		logins, err = h.found(ctx, p.clients)
+		err = h.configure(clients)
 	}
 	if err == nil {
-		err = h.start()
+		logins, err = h.found(ctx)
 	}
 	if err != nil {
 		return nil, logins, errors.Join(err, h.close())
@@ -71,19 +83,29 @@ func serverProgram(named string) (string, error) {
 	return file, cmdline.Hinted(err, "name it with --server-program FILE; 'make build' puts it beside this program")
 }
 
-// found makes the configuration, the data folder and two operators.
-func (h *process) found(ctx context.Context, clients int) (logins [2]identity.Token, err error) {
+// configure writes the configuration, with addresses that are free.
+func (h *process) configure(clients int) error {
 	address, err := freeAddress()
 	if err != nil {
-		return logins, err
+		return err
+	}
+	if h.metrics, err = freeAddress(); err != nil {
+		return err
 	}
 	h.config = filepath.Join(h.folder, "server.conf")
-	text := fmt.Sprintf("data = %s\nlisten = %s\naddress = %s\nmetrics =\n"+
+	text := fmt.Sprintf("data = %s\nlisten = %s\naddress = %s\nmetrics = %s\n"+
 		"# Room for the clients, and for as many connections that are just ending.\nconnections = %d\nconnections_per_host = %d\n",
-		filepath.Join(h.folder, "data"), address, address, max(4000, 8*clients), max(500, 4*clients))
+		h.data(), address, address, h.metrics, max(4000, 8*clients), max(500, 4*clients))
 	if err := os.WriteFile(h.config, []byte(text), 0o600); err != nil {
-		return logins, fmt.Errorf("write configuration: %w", err)
+		return fmt.Errorf("write configuration: %w", err)
 	}
+	return nil
+}
+
+func (h *process) data() string { return filepath.Join(h.folder, "data") }
+
+// found makes the data folder and two operators.
+func (h *process) found(ctx context.Context) (logins [2]identity.Token, err error) {
 	for i, args := range [][]string{{"init", "--operator", "kari"}, {"operator", "add", "--role", "approver", "ola"}} {
 		var out, trouble bytes.Buffer
 		c := exec.CommandContext(ctx, h.program, append(args, "--config", h.config)...)
@@ -212,11 +234,11 @@ func (h *process) usage(mirror bool) (u usage, err error) {
 			u.peak = kib << 10
 		}
 	}
-	if info, err := os.Stat(filepath.Join(h.folder, "data", "rollcall.db")); err == nil {
+	if info, err := os.Stat(filepath.Join(h.data(), "rollcall.db")); err == nil {
 		u.store = uint64(info.Size())
 	}
 	if mirror {
-		u.mirror, err = sizeOf(filepath.Join(h.folder, "data", "mirror"))
+		u.mirror, err = sizeOf(filepath.Join(h.data(), "mirror"))
 	}
 	return u, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -132,7 +133,7 @@ func (a *app) simulate(ctx context.Context, p plan) (err error) {
 		err = errors.Join(errors.New("interrupted: the table is of what was done by then"), d.problem())
 	}
 	res, e := d.result(context.WithoutCancel(ctx), p, err == nil)
-	return errors.Join(err, e, a.tell(p, res))
+	return errors.Join(err, e, a.tell(p.json, res))
 }
 
 func loginsOf(p plan) (logins [2]identity.Token, err error) {
@@ -142,18 +143,21 @@ func loginsOf(p plan) (logins [2]identity.Token, err error) {
 	return logins, err
 }
 
-// tell writes table and JSON to where they are wanted.
-func (a *app) tell(p plan, res result) error {
-	if p.json == "-" {
+// printable is a result that has a table.
+type printable interface{ print(io.Writer) error }
+
+// tell writes the table, and JSON to where it is wanted.
+func (a *app) tell(file string, res printable) error {
+	if file == "-" {
 		return document(a.out, res)
 	}
 	if err := res.print(a.out); err != nil {
 		return err
 	}
-	if p.json == "" {
+	if file == "" {
 		return nil
 	}
-	f, err := os.Create(p.json)
+	f, err := os.Create(file)
 	if err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}

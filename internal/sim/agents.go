@@ -94,27 +94,23 @@ func (a *Agents) Report(i int, reason string, full bool) (Report, error) {
 	now := a.fleet.now[i]
 	rep := &rollcallv1.Report{AgentVersion: Version, Full: full, Reason: reason, Collectors: collectors}
 	r := Report{Number: i, Full: full, next: *l}
-	for n, name := range sectionNames {
-		to := a.fleet.section(name, m, now)
-		var d fact.Delta
-		if full {
-			set := to.Set()
-			if len(set) == 0 {
-				continue
-			}
-			d = fact.Delta{Put: set, Result: a.digest(to)}
-		} else {
-			from := a.fleet.section(name, m, l.sent)
-			d.Put, d.Drop = changes(from, to, a.fleet.bases.between)
-			if d.Empty() {
-				continue
-			}
-			d.Base, d.Result = l.digests[n], a.digest(to)
-			rep.Events = append(rep.Events, events(from, d, now)...)
-		}
+	add := func(n int, d fact.Delta) {
 		r.next.digests[n] = d.Result
 		r.Changed += len(d.Put) + len(d.Drop)
 		rep.Deltas = append(rep.Deltas, d.Encode())
+	}
+	if full {
+		for n, name := range sectionNames {
+			to := a.fleet.section(name, m, now)
+			if set := to.Set(); len(set) > 0 {
+				add(n, fact.Delta{Put: set, Result: a.digest(to)})
+			}
+		}
+	} else {
+		a.changed(m, l, func(n int, from Section, d fact.Delta) {
+			add(n, d)
+			rep.Events = append(rep.Events, events(from, d, now)...)
+		})
 	}
 	if r.Changed == 0 && !full { // such as a day on which updates came for others only
 		l.sent = now
@@ -140,6 +136,18 @@ func (a *Agents) Report(i int, reason string, full bool) (Report, error) {
 	r.next.seq, r.next.sent, r.next.began = l.seq, now, true
 	r.next.prev = sha256.Sum256(r.Envelope)
 	return r, nil
+}
+
+// changed calls see with the delta of each section that is not as it was sent.
+func (a *Agents) changed(m Member, l *link, see func(n int, from Section, d fact.Delta)) {
+	for n, name := range sectionNames {
+		from, to := a.fleet.section(name, m, l.sent), a.fleet.section(name, m, a.fleet.now[m.Number])
+		d := fact.Delta{Base: l.digests[n]}
+		if d.Put, d.Drop = changes(from, to, a.fleet.bases.between); !d.Empty() {
+			d.Result = a.digest(to)
+			see(n, from, d)
+		}
+	}
 }
 
 // Recorded moves the agent on: the server has acknowledged the report, with a

@@ -87,6 +87,8 @@ type standing struct {
 	free     *prometheus.Desc
 	inodes   *prometheus.Desc
 	sets     *prometheus.Desc
+	index    *prometheus.Desc
+	made     *prometheus.Desc
 }
 
 // RegisterStanding registers the figures that are read off the store when they
@@ -103,13 +105,15 @@ func (s *Service) RegisterStanding(reg prometheus.Registerer) {
 		readOnly: prometheus.NewDesc("rollcall_read_only", "1 while nothing is taken in, because the disk has too little room.", nil, nil),
 		free:     prometheus.NewDesc("rollcall_disk_free_bytes", "Room on the disk of the store.", nil, nil),
 		sets:     prometheus.NewDesc("rollcall_set_cache_bytes", "What decoded fact sets take in memory; bounded.", nil, nil),
+		index:    prometheus.NewDesc("rollcall_index_bytes", "What the index of facts takes in memory; 0 while it is being made.", nil, nil),
+		made:     prometheus.NewDesc("rollcall_index_made_seconds", "Time that it took to make the index from the store.", nil, nil),
 		inodes:   prometheus.NewDesc("rollcall_disk_free_inodes", "Files that can still be made on the disk of the store.", nil, nil),
 	})
 }
 
 // Describe is part of prometheus.Collector.
 func (c standing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.presence, c.backlog, c.stopped, c.bytes, c.spoolLag, c.failed, c.readOnly, c.free, c.inodes, c.sets} {
+	for _, d := range []*prometheus.Desc{c.presence, c.backlog, c.stopped, c.bytes, c.spoolLag, c.failed, c.readOnly, c.free, c.inodes, c.sets, c.index, c.made} {
 		ch <- d
 	}
 }
@@ -146,6 +150,11 @@ func (c standing) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.inodes, float64(disk.FreeInodes))
 	_, cached := c.s.Sets.Usage()
 	gauge(c.sets, float64(cached))
+	if c.s.Index != nil {
+		u := c.s.Index.Usage()
+		gauge(c.index, float64(u.Bytes))
+		gauge(c.made, u.Made.Seconds())
+	}
 }
 
 func oneIf(is bool) float64 {

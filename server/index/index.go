@@ -23,6 +23,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"rollcall/server/cmdb"
 	"rollcall/server/store"
@@ -53,6 +54,7 @@ type Index struct {
 	failed  error // of making a fleet; under pending
 	done    atomic.Int64
 	of      atomic.Int64
+	took    atomic.Int64 // nanoseconds that the last fleet was made in
 }
 
 // New returns an index that is empty until Run fills it.
@@ -90,7 +92,9 @@ func (ix *Index) remake(ctx context.Context) {
 	ix.pending.Unlock()
 	ix.load.Go(func() {
 		fresh := newFleet()
+		start := time.Now()
 		err := ix.fill(ctx, fresh)
+		ix.took.Store(int64(time.Since(start)))
 		for err == nil {
 			ix.pending.Lock()
 			touched := slices.Sorted(maps.Keys(ix.later))
