@@ -349,6 +349,10 @@ func TestConfigurationsThatCannotWork(t *testing.T) {
 		"silent after a second":       func(c *Config) { c.SilentAfter = 1e9 },
 		"no connections":              func(c *Config) { c.Connections = 0 },
 		"no connections for one host": func(c *Config) { c.PerHost = 0 },
+		"hardly any handshakes":       func(c *Config) { c.Handshakes = 9 },
+		"handshakes without end":      func(c *Config) { c.Handshakes = mostHandshakes + 1 },
+		"no enrolments":               func(c *Config) { c.Enrolments = 0 },
+		"enrolments without end":      func(c *Config) { c.Enrolments = mostEnrolments + 1 },
 	} {
 		cfg := Defaults()
 		change(&cfg)

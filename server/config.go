@@ -25,9 +25,11 @@ type Config struct {
 	SilentAfter time.Duration `conf:"silent_after"`
 	Connections int           `conf:"connections"` // at once
 	PerHost     int           `conf:"connections_per_host"`
-	Session     time.Duration `conf:"session"`      // life of a login by password
-	SessionIdle time.Duration `conf:"session_idle"` // it ends when it is not used for so long
-	Reserve     conf.Size     `conf:"reserve"`      // read-only when less is free on the disk; 0: the larger of 2 % and 512 MiB
+	Handshakes  int           `conf:"handshakes"`          // a second, of those who show no pass
+	Enrolments  int           `conf:"enrolments_per_host"` // a minute
+	Session     time.Duration `conf:"session"`             // life of a login by password
+	SessionIdle time.Duration `conf:"session_idle"`        // it ends when it is not used for so long
+	Reserve     conf.Size     `conf:"reserve"`             // read-only when less is free on the disk; 0: the larger of 2 % and 512 MiB
 
 	BackupRecipients []string `conf:"backup_recipient"` // age; their private halves are offline
 	KeepHistory      string   `conf:"keep_history"`     // see period; empty: for ever
@@ -38,7 +40,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		Data: "/var/lib/rollcall-server", Listen: ":7465", Metrics: "127.0.0.1:9465", Tenant: "main",
-		SilentAfter: 72 * time.Hour, Connections: 4000, PerHost: 500, Session: 8 * time.Hour, SessionIdle: 30 * time.Minute,
+		SilentAfter: 72 * time.Hour, Connections: 4000, PerHost: 500, Handshakes: 200, Enrolments: 60, Session: 8 * time.Hour, SessionIdle: 30 * time.Minute,
 	}
 }
 
@@ -78,6 +80,12 @@ func (c *Config) Validate() error {
 	if c.Connections < 10 || c.PerHost < 1 {
 		errs = append(errs, conf.Bad("connections", "want 10 or more, and 1 or more for each host"))
 	}
+	if c.Handshakes < 10 || c.Handshakes > mostHandshakes {
+		errs = append(errs, conf.Bad("handshakes", "want 10 to %d a second", mostHandshakes))
+	}
+	if c.Enrolments < 1 || c.Enrolments > mostEnrolments {
+		errs = append(errs, conf.Bad("enrolments_per_host", "want 1 to %d a minute", mostEnrolments))
+	}
 	for key, value := range map[string]string{"keep_history": c.KeepHistory, "keep_envelopes": c.KeepEnvelopes} {
 		if _, err := period(value); err != nil {
 			errs = append(errs, conf.Bad(key, "%v", err))
@@ -95,6 +103,12 @@ func (c *Config) Validate() error {
 // leastConfigured is the smallest reserve: what may come in between two looks at
 // the disk must fit into it.
 const leastConfigured = 8 << 20
+
+// A processor makes some 2,000 handshakes a second, and an admission costs more.
+const (
+	mostHandshakes = 10_000
+	mostEnrolments = 60_000
+)
 
 // maxSocket is the length of a socket's path, see unix(7).
 const maxSocket = 107

@@ -146,7 +146,7 @@ func TestOnlyTLS13WithoutTickets(t *testing.T) {
 	}
 }
 
-func mustKey(t *testing.T) identity.Key {
+func mustKey(t testing.TB) identity.Key {
 	t.Helper()
 	k, err := identity.NewKey()
 	if err != nil {

@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	"rollcall/internal/sim"
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -28,7 +30,7 @@ import (
 
 // running is a server in this process, reached over TLS.
 type running struct {
-	t    *testing.T
+	t    testing.TB
 	cfg  Config
 	srv  *Server
 	addr string
@@ -80,7 +82,7 @@ func folder(t testing.TB) Config {
 }
 
 // start runs a server on a new folder until the test ends.
-func start(t *testing.T, change ...func(*Config)) *running {
+func start(t testing.TB, change ...func(*Config)) *running {
 	t.Helper()
 	cfg := folder(t)
 	for _, c := range change {
@@ -89,7 +91,7 @@ func start(t *testing.T, change ...func(*Config)) *running {
 	return startOn(t, cfg)
 }
 
-func startOn(t *testing.T, cfg Config) *running {
+func startOn(t testing.TB, cfg Config) *running {
 	t.Helper()
 	r := &running{t: t, cfg: cfg, logs: &logs{}}
 	var err error
@@ -247,7 +249,7 @@ func (h *handshake) ClientHandshake(ctx context.Context, authority string, c net
 
 func (h *handshake) Clone() credentials.TransportCredentials { return h }
 
-func (h *handshake) exporter(t *testing.T) []byte {
+func (h *handshake) exporter(t testing.TB) []byte {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -322,12 +324,12 @@ func (r *running) enrol(m *machine, token identity.Token) (*rollcallv1.EnrolRepl
 	}
 	return rollcallv1.NewAgentsClient(conn).Enrol(r.t.Context(), &rollcallv1.EnrolRequest{
 		TokenId: id, Proof: identity.Proof(identity.HashSecret(token.Secret), h.exporter(r.t), identity.Public(m.Key)),
-		Hostname: m.Name, AgentVersion: "test", Facts: m.Facts["net"].Encode(),
+		Hostname: m.Name, AgentVersion: "test", Facts: fact.NewSet(slices.Concat(m.Facts["id"], m.Facts["net"])).Encode(),
 	})
 }
 
 // report sends a report that must be recorded.
-func (m *machine) report(t *testing.T, full bool) *rollcallv1.SubmitReply {
+func (m *machine) report(t testing.TB, full bool) *rollcallv1.SubmitReply {
 	t.Helper()
 	env, err := m.Report(full)
 	if err != nil {
@@ -358,7 +360,7 @@ func wantWhole(t *testing.T, cfg Config, known Known) {
 }
 
 // rotate gives the machine a new key and returns it.
-func (m *machine) rotate(t *testing.T, r *running) (identity.Key, error) {
+func (m *machine) rotate(t testing.TB, r *running) (identity.Key, error) {
 	t.Helper()
 	next := mustKey(t)
 	statement, err := identity.SealRotation(m.Key, next, r.srv.service.Ingest.RealmID(), m.ci)
@@ -370,7 +372,7 @@ func (m *machine) rotate(t *testing.T, r *running) (identity.Key, error) {
 }
 
 // fork lets a copy of the machine report something that does not follow.
-func (m *machine) fork(t *testing.T) {
+func (m *machine) fork(t testing.TB) {
 	t.Helper()
 	m.report(t, true)
 	if _, err := m.Report(true); err != nil { // that of another place, which is never sent
@@ -386,7 +388,7 @@ func (m *machine) fork(t *testing.T) {
 	}
 }
 
-func wantCode(t *testing.T, what string, err error, want codes.Code) {
+func wantCode(t testing.TB, what string, err error, want codes.Code) {
 	t.Helper()
 	if got := status.Code(err); got != want {
 		t.Errorf("%s: %v (%v), want %v", what, got, err, want)

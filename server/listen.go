@@ -23,9 +23,10 @@ const (
 	// that ended it, a rotation, leaves on it. It carries no other.
 	lastWords = 500 * time.Millisecond
 
-	// Handshakes of those without a pass: each costs some tenths of a millisecond,
-	// and all the processors are not for them.
-	strangersRate, strangersBurst = 200, 800
+	// Handshakes of those without a pass cost some tenths of a millisecond each, and
+	// all the processors are not for them: Config.Handshakes a second, and as many as
+	// of so many seconds at once.
+	strangersBurst = 4
 	// Handshakes with one pass, which may have been copied from the wire. A machine
 	// makes one or two for each report.
 	guestRate, guestBurst = 2, 20
@@ -79,10 +80,10 @@ func limitsOf(cfg Config) doorLimits {
 	}
 }
 
-func newDoors(l net.Listener, limits doorLimits) *doors {
+func newDoors(l net.Listener, limits doorLimits, handshakes int) *doors {
 	return &doors{
 		Listener: l, limits: limits, open: map[string]*door{}, hosts: map[string]*crowdOf{}, nets: map[string]int{},
-		handshakes: rate.NewLimiter(strangersRate, strangersBurst), guests: map[identity.KeyID]*rate.Limiter{},
+		handshakes: rate.NewLimiter(rate.Limit(handshakes), strangersBurst*handshakes), guests: map[identity.KeyID]*rate.Limiter{},
 	}
 }
 

@@ -62,7 +62,7 @@ func TestTheOldestStrangerGoesForTheNewest(t *testing.T) {
 	}
 	for _, tt := range tests {
 		tt.limits.patience = time.Hour
-		g := &guests{t: t, d: newDoors(nil, tt.limits)}
+		g := &guests{t: t, d: newDoors(nil, tt.limits, 200)}
 		first := g.from(tt.first)
 		for i := 1; i <= tt.n; i++ {
 			if !first.open() {
@@ -85,7 +85,7 @@ func TestTheOldestStrangerGoesForTheNewest(t *testing.T) {
 // Pupils sit behind the same address as the enrolled machines of their school: what
 // they do must not close the door to them.
 func TestStrangersCannotLockOutTheKnownOfTheirOwnHost(t *testing.T) {
-	g := &guests{t: t, d: newDoors(nil, doorLimits{all: 20, strangers: 10, strangersNet: 8, strangersHost: 4, knownHost: 6, patience: time.Hour})}
+	g := &guests{t: t, d: newDoors(nil, doorLimits{all: 20, strangers: 10, strangersNet: 8, strangersHost: 4, knownHost: 6, patience: time.Hour}, 200)}
 	known := []*door{}
 	for range 6 {
 		c := g.from("192.0.2.1")
@@ -127,7 +127,7 @@ func TestStrangersCannotLockOutTheKnownOfTheirOwnHost(t *testing.T) {
 
 func TestAStrangerMayNotStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &guests{t: t, d: newDoors(nil, doorLimits{all: 9, strangers: 9, strangersNet: 9, strangersHost: 9, knownHost: 9, patience: strangerFor})}
+		g := &guests{t: t, d: newDoors(nil, doorLimits{all: 9, strangers: 9, strangersNet: 9, strangersHost: 9, knownHost: 9, patience: strangerFor}, 200)}
 		a, b := g.from("192.0.2.1"), g.from("192.0.2.1")
 		time.Sleep(strangerFor / 2)
 		g.d.Known(b.addr)
@@ -142,7 +142,7 @@ func TestAStrangerMayNotStay(t *testing.T) {
 }
 
 func TestRefusedCallsEndAConnection(t *testing.T) {
-	g := &guests{t: t, d: newDoors(nil, doorLimits{all: 9, strangers: 9, strangersNet: 9, strangersHost: 9, knownHost: 9, patience: time.Hour})}
+	g := &guests{t: t, d: newDoors(nil, doorLimits{all: 9, strangers: 9, strangersNet: 9, strangersHost: 9, knownHost: 9, patience: time.Hour}, 200)}
 	c := g.from("192.0.2.1")
 	for range refusalsUntil - 1 {
 		g.d.Refused(c.addr)
@@ -170,7 +170,7 @@ func TestAClosedDoorIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := newDoors(lis, doorLimits{all: 4, strangers: 3, strangersNet: 3, strangersHost: 2, knownHost: 2, patience: time.Hour})
+	d := newDoors(lis, doorLimits{all: 4, strangers: 3, strangersNet: 3, strangersHost: 2, knownHost: 2, patience: time.Hour}, 200)
 	got := make(chan net.Conn, 9)
 	ended := make(chan struct{})
 	go func() {

@@ -26,7 +26,7 @@ func (r *running) proposal(by string) string {
 	return proposed(r.t, ola, "per")
 }
 
-func proposed(t *testing.T, o *operator, name string) string {
+func proposed(t testing.TB, o *operator, name string) string {
 	t.Helper()
 	_, err := o.AddOperator(t.Context(), &rollcallv1.AddOperatorRequest{Name: name, Role: "admin"})
 	wantCode(t, "making an admin alone", err, codes.FailedPrecondition)

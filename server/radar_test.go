@@ -12,7 +12,7 @@ import (
 )
 
 // secrets gives a machine fingerprints: "KIND/PATH" = fingerprints.
-func (m *machine) secrets(t *testing.T, found map[string]string) {
+func (m *machine) secrets(t testing.TB, found map[string]string) {
 	t.Helper()
 	var facts []fact.Fact
 	for path, marks := range found {

@@ -143,7 +143,7 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 		Index:  s.index,
 		Engine: s.engine, Writer: s.writer, Sets: sets, Presence: s.presence, Mirror: backlog{s.mirror}, Tenant: s.cfg.Tenant,
 		Key: s.key, Addresses: s.cfg.Addresses, Version: version, Started: time.Now(), Now: time.Now, Log: s.log,
-		Size: s.size, Metrics: metrics, SessionLife: s.cfg.Session, SessionIdle: s.cfg.SessionIdle, Condition: s.room.Condition, NextPin: s.cfg.nextPin,
+		Size: s.size, Metrics: metrics, SessionLife: s.cfg.Session, SessionIdle: s.cfg.SessionIdle, EnrolmentsPerHost: s.cfg.Enrolments, Condition: s.room.Condition, NextPin: s.cfg.nextPin,
 		Ingest: &ingest.Service{
 			Engine: s.engine, Writer: s.writer, Tenant: s.cfg.Tenant, Key: s.key, Sets: sets, Presence: s.presence, Now: time.Now,
 			Realm: keys.Realm, Past: keys.Past,
@@ -214,7 +214,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Listen, err)
 	}
-	s.doors = newDoors(lis, limitsOf(s.cfg))
+	s.doors = newDoors(lis, limitsOf(s.cfg), s.cfg.Handshakes)
 	s.service.Doors = s.doors
 	if a, ok := lis.Addr().(*net.TCPAddr); ok && len(s.service.Addresses) == 0 && !a.IP.IsUnspecified() {
 		s.service.Addresses = []string{a.String()}

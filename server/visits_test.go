@@ -19,7 +19,7 @@ import (
 
 // closes tells whether a connection that was ready is closed from the other side
 // within a time.
-func (m *machine) closes(t *testing.T, within time.Duration) bool {
+func (m *machine) closes(t testing.TB, within time.Duration) bool {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), within)
 	defer stop()

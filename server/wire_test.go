@@ -24,7 +24,7 @@ import (
 )
 
 // keep gives a machine files of /etc with these contents and records them.
-func (m *machine) keep(t *testing.T, files map[string]string) {
+func (m *machine) keep(t testing.TB, files map[string]string) {
 	t.Helper()
 	var facts []fact.Fact
 	for name, content := range files {
@@ -70,7 +70,7 @@ func partsOf(content string) []*rollcallv1.UploadRequest {
 	}
 }
 
-func (m *machine) send(t *testing.T, parts []*rollcallv1.UploadRequest) (*rollcallv1.UploadReply, error) {
+func (m *machine) send(t testing.TB, parts []*rollcallv1.UploadRequest) (*rollcallv1.UploadReply, error) {
 	t.Helper()
 	st, err := m.Upload(t.Context())
 	if err != nil {
@@ -167,7 +167,7 @@ func TestOneKeyUploadsInTwoStreamsAtMost(t *testing.T) {
 	}
 }
 
-func waitFor(t *testing.T, what string, ok func() bool) {
+func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for range 500 {
 		if ok() {

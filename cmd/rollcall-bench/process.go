@@ -94,7 +94,8 @@ func (h *process) configure(clients int) error {
 	}
 	h.config = filepath.Join(h.folder, "server.conf")
 	text := fmt.Sprintf("data = %s\nlisten = %s\naddress = %s\nmetrics = %s\n"+
-		"# Room for the clients, and for as many connections that are just ending.\nconnections = %d\nconnections_per_host = %d\n",
+		"# Room for the clients, and for as many connections that are just ending.\nconnections = %d\nconnections_per_host = %d\n"+
+		"# Many machines enrol at once, those of a school from one address.\nhandshakes = 5000\nenrolments_per_host = 6000\n",
 		h.data(), address, address, h.metrics, max(4000, 8*clients), max(500, 4*clients))
 	if err := os.WriteFile(h.config, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write configuration: %w", err)

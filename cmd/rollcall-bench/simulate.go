@@ -39,7 +39,8 @@ its count, time, rate, median and 99th percentile, what was refused and tried ag
 and the server's work, memory, store and mirror.
 
 Without --login it starts a server of its own in a temporary folder, with a
-configuration that has room for its clients and nothing else out of the ordinary.
+configuration that has room for its clients and lets many machines enrol at once,
+and has nothing else out of the ordinary.
 Each school's machines come from an address of their own. Interrupted, it prints
 what there is by then.
 

@@ -7,6 +7,8 @@ import (
 	"flag"
 	"io/fs"
 	"os"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,6 +31,19 @@ func TestTheSampleConfigurationIsValidAndShowsTheDefaults(t *testing.T) {
 	want := server.Defaults()
 	if cfg.Listen != want.Listen || cfg.Data != want.Data || cfg.Connections != want.Connections || len(cfg.Addresses) != 1 {
 		t.Errorf("sample gives %+v, want the defaults %+v and one address", cfg, want)
+	}
+	text, err := os.ReadFile("../../packaging/server.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`(?m)^#(\w+ = .+)$`).ReplaceAll(text, []byte("$1")) // what is commented out
+	got := server.Config{}
+	if err := conf.Parse("server.conf", bytes.NewReader(shown), &got); err != nil {
+		t.Fatalf("what the sample has in comments: %v", err)
+	}
+	want.Addresses, want.KeepHistory, want.KeepEnvelopes = got.Addresses, "forever", "forever"
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the sample shows %+v as defaults, want %+v", got, want)
 	}
 }
 

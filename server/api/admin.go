@@ -103,13 +103,8 @@ func (s *Service) Pending(ctx context.Context, req *rollcallv1.PendingRequest) (
 		if keys, err = keysIn(items, keys); err != nil {
 			return err
 		}
-		var known *likeness
+		known := &likeness{s: s, ctx: ctx, items: items}
 		for _, k := range keys {
-			if k.State == enrol.Pending && known == nil {
-				if known, err = newLikeness(items); err != nil {
-					return err
-				}
-			}
 			i, err := keyInfo(items, k, known)
 			if err != nil {
 				return err
@@ -189,13 +184,29 @@ func (s *Service) decide(ctx context.Context, req *rollcallv1.DecideRequest, kin
 	return reply, err
 }
 
+// keysLike reads the keys that can be meant: one that is named by its whole id costs
+// the same however many there are, and one that waits only more where many wait.
+func keysLike(v enrol.View, what string, state enrol.State) ([]enrol.Key, error) {
+	if id, err := identity.ParseKeyID(strings.ToLower(what)); err == nil {
+		k, ok, err := v.Any(id.String())
+		if ok {
+			return []enrol.Key{k}, err
+		}
+		return nil, err
+	}
+	if state == enrol.Pending {
+		return v.Waiting()
+	}
+	return v.Keys("")
+}
+
 // findKey finds the one key that is meant by the beginning of an id, a host name
 // or a CI, and that is in the state that the decision is about.
 func findKey(v enrol.View, items cmdb.View, what string, state enrol.State) (string, error) {
 	if what == "" {
 		return "", status.Error(codes.InvalidArgument, "name a key, a host name or a CI")
 	}
-	keys, err := v.Keys("")
+	keys, err := keysLike(v, what, state)
 	if err != nil {
 		return "", err
 	}

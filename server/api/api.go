@@ -71,6 +71,8 @@ type Service struct {
 	Index     *index.Index // nil: every question reads every CI
 	Eraser    Eraser
 
+	EnrolmentsPerHost int // requests for admission a minute that an address may make; 0: 60
+
 	SessionLife time.Duration // of a login by password; 0: 8 hours
 	QueryTime   time.Duration // of the filter of one question; 0: 10 seconds
 	SessionIdle time.Duration // it ends when it is not used for so long; 0: 30 minutes

@@ -177,7 +177,7 @@ func (s *Service) makeRoom(ctx context.Context, method string) error {
 	case rollcallv1.Agents_Submit_FullMethodName:
 		return s.load().report(ctx, identity.IDOf(callerOf(ctx).key).String(), s.Now())
 	case rollcallv1.Agents_Enrol_FullMethodName:
-		return s.load().enrol(ctx)
+		return s.load().enrol(ctx, s.Now)
 	}
 	return nil
 }
@@ -289,7 +289,7 @@ func (s *Service) agent(ctx context.Context, p *peer.Peer, c caller, need who) (
 	id, ok := identity.OpenPass(s.Key, info.State.ServerName)
 	c.passed = ok && id == identity.IDOf(key)
 	if need == anyKey {
-		if !s.limits().enrol(HostOf(c.addr)) {
+		if !s.limits().enrol(HostOf(c.addr), cmp.Or(s.EnrolmentsPerHost, enrolmentsPerHost)) {
 			return c, status.Error(codes.ResourceExhausted, "too many attempts from this address: wait a minute")
 		}
 		c.exporter, err = info.State.ExportKeyingMaterial(identity.ExporterLabel, nil, 32)

@@ -126,10 +126,10 @@ func TestTheAddressThatCounts(t *testing.T) {
 func TestLimitsCountByAddressAndForgetNobodyElse(t *testing.T) {
 	var l limiter
 	n := 0
-	for l.enrol("a") {
+	for l.enrol("a", enrolmentsPerHost) {
 		n++
 	}
-	if n != 60 || !l.enrol("b") {
+	if n != 60 || !l.enrol("b", enrolmentsPerHost) {
 		t.Errorf("%d attempts to enrol from one address, want 60, and others unhurt", n)
 	}
 	for n = 0; l.failure("a"); n++ {
@@ -138,7 +138,7 @@ func TestLimitsCountByAddressAndForgetNobodyElse(t *testing.T) {
 		t.Errorf("%d failed logins from one address, want 10, and others unhurt", n)
 	}
 	for i := range limiterEntries + 100 {
-		l.enrol(net.IPv4(10, byte(i>>16), byte(i>>8), byte(i)).String())
+		l.enrol(net.IPv4(10, byte(i>>16), byte(i>>8), byte(i)).String(), enrolmentsPerHost)
 	}
 	if len(l.enrols) > limiterEntries+1 {
 		t.Errorf("%d addresses are remembered", len(l.enrols))

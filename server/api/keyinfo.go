@@ -52,7 +52,9 @@ func keyInfo(items cmdb.View, k enrol.Key, known *likeness) (*rollcallv1.KeyInfo
 	if err != nil && len(k.Facts) > 0 {
 		return nil, err
 	}
-	i.LikeCi, i.LikeWhy = known.best(facts)
+	if i.LikeCi, i.LikeWhy, err = known.best(facts); err != nil {
+		return nil, err
+	}
 	if like := cmp.Or(i.GetCiName(), i.GetLikeCi()); like != "" {
 		i.Differs, err = differs(items, like, facts)
 	}

@@ -53,12 +53,16 @@ func (l *limiter) of(m *map[string]*rate.Limiter, host string, every time.Durati
 	return (*m)[host]
 }
 
-// enrol allows 60 requests at once from an address, then one a second: a school
-// behind one address can still enrol a classroom.
-func (l *limiter) enrol(host string) bool {
+// enrolmentsPerHost is what an address may ask for in a minute, unless the server is
+// told otherwise: a school behind one address can still enrol a classroom.
+const enrolmentsPerHost = 60
+
+// enrol allows so many requests for admission at once from an address, and then as
+// many evenly over each minute.
+func (l *limiter) enrol(host string, perMinute int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.of(&l.enrols, host, time.Second, 60).Allow()
+	return l.of(&l.enrols, host, time.Minute/time.Duration(perMinute), perMinute).Allow()
 }
 
 // failure counts a failed login and tells whether the address had some left: 10

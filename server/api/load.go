@@ -17,7 +17,7 @@ const (
 	applies     = 64  // reports that are worked on
 	queue       = 192 // reports that wait for it
 	perKey      = 4   // of one key, of both
-	enrolments  = 32
+	enrolments  = 64  // requests for admission
 	enrolWithin = 20 * time.Second
 	queueWithin = 10 * time.Second // as long may a report wait
 )
@@ -44,6 +44,7 @@ type load struct {
 	keys    map[string]int
 	enrols  int
 	spacing spacing
+	waiting spacing // of requests for admission
 }
 
 func newLoad() *load { return &load{slots: make(chan struct{}, applies), keys: map[string]int{}} }
@@ -104,17 +105,18 @@ func (l *load) work(ctx context.Context, now func() time.Time) (done func(), err
 }
 
 // enrol makes room for a request for admission until ctx ends.
-func (l *load) enrol(ctx context.Context) error {
+func (l *load) enrol(ctx context.Context, now func() time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.enrols >= enrolments {
-		return busy{"too many machines ask for admission at once", 30 * time.Second}
+		return busy{"too many machines ask for admission at once", l.waiting.book(now())}
 	}
 	l.enrols++
 	context.AfterFunc(ctx, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.enrols--
+		l.waiting.done(now())
 	})
 	return nil
 }

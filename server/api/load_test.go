@@ -97,14 +97,14 @@ func TestRequestsForAdmissionAreBoundedUntilTheyEnd(t *testing.T) {
 		l := newLoad()
 		ctx, end := context.WithCancel(t.Context())
 		for range enrolments {
-			if err := l.enrol(ctx); err != nil {
+			if err := l.enrol(ctx, time.Now); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantBusy(t, "one more", l.enrol(ctx))
+		wantBusy(t, "one more", l.enrol(ctx, time.Now))
 		end()
 		synctest.Wait()
-		if err := l.enrol(t.Context()); err != nil || l.enrols != 1 {
+		if err := l.enrol(t.Context(), time.Now); err != nil || l.enrols != 1 {
 			t.Errorf("after all have ended: %v, %d counted", err, l.enrols)
 		}
 	})

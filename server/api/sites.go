@@ -3,10 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
-	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
 	"rollcall/server/evidence"
@@ -84,63 +82,4 @@ func (s *Service) RemoveSite(ctx context.Context, req *rollcallv1.RemoveSiteRequ
 		return e, s.items(ctx, tx).RemoveSite(path)
 	})
 	return &rollcallv1.RemoveSiteReply{}, err
-}
-
-// likeness finds the CI that a machine without a known key most resembles, for
-// the approver of a reinstalled machine. All of it can be forged: it is a hint.
-type likeness struct {
-	by    map[string][]string // identifying value → CI names
-	words map[string]string   // identifying value → what it is
-}
-
-// identifying facts, the most telling first.
-var identifying = []struct{ section, pattern, words string }{
-	{"id", "id/serial/*", "serial number"},
-	{"id", "id/uuid", "SMBIOS UUID"},
-	{"net", "net/*/permanent", "permanent MAC"},
-	{"net", "net/*/mac", "MAC"},
-	{"id", "id/machine-id", "machine-id"},
-	{"id", "id/hostname", "host name"},
-}
-
-func newLikeness(items cmdb.View) (*likeness, error) {
-	l := &likeness{by: map[string][]string{}, words: map[string]string{}}
-	for ci, err := range items.All() {
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range identifying {
-			set, err := items.Set(ci.State, id.section)
-			if err != nil {
-				return nil, err
-			}
-			for _, v := range matching(set, id.pattern) {
-				l.by[v] = append(l.by[v], ci.Name)
-				l.words[v] = id.words
-			}
-		}
-	}
-	return l, nil
-}
-
-// best returns the name of the CI that shares most with the facts, and why. A
-// value that more than one CI has tells nothing.
-func (l *likeness) best(facts fact.Set) (name, why string) {
-	score, reasons := map[string]int{}, map[string][]string{}
-	for i, id := range identifying {
-		for _, v := range matching(facts, id.pattern) {
-			names := slices.Compact(slices.Clone(l.by[v]))
-			if len(names) == 1 {
-				score[names[0]] += len(identifying) - i
-				reasons[names[0]] = append(reasons[names[0]], id.words)
-			}
-		}
-	}
-	best := 0
-	for n, points := range score {
-		if points > best || points == best && n < name {
-			best, name, why = points, n, "same "+strings.Join(slices.Compact(reasons[n]), ", ")
-		}
-	}
-	return name, why
 }
