@@ -18,7 +18,7 @@ var readOnly = map[string]bool{
 	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
 	"Agents/Upload":       true,
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true, "Evidence/Prove": true,
-	"Keys/Tokens": true, "Keys/Forks": true,
+	"Keys/Tokens": true, "Keys/Forks": true, "Keys/Revocable": true,
 	"Proposals/ListProposals": true, "Trail/Actions": true,
 	"Reports/ListReports": true, "Reports/Values": true, "Reports/RunReport": true,
 }
@@ -56,6 +56,10 @@ var deeds = map[string]struct {
 			_, err := r.kari.Keep(t.Context(), &rollcallv1.KeepRequest{Key: m.ci})
 			return err
 		}
+	}},
+	"Keys/RevokeMany": {evidence.Revoke, func(_ *testing.T, r *running) func() error {
+		r.machine(1)
+		return func() error { _, err := r.revokeMany(r.kari, "name != nobody"); return err }
 	}},
 	"Items/Set": {evidence.Declare, func(t *testing.T, r *running) func() error {
 		m := r.machine(1)

@@ -17,6 +17,7 @@ func (c *checker) admission(ctx context.Context) error {
 		return c.damaged(err)
 	}
 	c.under(RuleTokens, func() { c.tokens(keys) })
+	c.under(RuleBlobs, func() { c.many() })
 	c.rule = RuleChain
 	for _, k := range keys {
 		if err := ctx.Err(); err != nil {
@@ -60,6 +61,24 @@ func (c *checker) tokens(keys []enrol.Key) {
 	}
 	for token, ids := range admitted {
 		c.fault(fmt.Errorf("key %s: the token %s that admitted it is not there", ids[0], token))
+	}
+}
+
+// many checks that the list of each revocation of many keys is there, and as long
+// as it was.
+func (c *checker) many() {
+	all, err := c.keys.Many()
+	if err != nil {
+		c.fault(err)
+	}
+	for _, m := range all {
+		_, list, err := c.keys.Begun(m.ID)
+		if err == nil && (len(list) != m.Keys || list.Digest().String() != m.List || m.Ended.IsZero() == m.Done()) {
+			err = fmt.Errorf("its list has %d keys, want %d, of which %d are done", len(list), m.Keys, m.Next)
+		}
+		if err != nil {
+			c.fault(fmt.Errorf("revocation %s: %w", m.ID, err))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -134,6 +135,11 @@ func (c *checker) leaf(t evidence.Told) {
 			c.under(RuleBlobs, func() { c.fault(fmt.Errorf("%s, its list: %w", t, err)) })
 		case err != nil:
 			c.fault(fmt.Errorf("%s: %w", t, err))
+		}
+	case t.Entry.Kind == evidence.RevokeMany:
+		m, _, _ := c.keys.Begun(t.Entry.Detail["many"]) // what is wrong with its list is said of the record
+		if m.List != hex.EncodeToString(t.Entry.Subject) {
+			c.fault(fmt.Errorf("%s: the record of the revocation is another one, or is gone", t))
 		}
 	case t.Entry.Kind == evidence.Declare:
 		n, err := strconv.ParseUint(t.Entry.Detail["revision"], 10, 64)

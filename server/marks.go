@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"rollcall/internal/fact"
+	"rollcall/server/api"
 	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
 	"rollcall/server/evidence"
 	"rollcall/server/ingest"
 	"rollcall/server/store"
@@ -17,6 +19,7 @@ const (
 	kindContent  = "content"
 	kindEnvelope = "envelope"
 	kindTicks    = "ticks"
+	kindKeys     = enrol.KeysKind
 )
 
 // marks are the contents that something in the store refers to.
@@ -31,7 +34,7 @@ type marks struct {
 
 func newMarks(tenant string) *marks {
 	return &marks{tenant: tenant, ended: map[string]bool{}, heads: map[string]uint64{}, named: map[fact.Digest]bool{}, kinds: map[string]map[fact.Digest]bool{
-		kindSet: {}, kindContent: {}, kindEnvelope: {}, kindTicks: {},
+		kindSet: {}, kindContent: {}, kindEnvelope: {}, kindTicks: {}, kindKeys: {},
 	}}
 }
 
@@ -64,6 +67,12 @@ func (m *marks) add(ctx context.Context, r store.Reader, v cmdb.View) error {
 	}
 	for _, d := range lists {
 		m.kinds[kindTicks][d] = true
+	}
+	if lists, err = api.KeyLists(r, m.tenant); err != nil {
+		return fmt.Errorf("mark what is in use: %w", err)
+	}
+	for _, d := range lists {
+		m.kinds[kindKeys][d] = true
 	}
 	return ingest.Named(r, m.tenant, func(key string, hash fact.Digest) {
 		if !m.ended[key] {

@@ -14,6 +14,7 @@ import (
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
+	"rollcall/server/enrol"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -53,6 +54,15 @@ var matrix = map[string]rule{
 	"Keys/Withdraw": {roles: "approver admin", through: codes.NotFound, ask: func(*spot) proto.Message { return &rollcallv1.WithdrawRequest{Token: "nobody"} }},
 	"Keys/Forks":    {roles: "approver admin auditor", ask: func(p *spot) proto.Message { return &rollcallv1.ForksRequest{Key: p.ci} }},
 	"Keys/Keep":     {roles: "approver", through: codes.FailedPrecondition, ask: func(p *spot) proto.Message { return &rollcallv1.KeepRequest{Key: p.ci} }}, // it is in no quarantine
+
+	"Keys/Revocable": {roles: "approver admin", ask: func(p *spot) proto.Message { return &rollcallv1.RevocableRequest{Filter: "ci = " + p.ci} }},
+	"Keys/RevokeMany": {
+		roles: "approver admin", through: codes.NotFound, // it fits another filter
+		ask: func(p *spot) proto.Message {
+			id, _ := identity.ParseKeyID(p.key)
+			return &rollcallv1.RevokeManyRequest{Filter: "name = nobody", Reason: "gone", Keys: enrol.KeyList{id}.Encode()}
+		},
+	},
 
 	"Items/List":     {roles: "every"},
 	"Items/Changes":  {roles: "every"},

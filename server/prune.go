@@ -246,6 +246,23 @@ func (s *Server) tend(ctx context.Context) error {
 	}
 }
 
+// goOnRevoking completes at once, and then each minute, the revocations of many
+// keys that were cut short.
+func (s *Server) goOnRevoking(ctx context.Context) error {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		if err := s.service.GoOnRevoking(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("a revocation of many keys is not complete", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
 // Prune removes what the configuration does not keep, or with dry tells what it
 // would. The server must not run: a running one does it every day.
 func Prune(ctx context.Context, cfg Config, dry bool, log *slog.Logger) (p Pruned, err error) {

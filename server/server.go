@@ -241,6 +241,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { return s.runMirror(gctx) })
 	g.Go(func() error { return s.followStale(gctx) })
 	g.Go(func() error { return s.tend(gctx) })
+	g.Go(func() error { return s.goOnRevoking(gctx) })
 	g.Go(func() error { return s.feed.Run(gctx, func(err error) { s.log.Error("feed", "err", err) }) })
 	g.Go(func() error { return s.wakeMirror(gctx) })
 	g.Go(func() error { return s.index.Run(gctx, s.feed) })

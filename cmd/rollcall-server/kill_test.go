@@ -1,11 +1,18 @@
 package main
 
 import (
+	"errors"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"rollcall/internal/failpoint"
+	"rollcall/internal/identity"
+	"rollcall/server/enrol"
+	"rollcall/server/store"
+	"rollcall/server/store/bolt"
 )
 
 // agentPoints are the failpoints of the agent; all others are the server's.
@@ -76,6 +83,11 @@ func (r *rig) killServerAt(p failpoint.Point, pass int) {
 		w, token := r.stranger(), r.token()
 		more = func() { _ = r.tryAdmit(w, token) } // the server dies of it
 		defer func() { r.admit(w, token) }()       // the same machine may try again
+	case failpoint.RevokeMany:
+		pass = 1
+		r.laptops(3)
+		more = func() { _ = r.revokeLaptops() } // the server dies of it
+		defer r.wantLaptops(0)                  // and goes on when it starts again
 	case failpoint.SnapshotWrite:
 		pass = 1
 		more = func() {
@@ -100,6 +112,118 @@ func (r *rig) killServerAt(p failpoint.Point, pass int) {
 	})
 	r.checkAll()
 	r.restart()
+}
+
+// laptops enrols so many machines of class laptop, which do not report.
+func (r *rig) laptops(n int) {
+	r.t.Helper()
+	text := r.must("rollcall", "enrol", "token", "--batch", strconv.Itoa(n), "--site", "elm/north/room14", "--class", "laptop", "--net", "127.0.0.0/8")
+	token, err := identity.ParseToken(identity.EnrolPrefix, strings.TrimSpace(text))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for range n {
+		r.admit(r.stranger(), token)
+	}
+}
+
+func (r *rig) revokeLaptops() error {
+	_, err := r.try("", "rollcall", "enrol", "revoke", "--filter", "class = laptop", "--reason", "sold", "--yes", "--break-glass", "there is one operator here")
+	return err
+}
+
+// wantLaptops waits until so many laptops have a key that is not ended.
+func (r *rig) wantLaptops(want int) {
+	r.t.Helper()
+	var got int
+	for range 200 {
+		var list struct {
+			Keys []struct{ Class, State string }
+		}
+		r.decode(r.must("rollcall", "enrol", "pending", "--all", "--json"), &list)
+		got = 0
+		for _, k := range list.Keys {
+			if k.Class == "laptop" && k.State == "enrolled" {
+				got++
+			}
+		}
+		if got == want {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	r.t.Errorf("%d laptops have a key, want %d", got, want)
+}
+
+// TestAKilledServerGoesOnRevokingManyKeys ends the server between two portions:
+// some keys are ended, the others once it has started again, each by one leaf.
+func TestAKilledServerGoesOnRevokingManyKeys(t *testing.T) {
+	r := newRig(t, nil)
+	r.restart(at(failpoint.RevokeMany, 3))
+	r.laptops(60)
+	if err := r.revokeLaptops(); err == nil {
+		t.Error("the server died of it and said that it is done")
+	}
+	if err := r.died(20 * time.Second); !killed(err) {
+		t.Fatalf("the server did not die: %v\n%s", err, r.log)
+	}
+	left := r.laptopKeys()
+	if left != 10 {
+		t.Errorf("%d keys are left in the middle, want 10", left)
+	}
+	r.checkAll()
+	r.restart()
+	r.wantLaptops(0)
+	var log struct {
+		Actions []struct {
+			Key    string
+			Kind   string
+			Detail map[string]string
+		}
+	}
+	r.decode(r.must("rollcall", "log", "actions", "--json", "--limit", "2000"), &log)
+	ended, many := map[string]int{}, map[string]bool{}
+	for _, a := range log.Actions {
+		if a.Kind == "revoke" {
+			ended[a.Key]++
+			many[a.Detail["many"]] = true
+		}
+	}
+	for key, n := range ended {
+		if n != 1 {
+			t.Errorf("%d leaves end key %s", n, key)
+		}
+	}
+	if len(ended) != 60 || len(many) != 1 || many[""] {
+		t.Errorf("leaves for %d keys, of %d revocations, want 60 of one", len(ended), len(many))
+	}
+	if err := r.revokeLaptops(); err == nil || !strings.Contains(err.Error(), "no machine with a key fits") {
+		t.Errorf("the same again: %v", err)
+	}
+	r.end()
+}
+
+// laptopKeys counts, while the server does not run, the keys of laptops that are
+// not ended.
+func (r *rig) laptopKeys() (n int) {
+	r.t.Helper()
+	e, err := bolt.Open(filepath.Join(r.config().Data, "rollcall.db"), bolt.Options{ReadOnly: true})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	err = e.View(r.t.Context(), func(rd store.Reader) error {
+		keys, err := enrol.At(rd, "main").Keys("")
+		for _, k := range keys {
+			if k.Class == "laptop" && k.State == enrol.Enrolled {
+				n++
+			}
+		}
+		return err
+	})
+	if err := errors.Join(err, e.Close()); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
 }
 
 // TestKillAtRandomMomentsLosesNothing ends agent or server at any moment.

@@ -127,6 +127,11 @@ func proposals() []*rollcallv1.Proposal {
 			By: "kari", MadeMs: ms(-2 * time.Hour), ExpiresMs: ms(time.Hour), State: "declined", DecidedBy: "per", DecidedMs: ms(-time.Hour),
 			Reason: "who is eva?", Yours: true,
 		},
+		{
+			Id: "99aabbccddee", Method: rollcallv1.Keys_RevokeMany_FullMethodName, What: "end the keys of 31 machines", Site: "elm",
+			Request: `{"filter":"class = workstation","reason":"room closed","list":"AAAA"}`, Digest: []byte{0xef}, By: "per",
+			MadeMs: ms(-time.Hour), ExpiresMs: ms(7*24*time.Hour - time.Hour), State: "waiting", MayConfirm: true,
+		},
 	}
 }
 
@@ -146,6 +151,10 @@ func (f *fake) ListProposals(_ context.Context, req *rollcallv1.ListProposalsReq
 
 func (f *fake) Confirm(_ context.Context, req *rollcallv1.ConfirmRequest) (*rollcallv1.ConfirmReply, error) {
 	p := proposals()[0]
+	if many := proposals()[2]; req.GetId() == many.GetId() {
+		b, err := proto.Marshal(revokedMany())
+		return &rollcallv1.ConfirmReply{Proposal: many, Method: many.GetMethod(), Reply: b}, err
+	}
 	if req.GetId() != p.GetId() || string(req.GetDigest()) != string(p.GetDigest()) {
 		return nil, status.Error(codes.FailedPrecondition, "proposal ffeeddccbbaa: the proposal cannot be decided: it is declined")
 	}

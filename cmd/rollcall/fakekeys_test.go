@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -75,4 +76,40 @@ func (f *fake) Keep(_ context.Context, req *rollcallv1.KeepRequest) (*rollcallv1
 	k := keys()[1]
 	k.State, k.Cloned = "enrolled", false
 	return &rollcallv1.KeepReply{Key: k}, nil
+}
+
+func revocable(state string) []*rollcallv1.Revocable {
+	return []*rollcallv1.Revocable{
+		{Ci: "ci00112233445566778899", Name: "room12-pc07", Class: "workstation", Site: "elm/north/b1/room12", Presence: "live", KeyId: keyID, State: state},
+		{Ci: "ci00112233445566778800", Name: "room12-pc08", Class: "workstation", Site: "elm/north/b1/room12", Presence: "silent", KeyId: keyID, State: state},
+	}
+}
+
+func (f *fake) Revocable(_ context.Context, req *rollcallv1.RevocableRequest) (*rollcallv1.RevocableReply, error) {
+	if req.GetFilter() == "name = nobody" {
+		return &rollcallv1.RevocableReply{}, nil
+	}
+	if _, err := selected(req.GetFilter()); err != nil {
+		return nil, err
+	}
+	return &rollcallv1.RevocableReply{
+		Machines: revocable("enrolled"), Count: 31, Classes: map[string]uint32{"workstation": 29, "laptop": 2}, Sites: map[string]uint32{"elm/north/b1/room12": 31},
+		Keys: []byte("RCK1"), Notes: []string{"CI ci0 is left out: it cannot be read: rollcall-server check names what is damaged"},
+	}, nil
+}
+
+func (f *fake) RevokeMany(ctx context.Context, req *rollcallv1.RevokeManyRequest) (*rollcallv1.RevokeManyReply, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if len(md.Get("rollcall-break-glass-bin")) == 0 {
+		return nil, status.Errorf(codes.FailedPrecondition, "to end the keys of 31 machines needs a second person: proposal 1a2b3c4d5e6f waits until "+
+			"2026-11-28T12:00:00Z for another one to type rollcall proposal confirm 1a2b3c4d5e6f")
+	}
+	if string(req.GetKeys()) != "RCK1" {
+		return nil, status.Error(codes.InvalidArgument, "not what was shown")
+	}
+	return revokedMany(), nil
+}
+
+func revokedMany() *rollcallv1.RevokeManyReply {
+	return &rollcallv1.RevokeManyReply{Id: "99aabbccddee", Of: 31, Revoked: 30, Gone: 1, Left: revocable("revoked")[1:]}
 }

@@ -16,11 +16,11 @@ func (a *app) proposalCommand() *cobra.Command {
 		Use:   "proposal",
 		Short: "Decide about what needs two people",
 		Long: `Some decisions need two people: to make somebody admin or give an admin a new
-login, to make a CI a server, and to erase a CI. Whoever asks for one of these is
-told that it waits; it runs when another person who could have asked for it too
-confirms it, within seven days. Both names go into the log. For 30 days nobody can
-confirm by a login that was given out by the one who proposes, unless that too took
-two people.
+login, to make a CI a server, to erase a CI, and to end the keys of more than one
+machine. Whoever asks for one of these is told that it waits; it runs when another
+person who could have asked for it too confirms it, within seven days. Both names go
+into the log. For 30 days nobody can confirm by a login that was given out by the one
+who proposes, unless that too took two people.
 
 Where there is one admin only, or in the night, an admin of all sites does it alone
 with --break-glass REASON. That is logged in a leaf of its own, and the status warns

@@ -71,11 +71,27 @@ func (a *app) confirm(ctx context.Context, id, out string, asJSON bool) error {
 			return a.document(confirmedJSON{proposalOf(reply.GetProposal()), token})
 		}
 		a.err.line("rollcall: confirmed: %s", reply.GetProposal().GetWhat())
+		if err := a.confirmedMany(reply); err != nil {
+			return err
+		}
 		if token != "" {
 			a.out.line("%s", token)
 		}
 		return nil
 	})
+}
+
+// confirmedMany says what became of the keys of many machines, if that is what ran.
+func (a *app) confirmedMany(reply *rollcallv1.ConfirmReply) error {
+	if reply.GetMethod() != rollcallv1.Keys_RevokeMany_FullMethodName {
+		return nil
+	}
+	var m rollcallv1.RevokeManyReply
+	if err := proto.Unmarshal(reply.GetReply(), &m); err != nil {
+		return fmt.Errorf("confirm proposal: it ran, but its answer cannot be read: %w", err)
+	}
+	a.showRevoked(&m)
+	return nil
 }
 
 // tokenIn gives the token that what ran has made, if it made one.

@@ -16,7 +16,8 @@ func (a *app) proposalShowCommand() *cobra.Command {
 		Use:   "show ID",
 		Short: "Show exactly what would run",
 		Long: `Shows a proposal: who made it, what runs when it is confirmed, with every name
-resolved, and the digest of that.
+resolved, and the digest of that; where it is to end the keys of many machines, each
+of them.
 
 As JSON: a proposal in the shape of 'rollcall proposal list'.`,
 		Example:           `  rollcall proposal show 1a2b3c4d5e6f`,
@@ -32,7 +33,7 @@ As JSON: a proposal in the shape of 'rollcall proposal list'.`,
 					return a.document(proposalOf(p))
 				}
 				a.showProposal(p)
-				return nil
+				return a.proposedMany(c.Context(), s, p)
 			})
 		},
 	}

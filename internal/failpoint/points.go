@@ -27,6 +27,7 @@ const (
 	SpoolRemove   Point = "spoolRemove"       // the chain is past the report, whose file is still there
 	SeqReserve    Point = "seqReserve"        // a block of sequence numbers is reserved on disk, none of it used
 	TokenUse      Point = "tokenUse"          // an enrolment token is marked as used, in a transaction that is open
+	RevokeMany    Point = "revokeMany"        // the next portion of many keys is about to be ended
 	MirrorBlob    Point = "mirrorBlob"        // before the first object of a pack
 	MirrorPack    Point = "mirrorPack"        // a pack is durable, the branch does not lead into it
 	MirrorRef     Point = "mirrorRef"         // the branch is moved, the outbox still holds the revisions
@@ -39,7 +40,7 @@ const (
 func Points() []Point {
 	return []Point{
 		SpoolContent, SpoolAppend, AfterRecv, AfterVerify, BeforeApply, AfterApply, BeforeCommit, AfterCommit, AfterAck,
-		SpoolState, SpoolChain, SpoolRemove, SeqReserve, TokenUse, RotateBetween, RotateKept,
+		SpoolState, SpoolChain, SpoolRemove, SeqReserve, TokenUse, RotateBetween, RotateKept, RevokeMany,
 		MirrorBlob, MirrorPack, MirrorRef, SnapshotWrite,
 	}
 }

@@ -49,6 +49,7 @@ var classes = []class{
 	{enrol.ErrInvalid, codes.InvalidArgument},
 	{enrol.ErrSecondPerson, codes.FailedPrecondition},
 	{enrol.ErrTrust, codes.FailedPrecondition},
+	{enrol.ErrKeys, codes.InvalidArgument},
 	{enrol.ErrRate, codes.ResourceExhausted},
 	{identity.ErrRotation, codes.InvalidArgument},
 	{identity.ErrTooLarge, codes.ResourceExhausted},

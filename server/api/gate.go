@@ -82,6 +82,8 @@ var gates = map[string]gate{
 	rollcallv1.Keys_Withdraw_FullMethodName:        sited(auth.Approver, auth.Admin),
 	rollcallv1.Keys_Forks_FullMethodName:           sited(auth.Approver, auth.Admin, auth.Auditor),
 	rollcallv1.Keys_Keep_FullMethodName:            sited(auth.Approver),
+	rollcallv1.Keys_Revocable_FullMethodName:       sited(auth.Approver, auth.Admin),
+	rollcallv1.Keys_RevokeMany_FullMethodName:      sited(auth.Approver, auth.Admin),
 	rollcallv1.Admin_Sites_FullMethodName:          sited(auth.Viewer),
 	rollcallv1.Admin_SetSite_FullMethodName:        sited(auth.Admin),
 	rollcallv1.Admin_RemoveSite_FullMethodName:     sited(auth.Admin),

@@ -68,24 +68,17 @@ func (s *Service) twoPeople(ctx context.Context, t twice) error {
 // session and request it was.
 func (s *Service) decided(ctx context.Context, tx store.Tx, e *evidence.Entry) error {
 	c := callerOf(ctx)
-	if len(c.session) > shownSession { // so that an auditor can tell what one session did; it opens nothing
-		tell(e, "session", c.session[:shownSession])
-	}
-	if c.request != "" {
-		tell(e, "request", c.request)
+	for name, value := range c.deed() {
+		tell(e, name, value)
 	}
 	if c.second != nil {
-		p, err := auth.Decide(tx, s.Tenant, s.Now(), c.second.proposal, auth.Confirmed, c.second.name, "", c.second.run)
-		if err != nil {
+		if _, err := auth.Decide(tx, s.Tenant, s.Now(), c.second.proposal, auth.Confirmed, c.second.name, "", c.second.run); err != nil {
 			return err
 		}
-		tell(e, "proposal", p.ID)
-		tell(e, "second", "operator "+c.second.name)
 	}
 	if c.glass == nil || c.glass.what == "" {
 		return nil
 	}
-	tell(e, "break-glass", c.glass.reason)
 	by := e.By
 	if err := auth.PutGlass(tx, s.Tenant, auth.Glass{At: s.Now(), By: by, What: c.glass.what, Reason: c.glass.reason}); err != nil {
 		return err
@@ -94,6 +87,24 @@ func (s *Service) decided(ctx context.Context, tx store.Tx, e *evidence.Entry) e
 		Kind: evidence.BreakGlass, By: by, CI: e.CI, Key: e.Key, Detail: map[string]string{"what": c.glass.what, "reason": c.glass.reason},
 	})
 	return err
+}
+
+// deed tells of a call what each leaf says that comes of it.
+func (c caller) deed() map[string]string {
+	d := map[string]string{}
+	if len(c.session) > shownSession { // so that an auditor can tell what one session did; it opens nothing
+		d["session"] = c.session[:shownSession]
+	}
+	if c.request != "" {
+		d["request"] = c.request
+	}
+	if c.second != nil {
+		d["proposal"], d["second"] = c.second.proposal, "operator "+c.second.name
+	}
+	if c.glass != nil && c.glass.what != "" {
+		d["break-glass"] = c.glass.reason
+	}
+	return d
 }
 
 // shownSession is how much of a session's hash stands in the log.

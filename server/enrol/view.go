@@ -21,6 +21,8 @@ import (
 //	Record  <t>/pending/<key id>  key id
 //	Unique  <t>/owner/<ci>        id of the key that speaks for the CI
 //	Record  <t>/seat/<ci>         Seat, framed JSON
+//	Record  <t>/many/<id>         Many, framed JSON
+//	Blob    <t>/keys/<digest>/…   KeyList
 func tokenKey(tenant, id string) store.Key { return store.At(store.Record, tenant, "/token/", id) }
 
 func keyKey(tenant, id string) store.Key { return store.At(store.Unique, tenant, "/key/", id) }
@@ -32,6 +34,8 @@ func pendingKey(tenant, id string) store.Key {
 }
 
 func seatKey(tenant, ci string) store.Key { return store.At(store.Record, tenant, "/seat/", ci) }
+
+func manyKey(tenant, id string) store.Key { return store.At(store.Record, tenant, "/many/", id) }
 
 func ownerKey(tenant, ci string) store.Key { return store.At(store.Unique, tenant, "/owner/", ci) }
 

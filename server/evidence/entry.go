@@ -32,6 +32,7 @@ const (
 	Approve     Kind = "approve"      // a waiting machine was admitted
 	Refuse      Kind = "refuse"       // a waiting machine was turned away
 	Revoke      Kind = "revoke"       // a key was ended
+	RevokeMany  Kind = "revoke-many"  // the revocation of many keys began, or ended: each key has its own leaf too
 	Adopt       Kind = "adopt"        // a key took a CI over and ended the one before
 	Rotate      Kind = "rotate"       // a key was replaced by its holder
 	Resolve     Kind = "resolve"      // a key that spoke from two places was decided about

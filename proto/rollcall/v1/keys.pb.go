@@ -697,6 +697,395 @@ func (x *KeepReply) GetKey() *KeyInfo {
 	return nil
 }
 
+type RevocableRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	List          []byte                 `protobuf:"bytes,2,opt,name=list,proto3" json:"list,omitempty"`    // instead of the filter: SHA-256 of a list that was proposed
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // machines that are named; 0: 20
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevocableRequest) Reset() {
+	*x = RevocableRequest{}
+	mi := &file_rollcall_v1_keys_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevocableRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevocableRequest) ProtoMessage() {}
+
+func (x *RevocableRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_keys_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevocableRequest.ProtoReflect.Descriptor instead.
+func (*RevocableRequest) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_keys_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RevocableRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *RevocableRequest) GetList() []byte {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+func (x *RevocableRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Revocable is a machine whose key may be ended.
+type Revocable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Class         string                 `protobuf:"bytes,3,opt,name=class,proto3" json:"class,omitempty"`
+	Site          string                 `protobuf:"bytes,4,opt,name=site,proto3" json:"site,omitempty"`
+	Presence      string                 `protobuf:"bytes,5,opt,name=presence,proto3" json:"presence,omitempty"`
+	KeyId         string                 `protobuf:"bytes,6,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	State         string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"` // of the key: enrolled, or why it is not ended any more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revocable) Reset() {
+	*x = Revocable{}
+	mi := &file_rollcall_v1_keys_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revocable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revocable) ProtoMessage() {}
+
+func (x *Revocable) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_keys_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revocable.ProtoReflect.Descriptor instead.
+func (*Revocable) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_keys_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Revocable) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *Revocable) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Revocable) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Revocable) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *Revocable) GetPresence() string {
+	if x != nil {
+		return x.Presence
+	}
+	return ""
+}
+
+func (x *Revocable) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *Revocable) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+type RevocableReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Machines      []*Revocable           `protobuf:"bytes,1,rep,name=machines,proto3" json:"machines,omitempty"` // the first ones, by name
+	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Classes       map[string]uint32      `protobuf:"bytes,3,rep,name=classes,proto3" json:"classes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // how many of each
+	Sites         map[string]uint32      `protobuf:"bytes,4,rep,name=sites,proto3" json:"sites,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Keys          []byte                 `protobuf:"bytes,5,opt,name=keys,proto3" json:"keys,omitempty"`   // "RCK1" and the ids of the keys, 16 bytes each, rising
+	Notes         []string               `protobuf:"bytes,6,rep,name=notes,proto3" json:"notes,omitempty"` // what was left out, in words
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevocableReply) Reset() {
+	*x = RevocableReply{}
+	mi := &file_rollcall_v1_keys_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevocableReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevocableReply) ProtoMessage() {}
+
+func (x *RevocableReply) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_keys_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevocableReply.ProtoReflect.Descriptor instead.
+func (*RevocableReply) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_keys_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RevocableReply) GetMachines() []*Revocable {
+	if x != nil {
+		return x.Machines
+	}
+	return nil
+}
+
+func (x *RevocableReply) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RevocableReply) GetClasses() map[string]uint32 {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *RevocableReply) GetSites() map[string]uint32 {
+	if x != nil {
+		return x.Sites
+	}
+	return nil
+}
+
+func (x *RevocableReply) GetKeys() []byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *RevocableReply) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+type RevokeManyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"` // must still select the machines
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Keys          []byte                 `protobuf:"bytes,3,opt,name=keys,proto3" json:"keys,omitempty"` // as Revocable gave them: what was shown
+	List          []byte                 `protobuf:"bytes,4,opt,name=list,proto3" json:"list,omitempty"` // of a proposal, which the server makes: SHA-256 of keys, which it has kept
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeManyRequest) Reset() {
+	*x = RevokeManyRequest{}
+	mi := &file_rollcall_v1_keys_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeManyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeManyRequest) ProtoMessage() {}
+
+func (x *RevokeManyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_keys_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeManyRequest.ProtoReflect.Descriptor instead.
+func (*RevokeManyRequest) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_keys_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RevokeManyRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *RevokeManyRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RevokeManyRequest) GetKeys() []byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *RevokeManyRequest) GetList() []byte {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+type RevokeManyReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`  // names the whole, in the leaf of each key
+	Of            uint32                 `protobuf:"varint,2,opt,name=of,proto3" json:"of,omitempty"` // machines that were shown
+	Revoked       uint32                 `protobuf:"varint,3,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Gone          uint32                 `protobuf:"varint,4,opt,name=gone,proto3" json:"gone,omitempty"`     // were not there any more: ended meanwhile, moved away, fit no longer
+	Left          []*Revocable           `protobuf:"bytes,5,rep,name=left,proto3" json:"left,omitempty"`      // the first of these
+	Failed        uint32                 `protobuf:"varint,6,opt,name=failed,proto3" json:"failed,omitempty"` // cannot be read: rollcall-server check
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeManyReply) Reset() {
+	*x = RevokeManyReply{}
+	mi := &file_rollcall_v1_keys_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeManyReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeManyReply) ProtoMessage() {}
+
+func (x *RevokeManyReply) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_keys_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeManyReply.ProtoReflect.Descriptor instead.
+func (*RevokeManyReply) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_keys_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RevokeManyReply) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RevokeManyReply) GetOf() uint32 {
+	if x != nil {
+		return x.Of
+	}
+	return 0
+}
+
+func (x *RevokeManyReply) GetRevoked() uint32 {
+	if x != nil {
+		return x.Revoked
+	}
+	return 0
+}
+
+func (x *RevokeManyReply) GetGone() uint32 {
+	if x != nil {
+		return x.Gone
+	}
+	return 0
+}
+
+func (x *RevokeManyReply) GetLeft() []*Revocable {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *RevokeManyReply) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
 var File_rollcall_v1_keys_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_keys_proto_rawDesc = "" +
@@ -755,12 +1144,53 @@ const file_rollcall_v1_keys_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"3\n" +
 	"\tKeepReply\x12&\n" +
-	"\x03key\x18\x01 \x01(\v2\x14.rollcall.v1.KeyInfoR\x03key2\x83\x02\n" +
+	"\x03key\x18\x01 \x01(\v2\x14.rollcall.v1.KeyInfoR\x03key\"T\n" +
+	"\x10RevocableRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x12\n" +
+	"\x04list\x18\x02 \x01(\fR\x04list\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xa2\x01\n" +
+	"\tRevocable\x12\x0e\n" +
+	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05class\x18\x03 \x01(\tR\x05class\x12\x12\n" +
+	"\x04site\x18\x04 \x01(\tR\x04site\x12\x1a\n" +
+	"\bpresence\x18\x05 \x01(\tR\bpresence\x12\x15\n" +
+	"\x06key_id\x18\x06 \x01(\tR\x05keyId\x12\x14\n" +
+	"\x05state\x18\a \x01(\tR\x05state\"\xfc\x02\n" +
+	"\x0eRevocableReply\x122\n" +
+	"\bmachines\x18\x01 \x03(\v2\x16.rollcall.v1.RevocableR\bmachines\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12B\n" +
+	"\aclasses\x18\x03 \x03(\v2(.rollcall.v1.RevocableReply.ClassesEntryR\aclasses\x12<\n" +
+	"\x05sites\x18\x04 \x03(\v2&.rollcall.v1.RevocableReply.SitesEntryR\x05sites\x12\x12\n" +
+	"\x04keys\x18\x05 \x01(\fR\x04keys\x12\x14\n" +
+	"\x05notes\x18\x06 \x03(\tR\x05notes\x1a:\n" +
+	"\fClassesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"SitesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"k\n" +
+	"\x11RevokeManyRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04keys\x18\x03 \x01(\fR\x04keys\x12\x12\n" +
+	"\x04list\x18\x04 \x01(\fR\x04list\"\xa3\x01\n" +
+	"\x0fRevokeManyReply\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
+	"\x02of\x18\x02 \x01(\rR\x02of\x12\x18\n" +
+	"\arevoked\x18\x03 \x01(\rR\arevoked\x12\x12\n" +
+	"\x04gone\x18\x04 \x01(\rR\x04gone\x12*\n" +
+	"\x04left\x18\x05 \x03(\v2\x16.rollcall.v1.RevocableR\x04left\x12\x16\n" +
+	"\x06failed\x18\x06 \x01(\rR\x06failed2\x98\x03\n" +
 	"\x04Keys\x12>\n" +
 	"\x06Tokens\x12\x1a.rollcall.v1.TokensRequest\x1a\x18.rollcall.v1.TokensReply\x12D\n" +
 	"\bWithdraw\x12\x1c.rollcall.v1.WithdrawRequest\x1a\x1a.rollcall.v1.WithdrawReply\x12;\n" +
 	"\x05Forks\x12\x19.rollcall.v1.ForksRequest\x1a\x17.rollcall.v1.ForksReply\x128\n" +
-	"\x04Keep\x12\x18.rollcall.v1.KeepRequest\x1a\x16.rollcall.v1.KeepReplyB'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
+	"\x04Keep\x12\x18.rollcall.v1.KeepRequest\x1a\x16.rollcall.v1.KeepReply\x12G\n" +
+	"\tRevocable\x12\x1d.rollcall.v1.RevocableRequest\x1a\x1b.rollcall.v1.RevocableReply\x12J\n" +
+	"\n" +
+	"RevokeMany\x12\x1e.rollcall.v1.RevokeManyRequest\x1a\x1c.rollcall.v1.RevokeManyReplyB'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
 
 var (
 	file_rollcall_v1_keys_proto_rawDescOnce sync.Once
@@ -775,42 +1205,57 @@ func file_rollcall_v1_keys_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+	file_rollcall_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 	file_rollcall_v1_keys_proto_goTypes  = []any{
-		(*TokensRequest)(nil),   // 0: rollcall.v1.TokensRequest
-		(*TokenInfo)(nil),       // 1: rollcall.v1.TokenInfo
-		(*TokensReply)(nil),     // 2: rollcall.v1.TokensReply
-		(*WithdrawRequest)(nil), // 3: rollcall.v1.WithdrawRequest
-		(*WithdrawReply)(nil),   // 4: rollcall.v1.WithdrawReply
-		(*ForksRequest)(nil),    // 5: rollcall.v1.ForksRequest
-		(*Branch)(nil),          // 6: rollcall.v1.Branch
-		(*ForksReply)(nil),      // 7: rollcall.v1.ForksReply
-		(*KeepRequest)(nil),     // 8: rollcall.v1.KeepRequest
-		(*KeepReply)(nil),       // 9: rollcall.v1.KeepReply
-		(*KeyInfo)(nil),         // 10: rollcall.v1.KeyInfo
+		(*TokensRequest)(nil),     // 0: rollcall.v1.TokensRequest
+		(*TokenInfo)(nil),         // 1: rollcall.v1.TokenInfo
+		(*TokensReply)(nil),       // 2: rollcall.v1.TokensReply
+		(*WithdrawRequest)(nil),   // 3: rollcall.v1.WithdrawRequest
+		(*WithdrawReply)(nil),     // 4: rollcall.v1.WithdrawReply
+		(*ForksRequest)(nil),      // 5: rollcall.v1.ForksRequest
+		(*Branch)(nil),            // 6: rollcall.v1.Branch
+		(*ForksReply)(nil),        // 7: rollcall.v1.ForksReply
+		(*KeepRequest)(nil),       // 8: rollcall.v1.KeepRequest
+		(*KeepReply)(nil),         // 9: rollcall.v1.KeepReply
+		(*RevocableRequest)(nil),  // 10: rollcall.v1.RevocableRequest
+		(*Revocable)(nil),         // 11: rollcall.v1.Revocable
+		(*RevocableReply)(nil),    // 12: rollcall.v1.RevocableReply
+		(*RevokeManyRequest)(nil), // 13: rollcall.v1.RevokeManyRequest
+		(*RevokeManyReply)(nil),   // 14: rollcall.v1.RevokeManyReply
+		nil,                       // 15: rollcall.v1.RevocableReply.ClassesEntry
+		nil,                       // 16: rollcall.v1.RevocableReply.SitesEntry
+		(*KeyInfo)(nil),           // 17: rollcall.v1.KeyInfo
 	}
 )
 
 var file_rollcall_v1_keys_proto_depIdxs = []int32{
 	1,  // 0: rollcall.v1.TokensReply.tokens:type_name -> rollcall.v1.TokenInfo
 	1,  // 1: rollcall.v1.WithdrawReply.token:type_name -> rollcall.v1.TokenInfo
-	10, // 2: rollcall.v1.ForksReply.key:type_name -> rollcall.v1.KeyInfo
+	17, // 2: rollcall.v1.ForksReply.key:type_name -> rollcall.v1.KeyInfo
 	6,  // 3: rollcall.v1.ForksReply.recorded:type_name -> rollcall.v1.Branch
 	6,  // 4: rollcall.v1.ForksReply.forks:type_name -> rollcall.v1.Branch
-	10, // 5: rollcall.v1.KeepReply.key:type_name -> rollcall.v1.KeyInfo
-	0,  // 6: rollcall.v1.Keys.Tokens:input_type -> rollcall.v1.TokensRequest
-	3,  // 7: rollcall.v1.Keys.Withdraw:input_type -> rollcall.v1.WithdrawRequest
-	5,  // 8: rollcall.v1.Keys.Forks:input_type -> rollcall.v1.ForksRequest
-	8,  // 9: rollcall.v1.Keys.Keep:input_type -> rollcall.v1.KeepRequest
-	2,  // 10: rollcall.v1.Keys.Tokens:output_type -> rollcall.v1.TokensReply
-	4,  // 11: rollcall.v1.Keys.Withdraw:output_type -> rollcall.v1.WithdrawReply
-	7,  // 12: rollcall.v1.Keys.Forks:output_type -> rollcall.v1.ForksReply
-	9,  // 13: rollcall.v1.Keys.Keep:output_type -> rollcall.v1.KeepReply
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	17, // 5: rollcall.v1.KeepReply.key:type_name -> rollcall.v1.KeyInfo
+	11, // 6: rollcall.v1.RevocableReply.machines:type_name -> rollcall.v1.Revocable
+	15, // 7: rollcall.v1.RevocableReply.classes:type_name -> rollcall.v1.RevocableReply.ClassesEntry
+	16, // 8: rollcall.v1.RevocableReply.sites:type_name -> rollcall.v1.RevocableReply.SitesEntry
+	11, // 9: rollcall.v1.RevokeManyReply.left:type_name -> rollcall.v1.Revocable
+	0,  // 10: rollcall.v1.Keys.Tokens:input_type -> rollcall.v1.TokensRequest
+	3,  // 11: rollcall.v1.Keys.Withdraw:input_type -> rollcall.v1.WithdrawRequest
+	5,  // 12: rollcall.v1.Keys.Forks:input_type -> rollcall.v1.ForksRequest
+	8,  // 13: rollcall.v1.Keys.Keep:input_type -> rollcall.v1.KeepRequest
+	10, // 14: rollcall.v1.Keys.Revocable:input_type -> rollcall.v1.RevocableRequest
+	13, // 15: rollcall.v1.Keys.RevokeMany:input_type -> rollcall.v1.RevokeManyRequest
+	2,  // 16: rollcall.v1.Keys.Tokens:output_type -> rollcall.v1.TokensReply
+	4,  // 17: rollcall.v1.Keys.Withdraw:output_type -> rollcall.v1.WithdrawReply
+	7,  // 18: rollcall.v1.Keys.Forks:output_type -> rollcall.v1.ForksReply
+	9,  // 19: rollcall.v1.Keys.Keep:output_type -> rollcall.v1.KeepReply
+	12, // 20: rollcall.v1.Keys.Revocable:output_type -> rollcall.v1.RevocableReply
+	14, // 21: rollcall.v1.Keys.RevokeMany:output_type -> rollcall.v1.RevokeManyReply
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_keys_proto_init() }
@@ -825,7 +1270,7 @@ func file_rollcall_v1_keys_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_keys_proto_rawDesc), len(file_rollcall_v1_keys_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

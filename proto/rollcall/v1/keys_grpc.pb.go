@@ -22,10 +22,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Keys_Tokens_FullMethodName   = "/rollcall.v1.Keys/Tokens"
-	Keys_Withdraw_FullMethodName = "/rollcall.v1.Keys/Withdraw"
-	Keys_Forks_FullMethodName    = "/rollcall.v1.Keys/Forks"
-	Keys_Keep_FullMethodName     = "/rollcall.v1.Keys/Keep"
+	Keys_Tokens_FullMethodName     = "/rollcall.v1.Keys/Tokens"
+	Keys_Withdraw_FullMethodName   = "/rollcall.v1.Keys/Withdraw"
+	Keys_Forks_FullMethodName      = "/rollcall.v1.Keys/Forks"
+	Keys_Keep_FullMethodName       = "/rollcall.v1.Keys/Keep"
+	Keys_Revocable_FullMethodName  = "/rollcall.v1.Keys/Revocable"
+	Keys_RevokeMany_FullMethodName = "/rollcall.v1.Keys/RevokeMany"
 )
 
 // KeysClient is the client API for Keys service.
@@ -40,6 +42,12 @@ type KeysClient interface {
 	Forks(ctx context.Context, in *ForksRequest, opts ...grpc.CallOption) (*ForksReply, error)
 	// Keep ends the quarantine of such a key: its next full report is taken.
 	Keep(ctx context.Context, in *KeepRequest, opts ...grpc.CallOption) (*KeepReply, error)
+	// Revocable shows which machines RevokeMany would end.
+	Revocable(ctx context.Context, in *RevocableRequest, opts ...grpc.CallOption) (*RevocableReply, error)
+	// RevokeMany ends the keys of many machines: those that were shown, and no
+	// others. More than one needs two people. What has begun is completed, also
+	// after the server was killed.
+	RevokeMany(ctx context.Context, in *RevokeManyRequest, opts ...grpc.CallOption) (*RevokeManyReply, error)
 }
 
 type keysClient struct {
@@ -90,6 +98,26 @@ func (c *keysClient) Keep(ctx context.Context, in *KeepRequest, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *keysClient) Revocable(ctx context.Context, in *RevocableRequest, opts ...grpc.CallOption) (*RevocableReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevocableReply)
+	err := c.cc.Invoke(ctx, Keys_Revocable_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keysClient) RevokeMany(ctx context.Context, in *RevokeManyRequest, opts ...grpc.CallOption) (*RevokeManyReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeManyReply)
+	err := c.cc.Invoke(ctx, Keys_RevokeMany_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // KeysServer is the server API for Keys service.
 // All implementations must embed UnimplementedKeysServer
 // for forward compatibility.
@@ -102,6 +130,12 @@ type KeysServer interface {
 	Forks(context.Context, *ForksRequest) (*ForksReply, error)
 	// Keep ends the quarantine of such a key: its next full report is taken.
 	Keep(context.Context, *KeepRequest) (*KeepReply, error)
+	// Revocable shows which machines RevokeMany would end.
+	Revocable(context.Context, *RevocableRequest) (*RevocableReply, error)
+	// RevokeMany ends the keys of many machines: those that were shown, and no
+	// others. More than one needs two people. What has begun is completed, also
+	// after the server was killed.
+	RevokeMany(context.Context, *RevokeManyRequest) (*RevokeManyReply, error)
 	mustEmbedUnimplementedKeysServer()
 }
 
@@ -126,6 +160,14 @@ func (UnimplementedKeysServer) Forks(context.Context, *ForksRequest) (*ForksRepl
 
 func (UnimplementedKeysServer) Keep(context.Context, *KeepRequest) (*KeepReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Keep not implemented")
+}
+
+func (UnimplementedKeysServer) Revocable(context.Context, *RevocableRequest) (*RevocableReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Revocable not implemented")
+}
+
+func (UnimplementedKeysServer) RevokeMany(context.Context, *RevokeManyRequest) (*RevokeManyReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeMany not implemented")
 }
 func (UnimplementedKeysServer) mustEmbedUnimplementedKeysServer() {}
 func (UnimplementedKeysServer) testEmbeddedByValue()              {}
@@ -220,6 +262,42 @@ func _Keys_Keep_Handler(srv interface{}, ctx context.Context, dec func(interface
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Keys_Revocable_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevocableRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeysServer).Revocable(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Keys_Revocable_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeysServer).Revocable(ctx, req.(*RevocableRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Keys_RevokeMany_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeManyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeysServer).RevokeMany(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Keys_RevokeMany_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeysServer).RevokeMany(ctx, req.(*RevokeManyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Keys_ServiceDesc is the grpc.ServiceDesc for Keys service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -242,6 +320,14 @@ var Keys_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Keep",
 			Handler:    _Keys_Keep_Handler,
+		},
+		{
+			MethodName: "Revocable",
+			Handler:    _Keys_Revocable_Handler,
+		},
+		{
+			MethodName: "RevokeMany",
+			Handler:    _Keys_RevokeMany_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
