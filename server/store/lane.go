@@ -82,8 +82,8 @@ func (l *lane) run(ctx context.Context) error {
 
 // collect waits for a first operation, then at most the linger for others: a
 // loop that takes only what is there when a commit ends would find one or two
-// callers, because the others are just being answered. It returns nil when ctx
-// has ended.
+// callers, because the others are just being answered. Once it has enough it takes
+// only what is there. It returns nil when ctx has ended.
 func (l *lane) collect(ctx context.Context, held []*request) []*request {
 	if ctx.Err() != nil {
 		return nil
@@ -109,6 +109,9 @@ func (l *lane) collect(ctx context.Context, held []*request) []*request {
 			batch = append(batch, r)
 			continue
 		default:
+		}
+		if len(batch) >= l.cfg.Enough { // to wait for all would leave them, and the processors, nothing to do while it commits
+			return batch
 		}
 		select {
 		case r := <-l.queue:

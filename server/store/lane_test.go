@@ -31,7 +31,7 @@ func weak(t *testing.T) *storetest.WeakEngine {
 // and Run returned.
 func batchOf(t *testing.T, e store.Engine, ops ...store.Op) (errs []error, run error) {
 	t.Helper()
-	w := store.NewWriter(store.Config{Engine: e, MaxBatch: len(ops), Linger: 1 << 40})
+	w := store.NewWriter(store.Config{Engine: e, Enough: len(ops), MaxBatch: len(ops), Linger: 1 << 40})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	errs = make([]error, len(ops))
@@ -43,6 +43,31 @@ func batchOf(t *testing.T, e store.Engine, ops ...store.Op) (errs []error, run e
 	wg.Wait()
 	cancel()
 	return errs, <-ended
+}
+
+// Whoever waits for more than enough company keeps a processor idle: those who are
+// still on their way come with the next batch.
+func TestABatchOfEnoughOperationsWaitsForNoOthers(t *testing.T) {
+	ops := 0
+	w := store.NewWriter(store.Config{Engine: weak(t), Enough: 3, Linger: time.Hour, Hooks: store.Hooks{
+		Commit: func(n, _, _ int, _ time.Duration) { ops = n },
+	}})
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { ended <- w.Run(ctx) }()
+	var wg sync.WaitGroup
+	for _, ci := range []string{"a", "b", "c"} {
+		wg.Go(func() {
+			if _, err := w.Do(t.Context(), putting(ci)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	if err := <-ended; err != nil || ops != 3 {
+		t.Errorf("Run = %v, and a batch of %d, want one of 3", err, ops)
+	}
 }
 
 func putting(ci string) store.Op {

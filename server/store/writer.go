@@ -87,6 +87,7 @@ type Config struct {
 	Feed     *ChangeFeed      // whose followers in this process are told before Do returns
 	Lanes    int              // 1; more only where the engine commits in parallel
 	Linger   time.Duration    // 5 ms: how long a batch waits for company; negative: not at all
+	Enough   int              // 32 operations: a batch with so many waits for no others
 	MaxBatch int              // 64 operations
 	Queue    int              // 1024 operations waiting in each lane
 	Now      func() time.Time // time.Now
@@ -121,6 +122,9 @@ func NewWriter(c Config) *Writer {
 	}
 	if c.MaxBatch <= 0 {
 		c.MaxBatch = 64
+	}
+	if c.Enough <= 0 {
+		c.Enough = 32
 	}
 	if c.Queue <= 0 {
 		c.Queue = 1024

@@ -107,7 +107,7 @@ func countTogether(t *testing.T, e store.Engine, lanes int) {
 // it has them all.
 func together(t *testing.T, e store.Engine, ops ...store.Op) (tokens []store.Token, errs []error) {
 	t.Helper()
-	w, stop := start(t, store.Config{Engine: e, Linger: time.Minute, MaxBatch: len(ops)})
+	w, stop := start(t, store.Config{Engine: e, Linger: time.Minute, Enough: len(ops), MaxBatch: len(ops)})
 	tokens, errs = make([]store.Token, len(ops)), make([]error, len(ops))
 	var wg sync.WaitGroup
 	for i, op := range ops {
