@@ -136,6 +136,9 @@ func (t *table) content(base attr, shown string, variants []variant) {
 				m = &mention{item: it, who: who.blank()}
 				items[it.text] = m
 			}
+			if it.shown != "" && (m.shown == "" || it.shown < m.shown) {
+				m.shown = it.shown // written in several ways: the same one every time
+			}
 			m.who = m.who.or(who)
 		}
 	}

@@ -16,7 +16,7 @@ func (t *table) openSettings(s *section) {
 		seen := map[string]*mention{}
 		for _, x := range c.all() {
 			who := s.who[x.set]
-			for _, it := range t.reader.masked([]item{{text: key + " = " + x.value}}, t.only(who)) {
+			for _, it := range t.reader.masked(document{items: []item{{text: key + " = " + x.value}}}, t.only(who)) {
 				m := seen[it.text]
 				if m == nil {
 					m = &mention{item: it, who: who.blank()}

@@ -2,7 +2,10 @@ package compare
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 
 	"rollcall/internal/fact"
@@ -13,6 +16,7 @@ const (
 	maxContent = 256 << 10 // bytes of one file
 	maxRead    = 512 << 20 // bytes of one question
 	maxItems   = 6000      // items of one file
+	maxKept    = 400_000   // items that are kept in case they are needed again
 )
 
 // reader reads config files and turns them into items, masking what is special
@@ -25,7 +29,14 @@ type reader struct {
 	failed   int
 	reason   error
 	full     bool
+	parsed   map[parsedKey]document
+	kept     int                // items of parsed
 	past     map[pastKey][]item // items of files seen in history
+}
+
+type parsedKey struct {
+	path   string // tells the syntax
+	digest fact.Digest
 }
 
 type pastKey struct {
@@ -35,7 +46,7 @@ type pastKey struct {
 }
 
 func newReader(f *field, contents func(fact.Digest) ([]byte, error)) *reader {
-	r := &reader{contents: contents, common: &masker{}, past: map[pastKey][]item{}}
+	r := &reader{contents: contents, common: &masker{}, parsed: map[parsedKey]document{}, past: map[pastKey][]item{}}
 	for _, m := range f.machines {
 		r.maskers = append(r.maskers, newMasker(m))
 	}
@@ -55,28 +66,56 @@ func (r *reader) masker(machine int) *masker {
 // items returns what a file says. Where it cannot be read as text it says only
 // which content it has.
 func (r *reader) items(path string, d fact.Digest, machine int) []item {
-	content, ok := r.content(d)
-	if !ok || bytes.IndexByte(content[:min(len(content), 8000)], 0) >= 0 {
-		return []item{{text: "content " + d.String()[:16], whole: true}}
-	}
-	return r.masked(parse(path, string(content)), machine)
+	return r.masked(r.document(path, d), machine)
 }
 
-// masked adds to each item its masked form where there is one.
-func (r *reader) masked(items []item, machine int) []item {
+// document reads a content and parses it, once as long as there is room to keep it.
+func (r *reader) document(path string, d fact.Digest) document {
+	key := parsedKey{path, d}
+	if doc, ok := r.parsed[key]; ok {
+		return doc
+	}
+	content, ok := r.content(d)
+	if !ok || bytes.IndexByte(content[:min(len(content), 8000)], 0) >= 0 {
+		return document{items: []item{{text: "content " + d.String()[:16], whole: true}}}
+	}
+	doc := parse(path, string(content))
+	if r.kept += len(doc.items); r.kept > maxKept {
+		clear(r.parsed)
+		r.kept = len(doc.items)
+	}
+	r.parsed[key] = doc
+	return doc
+}
+
+// masked adds to each item its masked form where there is one, and an item for
+// each order that matters.
+func (r *reader) masked(doc document, machine int) []item {
 	m := r.masker(machine)
-	out := make([]item, 0, len(items))
-	for _, it := range items {
+	out := make([]item, 0, len(doc.items)+len(doc.orders))
+	generic := make([]string, len(doc.items))
+	for i, it := range doc.items {
+		generic[i] = it.text
 		if it.whole {
 			out = append(out, it)
 			continue
 		}
-		masked := m.mask(it.text)
-		if masked != it.text {
-			out = append(out, item{text: masked}, item{text: it.text, raw: true})
-		} else {
-			out = append(out, it)
+		if generic[i] = m.mask(it.text); generic[i] != it.text {
+			same := item{text: generic[i]}
+			if it.shown != "" {
+				same.shown = m.mask(it.shown)
+			}
+			it.raw = true
+			out = append(out, same)
 		}
+		out = append(out, it)
+	}
+	for _, order := range doc.orders {
+		h := sha256.New()
+		for _, n := range order {
+			io.WriteString(h, generic[n]+"\n")
+		}
+		out = append(out, item{text: "order " + hex.EncodeToString(h.Sum(nil)[:8]), whole: true})
 	}
 	return out
 }

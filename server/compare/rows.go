@@ -187,13 +187,22 @@ func instead(d draft, order []int) string {
 	return ""
 }
 
+// keyOf gives the key of a line with the blocks around it.
 func keyOf(words string) string {
 	words = strings.TrimPrefix(words, "line `")
+	words = words[:strings.LastIndexByte(words, '`')]
+	block := ""
+	if i := strings.LastIndex(words, " > "); i >= 0 {
+		block, words = words[:i], words[i+3:]
+	}
+	if i := strings.LastIndex(words, " = "); i >= 0 {
+		return block + " > " + words[:i]
+	}
 	if before, _, ok := strings.Cut(words, "="); ok {
-		return strings.TrimSpace(before)
+		return block + " > " + strings.TrimSpace(before)
 	}
 	key, _, _ := strings.Cut(words, " ")
-	return key
+	return block + " > " + key
 }
 
 // why says in a sentence why the row stands where it stands.

@@ -132,24 +132,36 @@ func adjust(rows []Row, tests int) {
 // often shuffled groups have as good a first row is what it is worth. A small
 // group cannot reach significance whatever sets it apart: there a clean split is
 // weak evidence, not none, unless shuffled groups split as cleanly all the time.
+// Of two things together there are so many that a clean split alone says nothing.
 const (
-	rareAt    = 0.03 // of the share of shuffled groups that do as well
-	cleanAt   = 0.35 // the same, of a clean split
+	rareAt    = 0.02 // of the share of shuffled groups that do as well
+	largeAt   = 0.05 // the same, of a large difference
+	cleanAt   = 0.20 // the same, of a clean split
+	smallAt   = 0.35 // the same, of a clean split of a group of at most smallOf
+	smallOf   = 5
 	strongAt  = 0.05 // of Q
 	openAt    = 0.10 // of Q, with half of the machines' difference
+	largeDiff = 0.70
 	cleanDiff = 0.85
 )
 
 func (r *Row) strength(first bool, chance float64) Strength {
 	diff := r.Broken.share() - r.Working.share()
 	single := r.Kind != Both && r.Kind != Either // only shuffling knows how many pairs there were
-	clean := diff >= cleanDiff
+	clean := cleanAt
+	if min(r.Broken.Of, r.Working.Of) <= smallOf {
+		clean = smallAt
+	}
 	switch {
 	case r.SiteOnly && diff >= 0.5:
 		return Weak // anything else about the site explains as much
 	case first && chance <= rareAt, single && r.Q <= strongAt:
 		return Strong
-	case clean && chance <= cleanAt, !first && single && r.Q <= openAt && diff >= 0.5:
+	case single && diff >= cleanDiff && chance <= clean, single && diff >= largeDiff && chance <= largeAt:
+		return Weak
+	case diff >= cleanDiff && chance <= largeAt && r.Q <= openAt:
+		return Weak
+	case !first && single && r.Q <= openAt && diff >= 0.5:
 		return Weak
 	}
 	return None

@@ -1,18 +1,18 @@
 package compare
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"path"
-	"slices"
 	"strings"
 )
 
 // item is one thing that a config file says: a key with its value in its
 // section, a mount option, a line. Comments, blank lines and, where it does not
-// matter, order and spacing say nothing.
+// matter, order, spacing and case say nothing.
 type item struct {
-	text  string // "[General] Domain = localdomain"
+	text  string // "[General] Domain = localdomain"; what says the same has the same text
+	shown string // as it is written, where that is not the text
 	raw   bool   // a twin with host-specific values masked exists
 	whole bool   // stands for a whole content or for the order of lines
 }
@@ -25,7 +25,8 @@ func (it item) words(shown string) (yes, no string) {
 	case it.whole:
 		return shown + " has " + it.text, shown + " has another content"
 	}
-	return "line " + quote(it.text) + " in " + shown, "no line " + quote(it.text) + " in " + shown
+	line := quote(cmp.Or(it.shown, it.text))
+	return "line " + line + " in " + shown, "no line " + line + " in " + shown
 }
 
 func (it item) prior() float64 {
@@ -35,52 +36,72 @@ func (it item) prior() float64 {
 	return 1
 }
 
-// maxItem is the longest item in bytes; of longer ones the rest is hashed.
-const maxItem = 600
+// Limits of what is made of one file.
+const (
+	maxItem  = 600 // bytes of an item; of longer ones the rest is hashed
+	maxDepth = 32  // blocks around a line; a file with more is taken line by line
+)
 
-// parse returns what a config file says, each thing once. The path below / tells
-// the syntax, or the content does.
-func parse(name, content string) []item {
-	lines := join(content)
-	var texts []string
-	switch base := path.Base(name); {
-	case base == "fstab", base == "mtab", base == "crypttab":
-		texts = parseFstab(lines)
-	case strings.HasPrefix(strings.TrimSpace(content), "<?xml"), strings.HasSuffix(base, ".xml"):
-		texts = parseXML(content)
-	case strings.HasSuffix(base, ".json"), strings.HasSuffix(base, ".jsonc"):
-		texts = parseJSON(lines)
-	case strings.HasPrefix(content, "-----BEGIN "):
-		return []item{{text: "content " + sum(content), whole: true}}
-	case isINI(lines):
-		texts = parseINI(lines)
-	default:
-		texts = parseLines(name, lines)
-	}
-	return unite(texts, ordered(name))
+// document is what a config file says.
+type document struct {
+	items  []item
+	orders [][]int32 // numbers of items whose order matters, as they came
 }
 
-// unite drops repetitions and, where order matters, adds an item for the order.
-func unite(texts []string, keepOrder bool) []item {
-	if len(texts) > maxItems {
-		return []item{{text: "content " + sum(strings.Join(texts, "\n")), whole: true}}
-	}
-	seen := map[string]bool{}
-	out := make([]item, 0, len(texts))
-	for i, s := range texts {
-		if len(s) > maxItem {
-			s = strings.ToValidUTF8(s[:maxItem], "") + "… " + sum(s)
-			texts[i] = s
+// writer collects what a reader finds in a file.
+type writer struct {
+	document
+	at      map[string]int32 // number of each text
+	count   bool             // a text that comes again says something more
+	ordered bool             // the order of all matters
+	all     []int32
+	again   map[string]int
+}
+
+func newWriter() *writer { return &writer{at: map[string]int32{}, again: map[string]int{}} }
+
+// say adds a text, which may be written in another way, and returns its number.
+func (w *writer) say(text string, shown ...string) int32 {
+	text = clip(strings.ReplaceAll(text, "\n", " "))
+	if w.count {
+		if w.again[text]++; w.again[text] > 1 {
+			text += " (time " + number(w.again[text]) + ")"
 		}
-		if !seen[s] {
-			seen[s] = true
-			out = append(out, item{text: s})
+	}
+	n, ok := w.at[text]
+	if !ok {
+		n = int32(len(w.items))
+		w.at[text] = n
+		it := item{text: text}
+		if len(shown) > 0 && shown[0] != text {
+			it.shown = clip(shown[0])
 		}
+		w.items = append(w.items, it)
 	}
-	if keepOrder {
-		out = append(out, item{text: "order " + sum(strings.Join(texts, "\n")), whole: true})
+	if w.ordered {
+		w.all = append(w.all, n)
 	}
-	return out
+	return n
+}
+
+// inOrder notes that these items' order matters.
+func (w *writer) inOrder(numbers []int32) {
+	if len(numbers) > 1 {
+		w.orders = append(w.orders, numbers)
+	}
+}
+
+func (w *writer) done() document {
+	w.inOrder(w.all)
+	return w.document
+}
+
+// clip keeps a text short, and different from others that begin like it.
+func clip(s string) string {
+	if len(s) <= maxItem {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxItem], "") + "… " + sum(s)
 }
 
 func sum(s string) string {
@@ -88,70 +109,52 @@ func sum(s string) string {
 	return hex.EncodeToString(h[:8])
 }
 
-// orderMatters names files in which the first or the last of several lines wins.
-var orderMatters = []string{
-	"etc/pam.d/", "etc/security/", "etc/sudoers", "etc/hosts.allow", "etc/hosts.deny", "etc/nftables", "etc/iptables",
-	"etc/ssh/sshd_config", "etc/resolv.conf", "etc/exports", "etc/pf",
+// within gives the path of something inside of a block.
+func within(block, name string) string {
+	if block == "" {
+		return clip(name)
+	}
+	return clip(block + " > " + name)
 }
 
-func ordered(name string) bool {
-	return slices.ContainsFunc(orderMatters, func(p string) bool { return strings.HasPrefix(name, p) })
+// blocks are the blocks around a line, each with its whole path.
+type blocks []string
+
+func (b blocks) path() string {
+	if len(b) == 0 {
+		return ""
+	}
+	return b[len(b)-1]
 }
 
-// join cuts the content into lines without trailing space; a backslash at the
-// end continues a line.
-func join(content string) []string {
-	var out []string
-	held := ""
-	for line := range strings.SplitSeq(content, "\n") {
-		line = strings.TrimRight(line, " \t\r")
-		if rest, ok := strings.CutSuffix(line, `\`); ok && len(held) < maxContent {
-			held += rest + " "
-			continue
-		}
-		out = append(out, held+line)
-		held = ""
+func (b *blocks) push(name string) { *b = append(*b, within(b.path(), strings.TrimSpace(name))) }
+
+func (b *blocks) pop() { *b = (*b)[:max(0, len(*b)-1)] }
+
+// parse returns what a config file says, each thing once. The path below / tells
+// the syntax, or the content does. What is not written in the syntax it should be
+// in is taken line by line: then every line counts, however often it comes, and
+// their order.
+func parse(name, content string) document {
+	if strings.HasPrefix(content, "-----BEGIN ") {
+		return opaque(content)
 	}
-	if held != "" {
-		out = append(out, held)
+	s := syntaxOf(name, content)
+	w := newWriter()
+	w.ordered, w.count = s.ordered, s.repeats
+	if !s.read(w, content) {
+		w = newWriter()
+		w.ordered, w.count = true, true
+		readLines(w, content)
 	}
-	return out
+	d := w.done()
+	if len(d.items) > maxItems {
+		return opaque(content)
+	}
+	return d
 }
 
-// squeeze trims and makes every run of blanks outside quotes one space.
-func squeeze(s string) string {
-	return strings.Join(strings.Fields(s), " ")
-}
-
-// uncomment cuts off a comment that begins with "#" at the start or after a
-// blank, outside quotes.
-func uncomment(s string) string {
-	quoted := byte(0)
-	for i := range len(s) {
-		switch c := s[i]; {
-		case quoted != 0:
-			if c == quoted {
-				quoted = 0
-			}
-		case c == '"' || c == '\'' && (i == 0 || !alnum(s[i-1])):
-			quoted = c
-		case c == '#' && (i == 0 || s[i-1] == ' ' || s[i-1] == '\t'):
-			return strings.TrimRight(s[:i], " \t")
-		}
-	}
-	return s
-}
-
-// equals writes "key=value" with one space around the first "=" if what stands
-// before it can be a key, and without quotes that change nothing.
-func equals(s string) string {
-	key, value, ok := strings.Cut(s, "=")
-	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	if !ok || key == "" || strings.ContainsAny(key, " \t\"'<>(){}:,;") {
-		return squeeze(s)
-	}
-	if n := len(value); n > 1 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] && !strings.ContainsAny(value[1:n-1], "\"'$`\\") {
-		value = value[1 : n-1]
-	}
-	return key + " = " + squeeze(value)
+// opaque says of a content only which one it is.
+func opaque(content string) document {
+	return document{items: []item{{text: "content " + sum(content), whole: true}}}
 }
