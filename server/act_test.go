@@ -20,6 +20,7 @@ var readOnly = map[string]bool{
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true, "Evidence/Prove": true,
 	"Keys/Tokens": true, "Keys/Forks": true, "Keys/Revocable": true,
 	"Proposals/ListProposals": true, "Trail/Actions": true,
+	"Saved/Filters": true, "Saved/Baselines": true, "Saved/Deviations": true,
 	"Reports/ListReports": true, "Reports/Values": true, "Reports/RunReport": true,
 }
 
@@ -147,6 +148,32 @@ var deeds = map[string]struct {
 		id := r.proposal("ola")
 		return func() error {
 			_, err := r.kari.Decline(t.Context(), &rollcallv1.DeclineRequest{Id: id})
+			return err
+		}
+	}},
+	"Saved/SaveFilter": {evidence.Policy, func(t *testing.T, r *running) func() error {
+		return func() error { return r.saveFilter(t, r.kari, "old", "", "pkg(cups) < 2") }
+	}},
+	"Saved/RemoveFilter": {evidence.Policy, func(t *testing.T, r *running) func() error {
+		if err := r.saveFilter(t, r.kari, "old", "", "pkg(cups) < 2"); err != nil {
+			t.Fatal(err)
+		}
+		return func() error {
+			_, err := rollcallv1.NewSavedClient(r.kari.conn).RemoveFilter(t.Context(), &rollcallv1.RemoveFilterRequest{Name: "old"})
+			return err
+		}
+	}},
+	"Saved/SetBaseline": {evidence.Policy, func(t *testing.T, r *running) func() error {
+		r.machine(1).report(t, true)
+		return func() error { return r.setBaseline(t, r.kari, "client", "", "name = *") }
+	}},
+	"Saved/RemoveBaseline": {evidence.Policy, func(t *testing.T, r *running) func() error {
+		r.machine(1).report(t, true)
+		if err := r.setBaseline(t, r.kari, "client", "", "name = *"); err != nil {
+			t.Fatal(err)
+		}
+		return func() error {
+			_, err := rollcallv1.NewSavedClient(r.kari.conn).RemoveBaseline(t.Context(), &rollcallv1.RemoveBaselineRequest{Name: "client"})
 			return err
 		}
 	}},

@@ -106,6 +106,24 @@ var matrix = map[string]rule{
 		ask: func(p *spot) proto.Message { return &rollcallv1.EraseRequest{Ci: p.ci, Reason: "the law"} },
 	},
 
+	"Saved/Filters":   {roles: "every"},
+	"Saved/Baselines": {roles: "every"},
+	"Saved/SaveFilter": {roles: "helpdesk operator change-manager auditor", ask: func(p *spot) proto.Message {
+		return &rollcallv1.SaveFilterRequest{Filter: &rollcallv1.SavedFilter{Name: "of-" + p.ci, Site: p.site, Text: "name = x"}}
+	}},
+	"Saved/RemoveFilter": {roles: "helpdesk operator change-manager auditor", through: codes.NotFound, ask: func(*spot) proto.Message {
+		return &rollcallv1.RemoveFilterRequest{Name: "none"}
+	}},
+	"Saved/SetBaseline": {roles: "operator change-manager", ask: func(p *spot) proto.Message {
+		return &rollcallv1.SetBaselineRequest{Name: "of-" + p.ci, Site: p.site, Filter: "ci = " + p.ci, Reason: "a test"}
+	}},
+	"Saved/RemoveBaseline": {roles: "operator change-manager", through: codes.NotFound, ask: func(*spot) proto.Message {
+		return &rollcallv1.RemoveBaselineRequest{Name: "none"}
+	}},
+	"Saved/Deviations": {roles: "every", through: codes.NotFound, ask: func(*spot) proto.Message {
+		return &rollcallv1.DeviationsRequest{Name: "none"}
+	}},
+
 	"Proposals/ListProposals": {roles: "every"},
 	"Proposals/Confirm": {
 		roles: "admin", refused: codes.NotFound, through: codes.FailedPrecondition, // it is not what was seen

@@ -73,7 +73,7 @@ func TestAGuidedQuestionEndsWithTheFilterOfWhatWasChosen(t *testing.T) {
 		if tt.want == "-" {
 			continue
 		}
-		if _, err := query.Parse(tt.want); err != nil {
+		if _, err := query.Parse(tt.want, nil); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if again := "again:  rollcall ci list " + shellWord(tt.want); lines[2] != again {

@@ -37,6 +37,7 @@ type server struct {
 	rollcallv1.EvidenceClient
 	rollcallv1.TrailClient
 	rollcallv1.ReportsClient
+	rollcallv1.SavedClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -77,6 +78,7 @@ func dial(t identity.Token, glass string) (*server, error) {
 		AccountClient: rollcallv1.NewAccountClient(conn), TrailClient: rollcallv1.NewTrailClient(conn), ReportsClient: rollcallv1.NewReportsClient(conn), conn: conn, login: t,
 		RecoveryClient: rollcallv1.NewRecoveryClient(conn),
 		EvidenceClient: rollcallv1.NewEvidenceClient(conn),
+		SavedClient:    rollcallv1.NewSavedClient(conn),
 	}, nil
 }
 

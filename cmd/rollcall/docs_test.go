@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/internal/fact"
 	"rollcall/server/query"
 )
 
@@ -70,12 +71,28 @@ func understood(t *testing.T, line string) string {
 	if err := c.ValidateArgs(c.Flags().Args()); err != nil {
 		t.Errorf("%s: %v", line, err)
 	}
+	if c.CommandPath() == "rollcall filter save" {
+		if _, err := query.Template(c.Flags().Arg(1), examples{}); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
 	for _, filter := range filtersOf(c) {
-		if _, err := query.Parse(filter); err != nil {
+		if _, err := query.Parse(filter, examples{}); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
 	return c.CommandPath()
+}
+
+// examples are the names that the documents and the help use.
+type examples struct{}
+
+func (examples) Filter(name string) (string, bool, error) {
+	return "pkg(cups) < $version", name == "old-cups", nil
+}
+
+func (examples) Baseline(name string) (fact.Set, bool, error) {
+	return fact.Set{{Path: "etc/cups/cupsd.conf", Value: "x"}, {Path: "pkg/cups/version", Value: "2.4"}}, name == "client", nil
 }
 
 // filtersOf gives the filters in a parsed command line.
@@ -83,6 +100,12 @@ func filtersOf(c *cobra.Command) (filters []string) {
 	switch c.CommandPath() {
 	case "rollcall find", "rollcall ci list", "rollcall changes", "rollcall radar":
 		if f := words(c.Flags().Args()); f != "" {
+			filters = append(filters, f)
+		}
+	case "rollcall baseline set":
+		filters = append(filters, c.Flags().Arg(1))
+	case "rollcall baseline check":
+		if f := words(c.Flags().Args()[1:]); f != "" {
 			filters = append(filters, f)
 		}
 	case "rollcall compare":
@@ -143,7 +166,7 @@ func TestTheFilterDocumentParsesAndNamesEveryField(t *testing.T) {
 		t.Errorf("only %d filters found", len(filters))
 	}
 	for _, f := range filters {
-		if _, err := query.Parse(f); err != nil {
+		if _, err := query.Parse(f, examples{}); err != nil {
 			t.Errorf("%s", err)
 		}
 	}

@@ -79,6 +79,7 @@ func newFake(kind string) (*fake, error) {
 	rollcallv1.RegisterRadarServer(f.srv, f)
 	rollcallv1.RegisterAccountServer(f.srv, f)
 	rollcallv1.RegisterReportsServer(f.srv, f)
+	rollcallv1.RegisterSavedServer(f.srv, saved{})
 	f.done.Go(func() { _ = f.srv.Serve(lis) }) // it ends with stop
 	return f, nil
 }
@@ -145,7 +146,7 @@ func selected(filter string) ([]*rollcallv1.ItemSummary, error) {
 	if filter == "" {
 		return items(), nil
 	}
-	if _, err := query.Parse(filter); err != nil {
+	if _, err := query.Parse(filter, nil); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	var out []*rollcallv1.ItemSummary

@@ -43,6 +43,7 @@ type Service struct {
 	rollcallv1.UnimplementedRadarServer
 	rollcallv1.UnimplementedAccountServer
 	rollcallv1.UnimplementedRecoveryServer
+	rollcallv1.UnimplementedSavedServer
 	rollcallv1.UnimplementedTrailServer
 	rollcallv1.UnimplementedReportsServer
 
@@ -97,6 +98,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterRadarServer(g, s)
 	rollcallv1.RegisterAccountServer(g, s)
 	rollcallv1.RegisterRecoveryServer(g, s)
+	rollcallv1.RegisterSavedServer(g, s)
 	rollcallv1.RegisterTrailServer(g, s)
 	rollcallv1.RegisterReportsServer(g, s)
 }

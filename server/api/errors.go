@@ -34,6 +34,7 @@ var classes = []class{
 	{auth.ErrBusy, codes.ResourceExhausted},
 	{cmdb.ErrNotFound, codes.NotFound},
 	{cmdb.ErrNoFile, codes.NotFound},
+	{cmdb.ErrNoName, codes.NotFound},
 	{cmdb.ErrInvalid, codes.InvalidArgument},
 	{cmdb.ErrTaken, codes.AlreadyExists},
 	{cmdb.ErrScope, codes.PermissionDenied},

@@ -111,6 +111,16 @@ var gates = map[string]gate{
 	rollcallv1.Reports_RunReport_FullMethodName:   sited(auth.Viewer), // or as reportIs says
 	rollcallv1.Reports_Values_FullMethodName:      sited(auth.Viewer),
 
+	// Whoever may ask what differs may keep how she asks; what machines should have
+	// in common is for those who answer for them.
+	rollcallv1.Saved_Filters_FullMethodName:        sited(auth.Viewer),
+	rollcallv1.Saved_SaveFilter_FullMethodName:     sited(auth.Helpdesk, auth.Worker, auth.ChangeManager, auth.Auditor),
+	rollcallv1.Saved_RemoveFilter_FullMethodName:   sited(auth.Helpdesk, auth.Worker, auth.ChangeManager, auth.Auditor),
+	rollcallv1.Saved_Baselines_FullMethodName:      sited(auth.Viewer),
+	rollcallv1.Saved_Deviations_FullMethodName:     sited(auth.Viewer),
+	rollcallv1.Saved_SetBaseline_FullMethodName:    sited(auth.Worker, auth.ChangeManager),
+	rollcallv1.Saved_RemoveBaseline_FullMethodName: sited(auth.Worker, auth.ChangeManager),
+
 	// Who may confirm is who may call what was proposed.
 	rollcallv1.Proposals_ListProposals_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Proposals_Confirm_FullMethodName:       sited(auth.Viewer),

@@ -291,6 +291,18 @@ func (s *Service) Complete(ctx context.Context, req *rollcallv1.CompleteRequest)
 			return eachFile(items, req.GetCi(), add)
 		case "fact":
 			return eachFact(items, req.GetCi(), add)
+		case "filter":
+			all, err := items.Filters()
+			for _, f := range all {
+				add(f.Name)
+			}
+			return err
+		case "baseline":
+			all, err := items.Baselines()
+			for _, b := range all {
+				add(b.Name)
+			}
+			return err
 		case "field":
 			for _, f := range query.Fields() {
 				add(f.Name)

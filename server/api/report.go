@@ -63,7 +63,7 @@ func (s *Service) report(ctx context.Context, req *rollcallv1.RunReportRequest) 
 		return nil, err
 	}
 	if strings.TrimSpace(req.GetFilter()) != "" { // alone: a bracket in it must not change what the report is about
-		if _, err := query.Parse(req.GetFilter()); err != nil {
+		if _, err := query.Parse(req.GetFilter(), nil); err != nil {
 			return nil, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/compare"
 	"rollcall/server/index"
+	"rollcall/server/query"
 )
 
 // looked is how many machines of one group a comparison looks at. What sets apart
@@ -57,9 +58,12 @@ func (s *Service) byIndex(ctx context.Context, q *question, req *rollcallv1.Comp
 func (s *Service) bits(ctx context.Context, q *question, v index.View, filter string, names []string) (index.Bits, error) {
 	b := v.Group()
 	if strings.TrimSpace(filter) != "" || len(names) == 0 {
-		expr, err := parsed(filter)
+		expr, err := parsed(q.items, filter)
 		if err != nil {
 			return nil, err
+		}
+		if _, past := expr.(query.AsOf); past {
+			return nil, index.ErrLoading // the index knows the present alone
 		}
 		var a index.Answer
 		err = s.within(ctx, func(limited context.Context) (err error) {

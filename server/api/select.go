@@ -65,12 +65,16 @@ func (s *Service) find(ctx context.Context, items cmdb.View, filter string, at t
 		sel.now = at
 	}
 	var err error
-	if sel.expr, err = parsed(filter); err != nil {
+	if sel.expr, err = parsed(items, filter); err != nil {
 		return nil, err
+	}
+	if e, ok := sel.expr.(query.AsOf); ok { // all of it: the answer is as of then, too
+		sel.expr, sel.at = e.Part, e.Time(sel.now)
+		sel.now = sel.at
 	}
 	err = s.within(ctx, func(limited context.Context) error {
 		err := index.ErrLoading
-		if s.Index != nil && at.IsZero() {
+		if s.Index != nil && sel.at.IsZero() {
 			err = sel.byIndex(limited)
 		}
 		if errors.Is(err, index.ErrLoading) {
@@ -95,11 +99,11 @@ func (s *Service) within(ctx context.Context, answer func(context.Context) error
 }
 
 // parsed reads a filter; nil is every CI.
-func parsed(filter string) (query.Expr, error) {
+func parsed(items cmdb.View, filter string) (query.Expr, error) {
 	if strings.TrimSpace(filter) == "" {
 		return nil, nil
 	}
-	return query.Parse(filter)
+	return query.Parse(filter, items)
 }
 
 // indexed answers a filter from the index. Skipped are also CIs without a readable

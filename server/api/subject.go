@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"rollcall/internal/identity"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/query"
 )
 
 // subject is one CI at one time, as a filter sees it.
@@ -20,7 +23,8 @@ type subject struct {
 	at    time.Time
 
 	fields map[string]string // declared as of then, once they were asked for
-	err    error             // of reading them
+	err    error             // of reading them, also for those that came from this one
+	from   *subject          // that this one came from by AsOf
 }
 
 // Field returns the values of a field of the filter language that is not a fact;
@@ -91,9 +95,26 @@ func (u *subject) declared() map[string]string {
 		return u.ci.Fields
 	}
 	if u.fields == nil {
-		u.fields, u.err = u.items.FieldsAsOf(u.head, u.ci.Rev)
+		var err error
+		u.fields, err = u.items.FieldsAsOf(u.head, u.ci.Rev)
+		for v := u; v != nil; v = v.from {
+			v.err = cmp.Or(v.err, err)
+		}
 	}
 	return u.fields
+}
+
+// AsOf returns the CI as it was at a time.
+func (u *subject) AsOf(t time.Time) (query.Subject, bool, error) {
+	then, err := u.s.asOf(u.items, u.head, t)
+	if errors.Is(err, cmdb.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	then.from = u
+	return then, true, nil
 }
 
 func timeField(t time.Time) string {

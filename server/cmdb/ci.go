@@ -32,6 +32,7 @@ var (
 	ErrInvalid  = errors.New("not allowed")
 	ErrTaken    = errors.New("already taken")
 	ErrScope    = errors.New("outside of your sites")
+	ErrNoName   = errors.New("nothing is saved under that name")
 )
 
 // Status is the status accounting of a CI: decided by people, never by agents.

@@ -15,6 +15,9 @@ import (
 //	Unique  <t>/name/<name in lower case>      CI id
 //	Unique  <t>/folder/<repo>/<folder>         CI id
 //	Record  <t>/site/<path>                    Site, framed JSON
+//	Record  <t>/filter/<name>                  Filter, framed JSON
+//	Record  <t>/baseline/<name>                Baseline, framed JSON
+//	Record  <t>/baseline-facts/<name>/<n be64> its facts as encoded, in parts, framed
 //	Record  <t>/out/mirror/<stamp be64><ci>    revision number be64: the mirror's outbox
 //	Record  <t>/last/<ci>                      Last: what the newest report said beside facts
 //	Record  <t>/seen/<part be64>               presence, framed, see presence.go
@@ -39,6 +42,18 @@ func folderKey(tenant, repo, folder string) store.Key {
 }
 
 func siteKey(tenant, path string) store.Key { return store.At(store.Record, tenant, "/site/", path) }
+
+func filterKey(tenant, name string) store.Key {
+	return store.At(store.Record, tenant, "/filter/", name)
+}
+
+func baselineKey(tenant, name string) store.Key {
+	return store.At(store.Record, tenant, "/baseline/", name)
+}
+
+func baselinePartKey(tenant, name string, n int) store.Key {
+	return store.At(store.Record, tenant, "/baseline-facts/", name, "/", be64(uint64(n)))
+}
 
 // MirrorPrefix begins the keys of the mirror's outbox in space Record.
 func MirrorPrefix(tenant string) []byte { return []byte(tenant + "/out/mirror/") }

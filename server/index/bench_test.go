@@ -293,7 +293,7 @@ func BenchmarkFilter(b *testing.B) {
 			"silent":     "presence = silent",
 			"tenversion": strings.Join([]string{old("cups", "2.4.2-3+deb12u8"), old("openssl", "3.0.16"), old("linux-image-amd64", "6.1.140"), old("curl", "7.88.1-10+deb12u12"), old("firefox-esr", "128"), old("libc6", "2.36-9+deb12u10"), old("sudo", "1.9.13p3-1+deb12u2"), old("bash", "5.2.15-2+b8"), old("systemd", "252.38"), old("openssh-client", "1:9.2p1-2+deb12u6")}, " or "),
 		} {
-			e, err := query.Parse(src)
+			e, err := query.Parse(src, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 )
 
 // byReading answers from the store, one CI after another.
-func (s *selection) byReading(t query.Term, among Bits) (Bits, error) {
+func (s *selection) byReading(t query.Expr, among Bits) (Bits, error) {
 	n := among.Count()
 	if s.reads -= n; s.reads < 0 {
 		return nil, fmt.Errorf("%w: %s reads the history of %d CIs, at most %d are read: add a condition that leaves fewer, such as site = … or changed < 7d",

@@ -148,6 +148,10 @@ func (s *selection) eval(e query.Expr, among Bits) (Bits, error) {
 		return among, nil
 	case query.Term:
 		return s.term(e, among)
+	case query.AsOf:
+		return s.step(e, ByReading, among, s.byReading)
+	case query.Differs:
+		return s.step(e, ByPosting, among, func(_ query.Expr, among Bits) (Bits, error) { return s.differs(e, among), nil })
 	}
 	return nil, fmt.Errorf("select by %T: not a filter", e)
 }
@@ -168,8 +172,41 @@ func (s *selection) price(e query.Expr) int {
 		return s.price(e.Part)
 	case query.Term:
 		return s.plan(e).price()
+	case query.AsOf:
+		return plan{how: ByReading}.price()
+	case query.Differs:
+		return len(e.Facts)
 	}
 	return total
+}
+
+// step answers what is no term in one step.
+func (s *selection) step(e query.Expr, how How, among Bits, answer func(query.Expr, Bits) (Bits, error)) (Bits, error) {
+	start := time.Now() // for the figure only
+	n := among.Count()
+	found, err := answer(e, among)
+	if err == nil {
+		s.answer.Steps = append(s.answer.Steps, Step{Term: e.String(), How: how, Among: n, Looked: n, Found: found.Count(), Took: time.Since(start)})
+	}
+	return found, err
+}
+
+// differs takes those that have all facts of a baseline from among.
+func (s *selection) differs(e query.Differs, among Bits) Bits {
+	same := among.Clone()
+	for _, f := range e.Facts {
+		x, ok := s.Lookup(f.Path, f.Value)
+		if !ok {
+			return among
+		}
+		having := s.Group()
+		s.f.orFact(having, x)
+		if same.And(having); same.Empty() {
+			return among
+		}
+	}
+	among.AndNot(same)
+	return among
 }
 
 // plan says how a term would be answered.

@@ -13,9 +13,12 @@ package query
 
 import (
 	"strings"
+
+	"rollcall/internal/fact"
 )
 
-// Expr is a question about one machine: an And, Or, Not or Term. Its printed form
+// Expr is a question about one machine: an And, Or, Not, AsOf, Differs or Term.
+// Its printed form
 // parses to an equal expression.
 type Expr interface {
 	String() string
@@ -71,6 +74,21 @@ const (
 	OnCount   Target = "count"   // count(net/*/mac) > 2: how many facts have such a path
 )
 
+// AsOf asks its part of the machine as it was at a time. A machine that did not
+// exist then does not fit.
+type AsOf struct {
+	Part Expr
+	When string // an age, which counts back from the time of the question, or a moment
+}
+
+// Differs is true of a machine that has not every fact of a baseline, or of the
+// part of it at or below one of Paths.
+type Differs struct {
+	Baseline string
+	Paths    []string // as in "differs from NAME in (etc/cups, pkg)"; empty: all of it
+	Facts    fact.Set // what the baseline holds there
+}
+
 func (e And) String() string { return joined(e.Parts, " and ") }
 func (e Or) String() string  { return joined(e.Parts, " or ") }
 
@@ -79,22 +97,42 @@ func (e Or) String() string  { return joined(e.Parts, " or ") }
 func joined(parts []Expr, word string) string {
 	texts := make([]string, len(parts))
 	for i, p := range parts {
-		texts[i] = p.String()
-		_, isOr := p.(Or)
-		_, isAnd := p.(And)
-		if isOr || isAnd {
-			texts[i] = "(" + texts[i] + ")"
-		}
+		texts[i] = bracketed(p)
 	}
 	return strings.Join(texts, word)
 }
 
-func (e Not) String() string {
-	switch e.Part.(type) {
-	case And, Or:
-		return "not (" + e.Part.String() + ")"
+func bracketed(e Expr) string {
+	switch e.(type) {
+	case And, Or, AsOf:
+		return "(" + e.String() + ")"
 	}
-	return "not " + e.Part.String()
+	return e.String()
+}
+
+func (e Not) String() string { return "not " + bracketed(e.Part) }
+
+func (e AsOf) String() string {
+	part := e.Part.String()
+	if _, again := e.Part.(AsOf); again {
+		part = "(" + part + ")"
+	}
+	return part + " as of " + word(e.When)
+}
+
+func (e Differs) String() string {
+	s := "differs from " + word(e.Baseline)
+	switch len(e.Paths) {
+	case 0:
+		return s
+	case 1:
+		return s + " in " + word(e.Paths[0])
+	}
+	words := make([]string, len(e.Paths))
+	for i, p := range e.Paths {
+		words[i] = word(p)
+	}
+	return s + " in (" + strings.Join(words, ", ") + ")"
 }
 
 func (e Term) String() string {

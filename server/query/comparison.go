@@ -82,6 +82,9 @@ func (p *parser) values(e *Term) {
 
 // value checks a value, or both ends of a range, against what it is compared with.
 func (p *parser) value(v token, e Term) {
+	if p.open[v.text] {
+		return // whoever uses the saved filter gives the value
+	}
 	p.pattern(v)
 	low, high, isRange := e.ends(v.text)
 	if !isRange {

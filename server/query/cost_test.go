@@ -22,6 +22,8 @@ func newBig(n int) big {
 	return big{fact.NewSet(facts)}
 }
 
+func (b big) AsOf(time.Time) (query.Subject, bool, error) { return b, true, nil }
+
 func (b big) Field(string) ([]string, bool)           { return nil, false }
 func (b big) Facts(string) (fact.Set, error)          { return b.set, nil }
 func (b big) Changed(string) (time.Time, bool, error) { return time.Time{}, false, nil }
@@ -49,7 +51,7 @@ func TestClass35OneFilterCostsATenthOfASecondOnOneMachine(t *testing.T) {
 		"stars in the path":   {"fact(pkg/" + strings.Repeat("*a", 60) + "*) = 1", nil},
 		"a long list of text": {"fact(pkg/*/version) in (" + strings.Repeat("x,", 99) + "x)", nil},
 	} {
-		e, err := query.Parse(tt.filter)
+		e, err := query.Parse(tt.filter, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -67,7 +69,7 @@ func TestClass35OneFilterCostsATenthOfASecondOnOneMachine(t *testing.T) {
 
 func BenchmarkMostExpensiveFilter(b *testing.B) {
 	machine := newBig(5000)
-	e, err := query.Parse("fact(pkg/*/version) in ('" + strings.Repeat(strings.Repeat("a*", 30)+"b','", 5) + "x')")
+	e, err := query.Parse("fact(pkg/*/version) in ('"+strings.Repeat(strings.Repeat("a*", 30)+"b','", 5)+"x')", nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -10,16 +10,21 @@ import (
 
 // SyntaxError says what is wrong with a filter, and where.
 type SyntaxError struct {
-	Src  string // the filter
-	Pos  int    // column of the first wrong character, counted in characters from 1
-	Msg  string
-	Hint string // what to write instead; may be empty
+	Src   string // the filter
+	Saved string // its name, if it is a saved one that the filter names
+	Pos   int    // column of the first wrong character, counted in characters from 1
+	Msg   string
+	Hint  string // what to write instead; may be empty
 }
 
 // Error gives the message, the line with a caret below the column, and the hint.
 func (e *SyntaxError) Error() string {
 	line, column := e.line()
-	s := fmt.Sprintf("filter, column %d: %s\n  %s\n  %s^", e.Pos, e.Msg, line, strings.Repeat(" ", column))
+	what := "filter"
+	if e.Saved != "" {
+		what = "saved filter @" + e.Saved
+	}
+	s := fmt.Sprintf("%s, column %d: %s\n  %s\n  %s^", what, e.Pos, e.Msg, line, strings.Repeat(" ", column))
 	if e.Hint != "" {
 		s += "\n" + e.Hint
 	}

@@ -24,6 +24,8 @@ type Subject interface {
 	// Changed returns when any fact whose path is prefix or lies below it last
 	// changed; false if there never was one.
 	Changed(prefix string) (time.Time, bool, error)
+	// AsOf returns the CI as it was at a time; false if it did not exist then.
+	AsOf(t time.Time) (Subject, bool, error)
 }
 
 // Match tells whether the filter is true of s at the time now. Errors are those
@@ -95,6 +97,40 @@ func (e Or) eval(v *evaluation) (bool, error) {
 func (e Not) eval(v *evaluation) (bool, error) {
 	ok, err := e.Part.eval(v)
 	return !ok && err == nil, err
+}
+
+func (e AsOf) eval(v *evaluation) (bool, error) {
+	t := e.Time(v.now)
+	s, ok, err := v.subject.AsOf(t)
+	if err != nil || !ok {
+		return false, err
+	}
+	then := &evaluation{subject: s, now: t, left: v.left}
+	holds, err := e.Part.eval(then)
+	v.left = then.left
+	return holds, err
+}
+
+// Time returns the time that is asked about, at a time now.
+func (e AsOf) Time(now time.Time) time.Time {
+	at, age, err := parseWhen(e.When) // which the parser has read
+	if err == nil && age >= 0 {
+		return now.Add(-age)
+	}
+	return at
+}
+
+func (e Differs) eval(v *evaluation) (bool, error) {
+	for _, f := range e.Facts {
+		s, err := v.section(f.Section())
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", e, err)
+		}
+		if value, ok := s.Get(f.Path); !ok || value != f.Value {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (e Term) eval(v *evaluation) (bool, error) {

@@ -17,13 +17,32 @@ const (
 	maxGlob   = 256  // bytes of a value or path with * or ?
 )
 
-// Parse reads a filter. The error is a *SyntaxError. An empty filter is an error;
-// "all machines" is for the caller to offer.
+// Names gives what filters can name: filters and baselines that were saved.
+// Errors that are no *SyntaxError end the parsing as they are.
+type Names interface {
+	// Filter returns the text of a saved filter, false if there is none.
+	Filter(name string) (text string, ok bool, err error)
+	// Baseline returns the facts of a baseline, false if there is none.
+	Baseline(name string) (facts fact.Set, ok bool, err error)
+}
+
+// Parse reads a filter. The error is a *SyntaxError, or one of names, which may be
+// nil where nothing can be named. An empty filter is an error; "all machines" is
+// for the caller to offer.
 //
-//	filter = term { "or" term }     term = factor { "and" factor }
-//	factor = "not" factor | "(" filter ")" | subject [ op value | ["not"] "in" "(" value { "," value } ")" ]
+//	filter = any [ "as" "of" TIME ]
+//	any    = all { "or" all }     all = factor { "and" factor }
+//	factor = "not" factor | "(" filter ")" | saved | "differs" "from" NAME [ "in" ( PATH | "(" PATH { "," PATH } ")" ) ]
+//	       | subject [ op value | ["not"] "in" "(" value { "," value } ")" ]
 //	subject = FIELD | FUNCTION "(" argument ")"
-func Parse(src string) (Expr, error) {
+//	saved   = "@"NAME [ "(" PARAMETER "=" value { "," PARAMETER "=" value } ")" ]
+func Parse(src string, names Names) (Expr, error) {
+	p := &parser{names: names, nodes: new(int)}
+	return p.source(src)
+}
+
+// source reads a whole text.
+func (p *parser) source(src string) (Expr, error) {
 	if len(src) > MaxSource {
 		return nil, syntax(src[:MaxSource], MaxSource, fmt.Sprintf("the filter is longer than %d bytes", MaxSource), "split the question, or save a part of it")
 	}
@@ -31,8 +50,11 @@ func Parse(src string) (Expr, error) {
 	if serr != nil {
 		return nil, serr
 	}
-	p := &parser{src: src, tokens: tokens}
-	e := p.or(0)
+	p.src, p.tokens = src, tokens
+	if serr := p.fill(); serr != nil {
+		return nil, serr
+	}
+	e := p.filter(p.depth)
 	if p.err == nil && p.peek().kind != tokenEnd {
 		p.unexpected(`"and" or "or"`)
 	}
@@ -47,8 +69,16 @@ type parser struct {
 	src    string
 	tokens []token
 	at     int
-	nodes  int
-	err    *SyntaxError
+	nodes  *int // of this filter and of the saved ones in it
+	err    error
+
+	names    Names
+	saved    []string          // the saved filters that this one stands in
+	depth    int               // and the brackets around it
+	given    map[string]string // of the parameters of a saved filter
+	used     map[string]bool   // those that it has
+	template bool              // a filter that is to be saved: its parameters have no values yet
+	open     map[string]bool   // values that are such parameters
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -61,19 +91,49 @@ func (p *parser) next() token {
 	return t
 }
 
+// syntax makes an error at a byte offset.
+func (p *parser) syntax(offset int, msg, hint string) *SyntaxError {
+	e := syntax(p.src, offset, msg, hint)
+	if n := len(p.saved); n > 0 {
+		e.Saved = p.saved[n-1]
+	}
+	return e
+}
+
 func (p *parser) fail(t token, msg, hint string) {
 	if p.err == nil {
-		p.err = syntax(p.src, t.pos, msg, hint)
+		p.err = p.syntax(t.pos, msg, hint)
 	}
 }
 
 // node counts one node and tells whether there may be more.
 func (p *parser) node(t token) bool {
-	p.nodes++
-	if p.nodes > MaxNodes {
+	*p.nodes++
+	if *p.nodes > MaxNodes {
 		p.fail(t, fmt.Sprintf("more than %d conditions", MaxNodes), `use "in (a, b, …)" for lists`)
 	}
 	return p.err == nil
+}
+
+// filter reads conditions and the time that they are all asked about.
+func (p *parser) filter(depth int) Expr {
+	e := p.or(depth)
+	if p.err != nil || !p.peek().is("as") || !p.tokens[p.at+1].is("of") {
+		return e
+	}
+	p.at += 2
+	v := p.next()
+	if v.kind != tokenWord && v.kind != tokenQuoted {
+		p.fail(v, `expected a time after "as of", found `+v.show(), "write as of 2026-11-20, or as of 7d for a week ago")
+		return e
+	}
+	if p.open[v.text] {
+		return AsOf{e, v.text}
+	}
+	if _, _, err := parseWhen(v.text); err != nil {
+		p.fail(v, fmt.Sprintf("%s is neither an age nor a date", v.show()), "write as of 2026-11-20, or as of 7d for a week ago")
+	}
+	return AsOf{e, v.text}
 }
 
 func (p *parser) or(depth int) Expr {
@@ -117,12 +177,17 @@ func (p *parser) factor(depth int) Expr {
 		return Not{p.factor(depth + 1)}
 	case t.kind == tokenOpen:
 		p.next()
-		e := p.or(depth + 1)
+		e := p.filter(depth + 1)
 		if p.err == nil && p.peek().kind != tokenClose {
 			p.fail(p.peek(), `expected ")", found `+p.peek().show(), fmt.Sprintf("it closes the bracket at column %d", syntax(p.src, t.pos, "", "").Pos))
 		}
 		p.next()
 		return e
+	case t.is("differs") && p.tokens[p.at+1].is("from"):
+		p.at += 2
+		return p.differs()
+	case t.kind == tokenWord && len(t.text) > 1 && t.text[0] == '@':
+		return p.savedFilter(depth)
 	case t.kind == tokenWord && !reserved(t.text):
 		return p.term()
 	}
@@ -138,6 +203,8 @@ func (p *parser) unexpected(wanted string) {
 		hint = `write "and"`
 	case t.text == "!":
 		hint = `write "not"`
+	case t.is("as"):
+		hint = "write as of 2026-11-20, or as of 7d, at the end"
 	case reserved(t.text):
 		hint = `to use it as a value, put it in quotes`
 	case t.kind == tokenWord && nearest(t.text, []string{"and", "or", "not"}) != "" && len(t.text) < 5:
@@ -152,6 +219,8 @@ func (p *parser) term() Expr {
 	e := Term{Name: strings.ToLower(name.text)}
 	if p.peek().kind == tokenOpen {
 		p.function(name, &e)
+	} else if e.Name == "differs" {
+		p.fail(name, `expected "from" after "differs"`, "write differs from BASELINE")
 	} else if _, ok := fieldNamed(e.Name); !ok {
 		p.unknown(name, "field", append(fieldNames(), functions...))
 	}
@@ -194,8 +263,10 @@ func (p *parser) function(name token, e *Term) {
 		return
 	}
 	e.Name = arg.text
-	p.pattern(arg)
-	p.argument(arg, e)
+	if !p.open[arg.text] {
+		p.pattern(arg)
+		p.argument(arg, e)
+	}
 }
 
 func wants(s Target) string {

@@ -25,6 +25,7 @@ type machine struct {
 	changes map[string]time.Time
 	asked   map[string]int
 	fail    error
+	then    *machine // what it was in the last month
 }
 
 func (m *machine) Field(name string) ([]string, bool) {
@@ -42,6 +43,10 @@ func (m *machine) Changed(prefix string) (time.Time, bool, error) {
 	return t, ok, m.fail
 }
 
+func (m *machine) AsOf(t time.Time) (Subject, bool, error) {
+	return m.then, m.then != nil && !t.Before(now.AddDate(0, -1, 0)), m.fail
+}
+
 func pc07() *machine {
 	var facts []fact.Fact
 	for path, value := range map[string]string{
@@ -53,7 +58,14 @@ func pc07() *machine {
 	} {
 		facts = append(facts, fact.Fact{Path: path, Value: value})
 	}
+	then := &machine{
+		fields:  map[string][]string{"name": {"pc07"}, "site": {"elm/south"}, "class": {"workstation"}},
+		facts:   map[string]fact.Set{"pkg": {{Path: "pkg/cups/version", Value: "2.4.2-3+deb12u4"}}},
+		changes: map[string]time.Time{"etc/cups": now.Add(-10 * 24 * time.Hour)},
+		asked:   map[string]int{},
+	}
 	return &machine{
+		then: then,
 		fields: map[string][]string{
 			"name": {"pc07"}, "class": {"workstation"}, "site": {"elm/north/b1/room12"}, "presence": {"live"},
 			"changed": {"2026-11-18T10:00:00Z"}, "created": {"2025-08-01T00:00:00Z"}, "rack": {"B4"},
@@ -73,7 +85,7 @@ type claim struct {
 func checkClaims(t *testing.T, claims []claim) {
 	t.Helper()
 	for _, tt := range claims {
-		e, err := Parse(tt.filter)
+		e, err := Parse(tt.filter, nil)
 		if err != nil {
 			t.Errorf("Parse(%s): %v", tt.filter, err)
 			continue
@@ -203,7 +215,7 @@ func TestPrintedFilterIsTheSameFilter(t *testing.T) {
 		"name = blåbær and site = møre/årdal/*":   "name = blåbær and site = møre/årdal/*",
 		"not name = a and not pkg(x) or name = b": "(not name = a and not pkg(x)) or name = b",
 	} {
-		e, err := Parse(src)
+		e, err := Parse(src, nil)
 		if want == "" {
 			if err == nil {
 				t.Errorf("Parse(%s) gives no error", src)
@@ -217,7 +229,7 @@ func TestPrintedFilterIsTheSameFilter(t *testing.T) {
 		if got := e.String(); got != want {
 			t.Errorf("%s is printed as %s, want %s", src, got, want)
 		}
-		again, err := Parse(e.String())
+		again, err := Parse(e.String(), nil)
 		if err != nil || !reflect.DeepEqual(again, e) {
 			t.Errorf("%s parses to %#v, %v, want %#v", e, again, err, e)
 		}
@@ -277,7 +289,7 @@ func TestErrorsPointAtTheColumn(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, src := range bad {
-		_, err := Parse(src)
+		_, err := Parse(src, nil)
 		var se *SyntaxError
 		if !errors.As(err, &se) {
 			t.Errorf("Parse(%.60q) = %v, want a SyntaxError", src, err)
@@ -302,7 +314,7 @@ func TestErrorsPointAtTheColumn(t *testing.T) {
 
 func TestSectionsAreLoadedLazilyAndOnce(t *testing.T) {
 	m := pc07()
-	e, err := Parse("class = workstation and (pkg(a) or pkg(b) or mac = x) and name = nobody and file(/etc/motd)")
+	e, err := Parse("class = workstation and (pkg(a) or pkg(b) or mac = x) and name = nobody and file(/etc/motd)", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +330,7 @@ func TestErrorsOfTheSubjectAreNamed(t *testing.T) {
 	m := pc07()
 	m.fail = errors.New("disk on fire")
 	for _, src := range []string{"not pkg(cups)", "changed(etc) < 7d or name = x", "not (name = x or mac = y)"} {
-		e, err := Parse(src)
+		e, err := Parse(src, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -332,7 +344,7 @@ func TestErrorsOfTheSubjectAreNamed(t *testing.T) {
 func TestEveryFieldIsUsableAndExplained(t *testing.T) {
 	var names []string
 	for _, f := range Fields() {
-		if _, err := Parse(example(f.Name)); err != nil && f.Kind != Text {
+		if _, err := Parse(example(f.Name), nil); err != nil && f.Kind != Text {
 			t.Errorf("the example of %s is no filter: %v", f.Name, err)
 		}
 		if f.Help == "" || f.Name != strings.ToLower(f.Name) {
@@ -371,11 +383,12 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"class = workstation and site = elm/* and pkg(cups) < 2.4.2-3+deb12u8 and not file(/etc/cups/client.conf)",
 		`name in ("a b", c) or changed(etc/cups) < 7d`, "not (a", `x = "\`, "fact(net/*/mac) ~ 0?:*", "memory >= 1.5G", "memory = 4G..8G", "count(net/*/mac) in (1, 2..5)", "changed = 1d..2w and pkg(a) != 1..2", "name = \xff\x00",
+		"(pkg(cups) < 2 as of 7d) and name = as", "differs from client in (etc, os) as of 2026-11-01", "@both(where = elm/*) or not @old-cups",
 	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		e, err := Parse(src)
+		e, err := Parse(src, names)
 		if err != nil {
 			var se *SyntaxError
 			if !errors.As(err, &se) || se.Pos < 1 || err.Error() == "" {
@@ -386,7 +399,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		again, err := Parse(e.String())
+		again, err := Parse(e.String(), names)
 		if err != nil || !reflect.DeepEqual(again, e) {
 			t.Fatalf("%q is printed as %q, which parses to %#v, %v", src, e, again, err)
 		}

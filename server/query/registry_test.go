@@ -15,7 +15,7 @@ func TestClass04AnUnknownFieldIsAnError(t *testing.T) {
 		"name = 'x' union select 1", "name; = x", "__proto__ = x", "ci.hash = x", "name = x --",
 	} {
 		var syntax *query.SyntaxError
-		if _, err := query.Parse(filter); err != nil && !errors.As(err, &syntax) {
+		if _, err := query.Parse(filter, nil); err != nil && !errors.As(err, &syntax) {
 			t.Errorf("%q: %v, want a SyntaxError", filter, err)
 		} else if err == nil && filter[:4] == "name" {
 			t.Errorf("%q is taken", filter)

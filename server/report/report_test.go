@@ -143,7 +143,7 @@ func TestEachFilterAndFieldIsOneOfTheFilterLanguage(t *testing.T) {
 		if filter == "" {
 			continue
 		}
-		if _, err := query.Parse(filter); err != nil {
+		if _, err := query.Parse(filter, nil); err != nil {
 			t.Errorf("%s: %v", d.Name, err)
 		}
 		for _, c := range d.Columns {

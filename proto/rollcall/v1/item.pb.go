@@ -2310,7 +2310,7 @@ func (x *ContentReply) GetData() []byte {
 
 type CompleteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "ci", "site", "fact", "field", "file"
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "ci", "site", "fact", "field", "file", "filter", "baseline"
 	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	Ci            string                 `protobuf:"bytes,3,opt,name=ci,proto3" json:"ci,omitempty"` // for kinds "file" and "fact"
 	unknownFields protoimpl.UnknownFields

@@ -256,7 +256,7 @@ func waiting() ([]enrol.Key, error) {
 func (f *Fleet) choose(items cmdb.View, filter string, at time.Time) (out []report.Machine, err error) {
 	var expr query.Expr
 	if filter != "" {
-		if expr, err = query.Parse(filter); err != nil {
+		if expr, err = query.Parse(filter, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -268,16 +268,12 @@ func (f *Fleet) choose(items cmdb.View, filter string, at time.Time) (out []repo
 		if err != nil {
 			return nil, err
 		}
-		m := &machine{f: f, items: items, now: ci, then: ci, at: now}
-		if now.Before(ci.Changed) {
-			rev, err := items.AsOf(ci, now)
-			if errors.Is(err, cmdb.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			m.then = rev.As(ci)
+		m, existed, err := f.at(items, ci, now)
+		if err != nil {
+			return nil, err
+		}
+		if !existed {
+			continue
 		}
 		ok := true
 		if expr != nil {
@@ -298,6 +294,27 @@ type machine struct {
 	items     cmdb.View
 	now, then cmdb.CI
 	at        time.Time
+}
+
+// at gives a CI as it was at a time, false if it did not exist then.
+func (f *Fleet) at(items cmdb.View, ci cmdb.CI, at time.Time) (*machine, bool, error) {
+	m := &machine{f: f, items: items, now: ci, then: ci, at: at}
+	if at.Before(ci.Changed) {
+		rev, err := items.AsOf(ci, at)
+		if errors.Is(err, cmdb.ErrNotFound) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		m.then = rev.As(ci)
+	}
+	return m, true, nil
+}
+
+func (m *machine) AsOf(t time.Time) (query.Subject, bool, error) {
+	then, existed, err := m.f.at(m.items, m.now, t)
+	return then, existed, err
 }
 
 func (m *machine) Heads() (now, then cmdb.CI) { return m.now, m.then }
