@@ -88,6 +88,7 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 	}
 	c := checker{
 		cfg: o.cfg, rep: rep, tenant: o.tenant, servers: known.all(key), realm: known.Realm, rule: RuleBytes,
+		governed: map[string][]byte{}, changed: map[string]lastChange{}, purged: map[string]bool{},
 		sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{}, md5s: map[fact.Digest]string{},
 	}
 	if _, err := o.engine.Check(ctx, c.fault); err != nil {
@@ -95,6 +96,10 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 	}
 	return o.engine.View(ctx, func(r store.Reader) error {
 		c.View, c.r, c.keys = cmdb.At(r, o.tenant, o.sets, cmdb.Everywhere), r, enrol.At(r, o.tenant)
+		var err error
+		if c.digests, c.digested, err = evidence.At(r, o.tenant).Digester(); err != nil {
+			c.fault(err)
+		}
 		c.frames()
 		for _, part := range []func(context.Context) error{c.log, c.items, c.references, c.indexes, c.admission} {
 			if err := part(ctx); err != nil {
@@ -123,6 +128,18 @@ type checker struct {
 	pruned         int64             // before this time, in ms, envelopes are not kept
 	logSince       int64             // stamp of the last revision before the log began
 	tenant         string
+
+	digests  evidence.Digester     // of records; none if digesting is not set
+	digested bool                  // the log tells of changed records
+	governed map[string][]byte     // digests of the records that people decide about, by name
+	changed  map[string]lastChange // by record: what the log told of it last
+	purged   map[string]bool       // CIs whose erasure has begun: their keys' records change after it
+}
+
+// lastChange is the newest leaf that tells of a record.
+type lastChange struct {
+	after []byte
+	leaf  string
 }
 
 // fault notes an error under the rule that is being checked.
@@ -147,8 +164,11 @@ func (c *checker) frames() {
 				return
 			}
 			c.rep.Records++
-			if _, _, err := store.Unframe(store.Key{Space: space, K: p.K}, p.V); err != nil {
+			k := store.Key{Space: space, K: p.K}
+			if _, _, err := store.Unframe(k, p.V); err != nil {
 				c.fault(err)
+			} else if c.digested {
+				c.govern(k, p.V)
 			}
 		}
 	}

@@ -46,6 +46,7 @@ func (c *checker) log(context.Context) error {
 			c.fault(fmt.Errorf("the first %d leaves of the log are not those that were %s", s.Size, s.by))
 		}
 	}
+	c.latest()
 	if sum.Leaves == 0 { // a store of before the log, see beginLog
 		return nil
 	}
@@ -150,6 +151,7 @@ func (c *checker) leaf(t evidence.Told) {
 			c.fault(fmt.Errorf("%s: %w", t, err))
 		}
 	}
+	c.changes(t)
 	if t.Entry.Admits {
 		c.admitted[t.Entry.Key] = t.Entry.CI
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,6 +24,22 @@ type actionJSON struct {
 	Key    string            `json:"key"`
 	Detail map[string]string `json:"detail"`
 	Erased bool              `json:"erased"`
+
+	Changes []changedJSON `json:"changes"`
+}
+
+type changedJSON struct {
+	Record string `json:"record"`
+	Before string `json:"before"`
+	After  string `json:"after"`
+}
+
+func changedRecords(x *rollcallv1.Action) []changedJSON {
+	all := []changedJSON{}
+	for _, c := range x.GetChanges() {
+		all = append(all, changedJSON{c.GetRecord(), hex.EncodeToString(c.GetBefore()), hex.EncodeToString(c.GetAfter())})
+	}
+	return all
 }
 
 type actionsJSON struct {
@@ -43,8 +60,10 @@ proposals with both names, and what was done alone with --break-glass. It needs 
 role auditor; one of some sites sees what is about the CIs there.
 
 As JSON: {"actions": [{"index", "time", "kind", "by", "ci", "ci_name", "key",
-"detail", "erased"}], "next"}; "index" is that of the leaf, and "next", where it is
-not 0, goes on with --before.`,
+"detail", "erased", "changes": [{"record", "before", "after"}]}], "next"}; "index" is
+that of the leaf, "changes" tells which operators, sites, tokens and keys became
+others, by digests that only the server can make, and "next", where it is not 0, goes
+on with --before.`,
 		Example: `  rollcall log actions
   rollcall log actions --by kari --since yesterday
   rollcall log actions --kind break-glass --json`,
@@ -88,7 +107,7 @@ func (a *app) showActions(ctx context.Context, req *rollcallv1.ActionsRequest, a
 				detail = map[string]string{}
 			}
 			doc.Actions = append(doc.Actions, actionJSON{
-				x.GetIndex(), msTime(x.GetTimeMs()), x.GetKind(), x.GetBy(), x.GetCi(), x.GetCiName(), x.GetKey(), detail, x.GetErased(),
+				x.GetIndex(), msTime(x.GetTimeMs()), x.GetKind(), x.GetBy(), x.GetCi(), x.GetCiName(), x.GetKey(), detail, x.GetErased(), changedRecords(x),
 			})
 			about := x.GetCiName()
 			if about == "" {

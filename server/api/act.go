@@ -26,18 +26,23 @@ var nothing evidence.Entry
 // admitted, and appends its entry to the log in the same transaction: what is
 // changed is in the log, and what is in the log was changed. Every write of this
 // package goes through here; a test holds each method to it. An entry without By
-// is the caller's. fn may run several times, as in store.Op; it returns nothing
+// is the caller's. Which operators, sites, tokens and keys became others is told by
+// digests of before and after. fn may run several times, as in store.Op; it returns nothing
 // if it wrote nothing. The connections of a key that the entry ends are closed.
 func (s *Service) act(ctx context.Context, fn func(tx store.Tx) (evidence.Entry, error)) error {
 	var ended string
 	err := s.Writer.Update(ctx, func(tx store.Tx) error {
-		e, err := fn(tx)
+		seen := watching(tx, s.Tenant)
+		e, err := fn(seen)
 		if err != nil || e.Kind == "" {
 			return err
 		}
 		ended = e.Ends
 		e.By = cmp.Or(e.By, "operator "+callerOf(ctx).operator.Name)
 		if err := s.decided(ctx, tx, &e); err != nil {
+			return err
+		}
+		if e.Changes, err = seen.changes(""); err != nil {
 			return err
 		}
 		_, err = evidence.In(tx, s.Tenant).Append(s.Now(), e)

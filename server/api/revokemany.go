@@ -174,7 +174,8 @@ func (s *Service) revokeAll(ctx context.Context, id string) (m enrol.Many, err e
 // out the next one.
 func (s *Service) revokeSome(ctx context.Context, id string, list enrol.KeyList, most int) (m enrol.Many, err error) {
 	var ended []enrol.Key
-	err = store.UpdateAgain(ctx, s.Writer, func(tx store.Tx) (err error) {
+	err = store.UpdateAgain(ctx, s.Writer, func(plain store.Tx) (err error) {
+		tx := watching(plain, s.Tenant)
 		w, log := enrol.In(tx, s.Tenant, cmdb.In(tx, s.Tenant, cmdb.Everywhere)), evidence.In(tx, s.Tenant)
 		if m, _, err = w.Many(id); err != nil || !m.Ended.IsZero() {
 			return err
@@ -194,6 +195,9 @@ func (s *Service) revokeSome(ctx context.Context, id string, list enrol.KeyList,
 			e.By = m.By
 			maps.Copy(e.Detail, m.Detail)
 			tell(&e, "many", m.ID)
+			if e.Changes, err = tx.changes("key/" + k.ID); err != nil {
+				return err
+			}
 			if _, err := log.Append(s.Now(), e); err != nil {
 				return err
 			}

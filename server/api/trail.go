@@ -118,6 +118,9 @@ func (q *trail) action(index uint64) (a *rollcallv1.Action, older bool, err erro
 		return nil, false, err
 	}
 	out.By, out.Key, out.Detail = e.By, e.Key, e.Detail
+	for _, c := range e.Changes {
+		out.Changes = append(out.Changes, &rollcallv1.RecordChange{Record: c.Record, Before: c.Before, After: c.After})
+	}
 	if q.by != "" && strings.TrimPrefix(e.By, "operator ") != q.by && strings.TrimPrefix(e.Detail["second"], "operator ") != q.by {
 		return nil, false, nil
 	}

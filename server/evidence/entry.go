@@ -72,6 +72,10 @@ type Entry struct {
 	// envelope, for a declaration that of the revision.
 	Subject []byte            `json:"subject,omitempty"`
 	Detail  map[string]string `json:"detail,omitempty"`
+	// Form is 2 where Changes tells which records became others; an entry of
+	// before has none, and an older program does not look.
+	Form    int      `json:"form,omitempty"`
+	Changes []Change `json:"changes,omitempty"`
 }
 
 // Bounds of an entry in bytes; what people write is cut to them.
@@ -92,7 +96,7 @@ func (e Entry) check() error {
 	switch {
 	case !validKind(string(e.Kind)):
 		return fmt.Errorf("entry of kind %.40q: %w", e.Kind, ErrEntry)
-	case len(e.CI) > maxID || len(e.Key) > maxID || len(e.Ends) > maxID || len(e.Subject) > maxSubject || len(e.Detail) > maxDetail:
+	case len(e.CI) > maxID || len(e.Key) > maxID || len(e.Ends) > maxID || len(e.Subject) > maxSubject || len(e.Detail) > maxDetail || len(e.Changes) > maxChanges:
 		return fmt.Errorf("entry %s: %w: something in it is too long", e.Kind, ErrEntry)
 	case e.Kind.Signed() && len(e.Subject) != sumSize:
 		return fmt.Errorf("entry %s: %w: it names no envelope", e.Kind, ErrEntry)
@@ -108,6 +112,9 @@ func validKind(k string) bool {
 // as the leaf may be explained.
 func (e Entry) content() ([]byte, error) {
 	e.By = fact.Cut(e.By, maxText)
+	if len(e.Changes) > 0 {
+		e.Form = form
+	}
 	if e.Detail != nil {
 		cut := make(map[string]string, len(e.Detail))
 		for k, v := range e.Detail {

@@ -18,6 +18,7 @@ import (
 //	Record  <t>/checkpoint                  Signed, framed JSON
 //	Record  <t>/witnesses                   list of Witnessed, framed JSON
 //	Record  <t>/logkey/<key id>/<n be64>    nothing, framed: leaf n is about this key and no report
+//	Record  <t>/digestkey                   key of the digests of records, see Change, framed
 //	Record  <t>/ticks/<day>/<n be64>        nothing, framed: leaf n is about the ticks of that day
 //	Blob    <t>/ticks/<digest>/…            TickList
 func headKey(tenant string) store.Key { return store.At(store.Record, tenant, "/loghead") }

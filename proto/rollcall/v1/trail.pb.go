@@ -179,6 +179,7 @@ type Action struct {
 	Key           string                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
 	Detail        map[string]string      `protobuf:"bytes,8,rep,name=detail,proto3" json:"detail,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Erased        bool                   `protobuf:"varint,9,opt,name=erased,proto3" json:"erased,omitempty"` // what explained the leaf was erased by law
+	Changes       []*RecordChange        `protobuf:"bytes,10,rep,name=changes,proto3" json:"changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,6 +277,76 @@ func (x *Action) GetErased() bool {
 	return false
 }
 
+func (x *Action) GetChanges() []*RecordChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// RecordChange tells that a record became another one: by keyed digests, which
+// only the server can make. That one's after is the next one's before shows that
+// nothing came between.
+type RecordChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        string                 `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"` // such as operator/kari
+	Before        []byte                 `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"` // empty: there was none
+	After         []byte                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`   // empty: there is none any more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordChange) Reset() {
+	*x = RecordChange{}
+	mi := &file_rollcall_v1_trail_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordChange) ProtoMessage() {}
+
+func (x *RecordChange) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_trail_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordChange.ProtoReflect.Descriptor instead.
+func (*RecordChange) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_trail_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RecordChange) GetRecord() string {
+	if x != nil {
+		return x.Record
+	}
+	return ""
+}
+
+func (x *RecordChange) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *RecordChange) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
 var File_rollcall_v1_trail_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_trail_proto_rawDesc = "" +
@@ -291,7 +362,7 @@ const file_rollcall_v1_trail_proto_rawDesc = "" +
 	"\x06before\x18\a \x01(\x04R\x06before\"Q\n" +
 	"\fActionsReply\x12-\n" +
 	"\aactions\x18\x01 \x03(\v2\x13.rollcall.v1.ActionR\aactions\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\x04R\x04next\"\xa2\x02\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04next\"\xd7\x02\n" +
 	"\x06Action\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x17\n" +
 	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12\x12\n" +
@@ -301,10 +372,16 @@ const file_rollcall_v1_trail_proto_rawDesc = "" +
 	"\aci_name\x18\x06 \x01(\tR\x06ciName\x12\x10\n" +
 	"\x03key\x18\a \x01(\tR\x03key\x127\n" +
 	"\x06detail\x18\b \x03(\v2\x1f.rollcall.v1.Action.DetailEntryR\x06detail\x12\x16\n" +
-	"\x06erased\x18\t \x01(\bR\x06erased\x1a9\n" +
+	"\x06erased\x18\t \x01(\bR\x06erased\x123\n" +
+	"\achanges\x18\n" +
+	" \x03(\v2\x19.rollcall.v1.RecordChangeR\achanges\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012J\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
+	"\fRecordChange\x12\x16\n" +
+	"\x06record\x18\x01 \x01(\tR\x06record\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\fR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\fR\x05after2J\n" +
 	"\x05Trail\x12A\n" +
 	"\aActions\x12\x1b.rollcall.v1.ActionsRequest\x1a\x19.rollcall.v1.ActionsReplyB'Z%rollcall/proto/rollcall/v1;rollcallv1b\x06proto3"
 
@@ -321,25 +398,27 @@ func file_rollcall_v1_trail_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_trail_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+	file_rollcall_v1_trail_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 	file_rollcall_v1_trail_proto_goTypes  = []any{
 		(*ActionsRequest)(nil), // 0: rollcall.v1.ActionsRequest
 		(*ActionsReply)(nil),   // 1: rollcall.v1.ActionsReply
 		(*Action)(nil),         // 2: rollcall.v1.Action
-		nil,                    // 3: rollcall.v1.Action.DetailEntry
+		(*RecordChange)(nil),   // 3: rollcall.v1.RecordChange
+		nil,                    // 4: rollcall.v1.Action.DetailEntry
 	}
 )
 
 var file_rollcall_v1_trail_proto_depIdxs = []int32{
 	2, // 0: rollcall.v1.ActionsReply.actions:type_name -> rollcall.v1.Action
-	3, // 1: rollcall.v1.Action.detail:type_name -> rollcall.v1.Action.DetailEntry
-	0, // 2: rollcall.v1.Trail.Actions:input_type -> rollcall.v1.ActionsRequest
-	1, // 3: rollcall.v1.Trail.Actions:output_type -> rollcall.v1.ActionsReply
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 1: rollcall.v1.Action.detail:type_name -> rollcall.v1.Action.DetailEntry
+	3, // 2: rollcall.v1.Action.changes:type_name -> rollcall.v1.RecordChange
+	0, // 3: rollcall.v1.Trail.Actions:input_type -> rollcall.v1.ActionsRequest
+	1, // 4: rollcall.v1.Trail.Actions:output_type -> rollcall.v1.ActionsReply
+	4, // [4:5] is the sub-list for method output_type
+	3, // [3:4] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_trail_proto_init() }
@@ -353,7 +432,7 @@ func file_rollcall_v1_trail_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_trail_proto_rawDesc), len(file_rollcall_v1_trail_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
