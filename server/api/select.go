@@ -33,6 +33,7 @@ type selection struct {
 	found   []chosen
 	skipped map[string]error // CIs that could not be read, by id
 	steps   []index.Step     // empty: every CI was read
+	hints   []string         // why nothing may have been found
 }
 
 // chosen is a CI that was selected; sub is nil until it is read.
@@ -134,6 +135,11 @@ func (sel *selection) byIndex(ctx context.Context) error {
 			return err
 		}
 		sel.skipped, sel.steps = a.Skipped, a.Steps
+		if a.Slots.Empty() && sel.expr != nil {
+			if sel.hints, err = sel.s.suggest(ctx, v, sel.items, sel.expr, sel.now); err != nil {
+				return err
+			}
+		}
 		for slot := range a.Slots.Slots() {
 			sel.found = append(sel.found, chosen{id: v.ID(slot), name: v.Name(slot), changed: v.Changed(slot)})
 		}
@@ -214,7 +220,7 @@ func (sel *selection) subjects() ([]*subject, error) {
 
 // notes says what was left out.
 func (sel *selection) notes() []string {
-	var notes []string
+	notes := slices.Clone(sel.hints)
 	for _, id := range slices.Sorted(maps.Keys(sel.skipped)) {
 		notes = append(notes, fmt.Sprintf("CI %s is left out: it cannot be read: rollcall-server check names what is damaged", id))
 	}

@@ -1,7 +1,9 @@
 package query
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -72,6 +74,36 @@ func nearest(s string, names []string) string {
 		}
 	}
 	return found
+}
+
+// maxDistance is how many letters may be wrong in a word for which others are
+// suggested.
+const maxDistance = 3
+
+// Nearest returns up to n of the names that a word may stand for, nearest first:
+// those in which a third of the letters is another, and at most three.
+func Nearest(word string, names []string, n int) []string {
+	type near struct {
+		name string
+		d    int
+	}
+	most := min(maxDistance, len(word)/3+1)
+	word = strings.ToLower(word)
+	var found []near
+	for _, name := range names {
+		if len(name) > len(word)+most || len(word) > len(name)+most {
+			continue
+		}
+		if d := distance(word, strings.ToLower(name)); d <= most && d > 0 {
+			found = append(found, near{name, d})
+		}
+	}
+	slices.SortFunc(found, func(a, b near) int { return cmp.Or(a.d-b.d, strings.Compare(a.name, b.name)) })
+	var out []string
+	for _, f := range found[:min(n, len(found))] {
+		out = append(out, f.name)
+	}
+	return out
 }
 
 // distance is the edit distance of two short words (Levenshtein), a swap of two

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,32 @@ import (
 
 // What an index needs to answer a term: which facts it looks at, and whether one
 // fact is enough for it.
+
+// Terms yields the terms of a filter, but not those that are asked about another
+// time.
+func Terms(e Expr) iter.Seq[Term] {
+	return func(yield func(Term) bool) { eachTerm(e, yield) }
+}
+
+func eachTerm(e Expr, yield func(Term) bool) bool {
+	var parts []Expr
+	switch e := e.(type) {
+	case Term:
+		return yield(e)
+	case And:
+		parts = e.Parts
+	case Or:
+		parts = e.Parts
+	case Not:
+		parts = []Expr{e.Part}
+	}
+	for _, p := range parts {
+		if !eachTerm(p, yield) {
+			return false
+		}
+	}
+	return true
+}
 
 // Turned returns the term without a negation, and whether there was one: "!=" and
 // "not in" are the exact opposites of "=" and "in".
