@@ -68,12 +68,13 @@ func (m mirrorSource) Revisions(ctx context.Context) iter.Seq2[mirror.Rev, error
 }
 
 // Set implements mirror.Source.
-func (m mirrorSource) Set(ctx context.Context, d fact.Digest) (set fact.Set, err error) {
-	err = m.view(ctx, func(v cmdb.View) (err error) {
-		set, err = v.LoadSet(d)
+func (m mirrorSource) Set(ctx context.Context, d fact.Digest) (f mirror.Facts, err error) {
+	err = m.view(ctx, func(v cmdb.View) error {
+		whole, delta, err := v.Patched(d)
+		f = mirror.Facts{Whole: delta.Base, Base: whole, Put: delta.Put, Drop: delta.Drop}
 		return err
 	})
-	return set, err
+	return f, err
 }
 
 // Content implements mirror.Source.

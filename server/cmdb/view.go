@@ -182,6 +182,17 @@ func (v View) Set(s fact.State, section string) (fact.Set, error) {
 // LoadSet returns a fact set by digest.
 func (v View) LoadSet(d fact.Digest) (fact.Set, error) { return v.sets.Load(v.r, v.tenant, d) }
 
+// Patched returns a fact set as what it has otherwise than a whole one, which sets
+// of machines that are alike share, without putting it together: d.Base is that
+// whole's digest, which may be the set's own. Nothing of it may be changed.
+func (v View) Patched(d fact.Digest) (whole fact.Set, delta fact.Delta, err error) {
+	h, err := v.sets.load(v.r, v.tenant, d, 0)
+	if err != nil {
+		return nil, fact.Delta{}, err
+	}
+	return h.whole.facts, h.patch.delta(h.whole.digest, d), nil
+}
+
 // Stored returns a fact set as it is kept, without putting it together: either
 // all of its facts and a zero base, or the delta that leads to it from base, a set
 // that is kept in the same way. Chains of bases are short and end in a full set;

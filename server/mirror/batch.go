@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -16,12 +17,13 @@ type batch struct {
 	tip     Hash        // the newest commit of the batch
 	root    Hash        // its tree; zero = nothing in it
 	commits int
+	texts   map[string]firstText
 	dry     map[Hash][]byte // not nil: nothing is written, and trees are kept here
 }
 
 // begin starts a batch on top of a commit of the repository; zero means none.
 func (r *repo) begin(on Hash) (*batch, error) {
-	b := &batch{repo: r, tip: on}
+	b := &batch{repo: r, tip: on, texts: map[string]firstText{}}
 	if !on.IsZero() {
 		c, err := r.commit(on)
 		if err != nil {
@@ -49,24 +51,58 @@ func (b *batch) putHashed(typ plumbing.ObjectType, h Hash, content []byte, old b
 	if b.has(h) {
 		return nil
 	}
-	if b.pack == nil {
-		failpoint.Hit(failpoint.MirrorBlob)
-		p, err := newPackWriter(b.repo.disk, b.repo.packDir())
-		if err != nil {
-			return err
-		}
-		b.pack = p
+	if err := b.open(); err != nil {
+		return err
 	}
 	return b.pack.add(typ, h, content, old)
 }
 
-func (b *batch) has(h Hash) bool {
-	if b.pack != nil {
-		if _, ok := b.pack.at[h]; ok {
-			return true
-		}
+// putShared is putHashed for what other repositories have too: it is written in
+// the form that made remembers, or made and remembered.
+func (b *batch) putShared(made *lru[Hash, packEntry], typ plumbing.ObjectType, h Hash, content func() ([]byte, error)) error {
+	if b.has(h) {
+		return nil
 	}
-	return b.repo.has(h)
+	if err := b.open(); err != nil {
+		return err
+	}
+	e, ok := made.get(h)
+	if !ok {
+		raw, err := content()
+		if err != nil {
+			return err
+		}
+		if e, err = b.pack.make(entryHead(typ, len(raw)), raw); err != nil {
+			return err
+		}
+		e.zipped = bytes.Clone(e.zipped)
+		made.put(h, e)
+	}
+	return b.pack.write(h, e, 0)
+}
+
+// open begins the pack.
+func (b *batch) open() error {
+	if b.pack != nil {
+		return nil
+	}
+	failpoint.Hit(failpoint.MirrorBlob)
+	p, err := newPackWriter(b.repo.disk, b.repo.packDir())
+	if err == nil {
+		b.pack = p
+	}
+	return err
+}
+
+func (b *batch) has(h Hash) bool { return b.writes(h) || b.repo.has(h) }
+
+// writes tells whether a git object is in the batch's own pack.
+func (b *batch) writes(h Hash) bool {
+	if b.pack == nil {
+		return false
+	}
+	_, ok := b.pack.at[h]
+	return ok
 }
 
 // blob writes a file's content.
@@ -85,11 +121,9 @@ func (b *batch) tree(h Hash) ([]byte, error) {
 	if raw, ok := b.repo.trees.get(h); ok {
 		return raw, nil
 	}
-	if b.pack != nil {
-		if _, ok := b.pack.at[h]; ok {
-			_, raw, err := b.pack.read(h)
-			return raw, err
-		}
+	if b.writes(h) {
+		_, raw, err := b.pack.read(h)
+		return raw, err
 	}
 	return b.repo.tree(h)
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"rollcall/internal/identity"
 )
 
@@ -23,6 +25,10 @@ const (
 	readersGrace = 2 * time.Hour
 	// supersededFile lists merged packs and when they were merged: "NAME SECONDS".
 	supersededFile = "rollcall-superseded"
+	// copiedDepth bounds the chains that grow where deltas are copied onto others.
+	copiedDepth = 2 * maxDepth
+	// smallEntry is a size in bytes below which a delta saves next to nothing.
+	smallEntry = 128
 )
 
 // consolidate merges small packs when there are too many. Packs then grow
@@ -77,15 +83,23 @@ func smallPacks(packs []*pack) []*pack {
 	return packs[:n]
 }
 
-// merge writes everything that lies in the packs into one. Versions of the same
-// place that follow each other become deltas: batches of a single commit hold
-// everything whole.
+// merge writes everything that lies in the packs into one. What is a delta there
+// is copied as it is. What is whole becomes a delta of the version of the same
+// place before: batches of a single commit hold everything whole.
 func (r *repo) merge(packs []*pack) (string, error) {
+	m := merger{repo: r, from: packs}
+	for _, p := range packs {
+		l, err := p.layout()
+		if err != nil {
+			return "", err
+		}
+		m.layouts = append(m.layouts, l)
+	}
 	w, err := newPackWriter(r.disk, r.packDir())
 	if err != nil {
 		return "", err
 	}
-	m := merger{repo: r, from: packs, to: w}
+	m.to = w
 	if err := m.run(); err != nil {
 		return "", errors.Join(err, w.discard())
 	}
@@ -93,9 +107,10 @@ func (r *repo) merge(packs []*pack) (string, error) {
 }
 
 type merger struct {
-	repo *repo
-	from []*pack
-	to   *packWriter
+	repo    *repo
+	from    []*pack
+	layouts []layout // of from
+	to      *packWriter
 }
 
 func (m *merger) run() error {
@@ -150,10 +165,6 @@ func (m *merger) commits() ([]Hash, error) {
 	return hashes, nil
 }
 
-func (m *merger) has(h Hash) bool {
-	return slices.ContainsFunc(m.from, func(p *pack) bool { return p.has(h) })
-}
-
 // addCommit writes a commit and what it changed.
 func (m *merger) addCommit(h Hash) error {
 	c, err := m.repo.commit(h)
@@ -188,8 +199,25 @@ func (m *merger) addCommit(h Hash) error {
 
 // add copies one git object of the packs, as a delta to old if that helps.
 func (m *merger) add(h, old Hash, split func([]byte) int) error {
-	if _, done := m.to.at[h]; done || !m.has(h) {
+	if _, done := m.to.at[h]; done {
 		return nil
+	}
+	i := slices.IndexFunc(m.from, func(p *pack) bool { return p.has(h) })
+	if i < 0 {
+		return nil
+	}
+	e, err := m.layouts[i].raw(m.from[i], h)
+	if err != nil {
+		return err
+	}
+	before, hasBefore := m.to.at[old]
+	from, hasBase := m.to.at[e.base]
+	switch {
+	case e.isDelta && hasBase && from.depth < copiedDepth:
+		head := append(entryHead(plumbing.OFSDeltaObject, e.size), ofsDistance(m.to.size-from.offset)...)
+		return m.to.write(h, packEntry{head, e.zipped}, from.depth+1)
+	case !e.isDelta && (!hasBefore || before.depth >= maxDepth || e.size < smallEntry):
+		return m.to.write(h, packEntry{entryHead(e.typ, e.size), e.zipped}, 0)
 	}
 	typ, content, err := m.repo.read(h)
 	if err != nil {

@@ -86,26 +86,40 @@ func (p *pass) page(ctx context.Context, entries []outboxEntry) (int, error) {
 }
 
 func (p *pass) apply(ctx context.Context, entries []outboxEntry, revs []Rev) (int, error) {
-	ok := p.m.apply(ctx, revs, p.held)
-	var done []outboxEntry
+	settled := make([]bool, len(entries))
+	total := 0
+	settle := func(ok []bool, watermark int64) error {
+		var done []outboxEntry
+		for i, e := range entries {
+			if ok[i] && !settled[i] {
+				done, settled[i] = append(done, e), true
+			}
+		}
+		total += len(done)
+		return p.m.settle(ctx, done, watermark)
+	}
+	last := time.Now()
+	ok, err := p.m.apply(ctx, revs, p.held, func(ok []bool) error {
+		if time.Since(last) < p.m.settleEvery {
+			return nil
+		}
+		last = time.Now()
+		return settle(ok, 0)
+	})
 	var watermark int64
 	for i, e := range entries {
-		if !ok[i] {
-			p.left = true
-			continue
-		}
-		done = append(done, e)
+		p.left = p.left || !ok[i]
 		if !p.left {
 			watermark = e.stamp
 		}
 	}
-	return len(done), p.m.settle(ctx, done, watermark)
+	return total, errors.Join(err, settle(ok, watermark))
 }
 
 // apply makes the commits of revisions, which are in the order of their stamps,
-// and tells which are done. Repositories in held are left alone, those that fail
-// are added to it.
-func (m *Mirror) apply(ctx context.Context, revs []Rev, held map[string]error) []bool {
+// and tells which are done, after each repository and at the end. Repositories in
+// held are left alone, those that fail are added to it.
+func (m *Mirror) apply(ctx context.Context, revs []Rev, held map[string]error, progress func(ok []bool) error) ([]bool, error) {
 	jobs := map[string][]job{}
 	open := make([]int, len(revs))
 	for i, r := range revs {
@@ -118,6 +132,13 @@ func (m *Mirror) apply(ctx context.Context, revs []Rev, held map[string]error) [
 			open[i]++
 		}
 	}
+	ok := func() []bool {
+		all := make([]bool, len(revs))
+		for i, n := range open {
+			all[i] = n == 0
+		}
+		return all
+	}
 	for _, repo := range slices.Sorted(maps.Keys(jobs)) {
 		if held[repo] != nil || ctx.Err() != nil {
 			continue
@@ -129,12 +150,11 @@ func (m *Mirror) apply(ctx context.Context, revs []Rev, held map[string]error) [
 		if err != nil {
 			held[repo] = errors.Join(fmt.Errorf("repository %s: %w", repo, err), m.forget(repo))
 		}
+		if err := progress(ok()); err != nil {
+			return ok(), err
+		}
 	}
-	ok := make([]bool, len(revs))
-	for i, n := range open {
-		ok[i] = n == 0
-	}
-	return ok
+	return ok(), nil
 }
 
 // applyTo makes the commits of one repository and returns how many of the jobs,
@@ -153,7 +173,7 @@ func (m *Mirror) applyTo(ctx context.Context, path string, jobs []job) (int, err
 		n, err = m.writeBatch(ctx, r, jobs[done:])
 		done += n
 	}
-	if busy := m.cfg.Busy != nil && m.cfg.Busy(); err == nil && (!busy || len(r.packs) > 3*maxPacks) {
+	if err == nil && (!m.busy() || len(r.packs) > 3*maxPacks) {
 		err = r.consolidate(m.cfg.Now())
 	}
 	return done, err

@@ -18,7 +18,7 @@ const (
 
 // message says in words what a revision changed. The trailers tell what the
 // commit stands for.
-func message(r Rev, sections map[string]sectionChange) string {
+func message(r Rev, sections map[string]*sectionChange) string {
 	var phrases, lines []string
 	if r.first() {
 		phrases = []string{firstWords(sections)}
@@ -106,18 +106,20 @@ func cut(s string, n int) string {
 	return s[:n] + "…"
 }
 
-func firstWords(sections map[string]sectionChange) string {
-	packages := 0
-	for _, f := range sections["pkg"].new {
-		if strings.HasSuffix(f.Path, "/version") {
-			packages++
+func firstWords(sections map[string]*sectionChange) string {
+	count := func(section string, fits func(path string) bool) int {
+		if ch := sections[section]; ch != nil {
+			return ch.new.count(fits)
 		}
+		return 0
 	}
+	packages := count("pkg", func(path string) bool { return strings.HasSuffix(path, "/version") })
+	entries := count("etc", func(string) bool { return true })
 	return fmt.Sprintf("first inventory, %s, %s below /etc",
-		count(packages, "package", "packages"), count(len(sections["etc"].new), "entry", "entries"))
+		counted(packages, "package", "packages"), counted(entries, "entry", "entries"))
 }
 
-func count(n int, one, many string) string {
+func counted(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
@@ -125,7 +127,7 @@ func count(n int, one, many string) string {
 }
 
 // words gives phrases for the subject and lines for the body.
-func words(r Rev, sections map[string]sectionChange) (phrases, lines []string) {
+func words(r Rev, sections map[string]*sectionChange) (phrases, lines []string) {
 	add := func(summary string, all []string) {
 		switch {
 		case len(all) == 0:
@@ -141,19 +143,19 @@ func words(r Rev, sections map[string]sectionChange) (phrases, lines []string) {
 		declared = append(declared, line(f.Name)+" "+fromTo(line(f.Old), line(f.New)))
 	}
 	add(fmt.Sprintf("%d declared values changed", len(declared)), declared)
-	add(packageWords(sections["pkg"].changes))
-	add(etcWords(sections["etc"].changes))
+	add(packageWords(sections["pkg"].changes()))
+	add(etcWords(sections["etc"].changes()))
 	add(hardwareWords(sections["hw"]))
 	for _, name := range slices.Sorted(maps.Keys(sections)) {
 		switch name {
 		case "pkg", "etc", "hw":
 			continue
 		case "conffile":
-			if len(sections["etc"].changes) > 0 {
+			if len(sections["etc"].changes()) > 0 {
 				continue // says the same again
 			}
 		}
-		all := plainWords(sections[name].changes)
+		all := plainWords(sections[name].changes())
 		add(fmt.Sprintf("%s: %d changes", name, len(all)), all)
 	}
 	if len(r.Events) > 0 {

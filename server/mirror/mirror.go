@@ -54,25 +54,31 @@ type Config struct {
 // Bounds of what is kept in memory.
 const (
 	openRepos   = 32
-	textBytes   = 48 << 20
-	treeBytes   = 48 << 20
+	textHashes  = 50_000
+	sheetBytes  = 12 << 20
+	treeBytes   = 32 << 20
 	blobDigests = 200_000
 )
 
 // Mirror follows one tenant's outbox. Its methods may be called concurrently;
 // those that write wait for each other.
 type Mirror struct {
-	cfg    Config
-	source Source
-	disk   disk
-	page   int // revisions that are worked on at once
+	cfg         Config
+	source      Source
+	disk        disk
+	page        int // revisions that are worked on at once
+	settleEvery time.Duration
+	forms       []form
 
-	mu    sync.Mutex // all that follows
-	repos *lru[string, *repo]
-	trees *lru[Hash, []byte]
-	texts *lru[string, text]
-	blobs *lru[fact.Digest, Hash] // contents whose blob is known
-	swept bool
+	mu     sync.Mutex // all that follows
+	repos  *lru[string, *repo]
+	trees  *lru[Hash, []byte]
+	texts  *lru[string, Hash] // rendered texts by what they show
+	sheets *lru[string, *sheet]
+	blobs  *lru[fact.Digest, Hash] // contents whose blob is known
+	wholes *lru[fact.Digest, *whole]
+	made   *lru[Hash, packEntry] // of wholes, as written in packs
+	swept  bool
 
 	commits, failures atomic.Uint64
 	trouble           atomic.Pointer[error] // why the last Drain failed
@@ -87,13 +93,18 @@ func New(cfg Config) *Mirror {
 		cfg.Every = 2 * time.Second
 	}
 	return &Mirror{
-		cfg:    cfg,
-		source: cfg.Source,
-		page:   pageEntries,
-		repos:  newLRU[string](openRepos, func(*repo) int { return 1 }),
-		trees:  newLRU[Hash](treeBytes, func(b []byte) int { return len(b) + 200 }),
-		texts:  newLRU[string](textBytes, func(t text) int { return len(t.raw) + 200 }),
-		blobs:  newLRU[fact.Digest](blobDigests, func(Hash) int { return 1 }),
+		cfg:         cfg,
+		source:      cfg.Source,
+		page:        pageEntries,
+		settleEvery: settleEvery,
+		forms:       newForms(),
+		repos:       newLRU[string](openRepos, func(*repo) int { return 1 }),
+		trees:       newLRU[Hash](treeBytes, func(b []byte) int { return len(b) + 200 }),
+		texts:       newLRU[string](textHashes, func(Hash) int { return 1 }),
+		sheets:      newLRU[string](sheetBytes, (*sheet).size),
+		blobs:       newLRU[fact.Digest](blobDigests, func(Hash) int { return 1 }),
+		wholes:      newLRU[fact.Digest](wholeBytes, func(w *whole) int { return w.size }),
+		made:        newLRU[Hash](madeBytes, func(e packEntry) int { return len(e.zipped) + 300 }),
 	}
 }
 
@@ -150,7 +161,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 			pause = m.cfg.Every
 			if done == 0 {
 				m.tidy(ctx)
-			} else {
+			} else if m.busy() {
 				m.wait(ctx, min(took, maxPause), false) // half a processor is for receipts
 			}
 		}
@@ -165,19 +176,22 @@ func (m *Mirror) Run(ctx context.Context) error {
 // few commits it waits while the server is busy, at most giveWay times as long as
 // they took, so that it goes on all the same.
 const (
-	giveWay      = 4
+	giveWay      = 2
 	giveWayEvery = 16
 )
 
+// busy tells whether receipts are waited for.
+func (m *Mirror) busy() bool { return m.cfg.Busy != nil && m.cfg.Busy() }
+
 // yield gives way to reports after some work.
 func (m *Mirror) yield(ctx context.Context, worked time.Duration) {
-	if m.cfg.Busy == nil {
+	if !m.busy() {
 		return
 	}
 	const step = 5 * time.Millisecond
 	t := time.NewTimer(step)
 	defer t.Stop()
-	for waited := time.Duration(0); waited < giveWay*worked && m.cfg.Busy(); waited += step {
+	for waited := time.Duration(0); waited < giveWay*worked && m.busy(); waited += step {
 		t.Reset(step)
 		select {
 		case <-ctx.Done():

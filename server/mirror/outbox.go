@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"rollcall/server/store"
 )
@@ -21,6 +22,9 @@ const (
 const (
 	pageEntries   = 1000 // revisions that are worked on at once
 	deleteEntries = 200  // outbox entries removed in one transaction
+	// settleEvery is how often the outbox is told within a page, so that whoever
+	// asks sees a long one go on.
+	settleEvery = time.Second
 )
 
 // outboxEntry is one revision that waits to be mirrored.
@@ -75,27 +79,20 @@ func parseEntry(prefix int, p store.Pair) (outboxEntry, error) {
 	return e, nil
 }
 
-// settle removes entries that are done, and then moves the watermark.
+// settle removes entries that are done, and then moves the watermark, unless that
+// is 0.
 func (m *Mirror) settle(ctx context.Context, done []outboxEntry, watermark int64) error {
 	if err := m.disk.at("before outbox"); err != nil {
 		return err
 	}
-	for len(done) > 0 {
+	for len(done) > 0 || watermark != 0 {
 		part := done[:min(len(done), deleteEntries)]
 		done = done[len(part):]
-		err := m.cfg.Writes.Update(ctx, func(tx store.Tx) error {
-			for _, e := range part {
-				if err := tx.Delete(e.key); err != nil {
-					return err
-				}
-			}
-			if len(done) > 0 || watermark == 0 {
-				return nil
-			}
-			key := store.At(store.Record, m.cfg.Tenant, watermarkName)
-			return store.PutFramed(tx, key, binary.BigEndian.AppendUint64(nil, uint64(watermark)))
-		})
-		if err != nil {
+		var moved int64
+		if len(done) == 0 {
+			moved, watermark = watermark, 0
+		}
+		if err := m.clear(ctx, part, moved); err != nil {
 			return fmt.Errorf("clear outbox of the mirror: %w", err)
 		}
 		if err := m.disk.at("outbox cleared"); err != nil {
@@ -103,6 +100,22 @@ func (m *Mirror) settle(ctx context.Context, done []outboxEntry, watermark int64
 		}
 	}
 	return nil
+}
+
+// clear is one transaction of settle.
+func (m *Mirror) clear(ctx context.Context, part []outboxEntry, watermark int64) error {
+	return m.cfg.Writes.Update(ctx, func(tx store.Tx) error {
+		for _, e := range part {
+			if err := tx.Delete(e.key); err != nil {
+				return err
+			}
+		}
+		if watermark == 0 {
+			return nil
+		}
+		key := store.At(store.Record, m.cfg.Tenant, watermarkName)
+		return store.PutFramed(tx, key, binary.BigEndian.AppendUint64(nil, uint64(watermark)))
+	})
 }
 
 // Backlog counts the revisions that wait to be mirrored.

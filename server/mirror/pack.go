@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha1" // git names its objects by it; what is recorded is kept by SHA-256 in the store
 	"encoding/binary"
 	"encoding/hex"
@@ -51,6 +52,7 @@ type packWriter struct {
 	file  *os.File
 	buf   *bufio.Writer
 	zip   *zlib.Writer
+	room  bytes.Buffer // what zip wrote last
 	unzip inflater
 	size  int64
 	at    map[Hash]packed
@@ -63,7 +65,7 @@ func newPackWriter(d disk, dir string) (*packWriter, error) {
 		return nil, fmt.Errorf("write pack: %w", err)
 	}
 	p := &packWriter{disk: d, dir: dir, file: f, buf: bufio.NewWriterSize(f, 1<<16), at: map[Hash]packed{}}
-	p.zip = zlib.NewWriter(nil)
+	p.zip, _ = zlib.NewWriterLevel(nil, zlib.BestSpeed)
 	p.size = packHeader
 	// The number of entries is filled in at the end.
 	if _, err := p.buf.Write([]byte{'P', 'A', 'C', 'K', 0, 0, 0, 2, 0, 0, 0, 0}); err != nil {
@@ -94,30 +96,52 @@ func (p *packWriter) add(typ plumbing.ObjectType, h Hash, content []byte, b base
 		if len(old) <= maxDeltaSize {
 			if d := makeDelta(old, content, b.split); len(d) < len(content)*2/3 {
 				head := append(entryHead(plumbing.OFSDeltaObject, len(d)), ofsDistance(p.size-from.offset)...)
-				return p.write(h, head, d, from.depth+1)
+				return p.put(h, head, d, from.depth+1)
 			}
 		}
 	}
-	return p.write(h, entryHead(typ, len(content)), content, 0)
+	return p.put(h, entryHead(typ, len(content)), content, 0)
 }
 
-func (p *packWriter) write(h Hash, head, data []byte, depth int) error {
-	crc := crc32.NewIEEE()
-	w := &countWriter{w: io.MultiWriter(p.buf, crc)}
-	_, err := w.Write(head)
-	if err == nil {
-		p.zip.Reset(w)
-		_, err = p.zip.Write(data)
-	}
+// packEntry is one entry in the form that it has in a pack.
+type packEntry struct{ head, zipped []byte }
+
+// make gives an entry its form, which holds until the next one is made.
+func (p *packWriter) make(head, data []byte) (packEntry, error) {
+	p.room.Reset()
+	p.zip.Reset(&p.room)
+	_, err := p.zip.Write(data)
 	if err == nil {
 		err = p.zip.Close()
+	}
+	if err != nil {
+		return packEntry{}, fmt.Errorf("compress for pack %s: %w", p.file.Name(), err)
+	}
+	return packEntry{head, p.room.Bytes()}, nil
+}
+
+func (p *packWriter) put(h Hash, head, data []byte, depth int) error {
+	e, err := p.make(head, data)
+	if err != nil {
+		return err
+	}
+	return p.write(h, e, depth)
+}
+
+func (p *packWriter) write(h Hash, e packEntry, depth int) error {
+	if _, ok := p.at[h]; ok {
+		return nil
+	}
+	_, err := p.buf.Write(e.head)
+	if err == nil {
+		_, err = p.buf.Write(e.zipped)
 	}
 	if err != nil {
 		return fmt.Errorf("write pack %s: %w", p.file.Name(), err)
 	}
 	p.at[h] = packed{offset: p.size, depth: depth}
-	p.idx.Add(h, uint64(p.size), crc.Sum32())
-	p.size += w.n
+	p.idx.Add(h, uint64(p.size), crc32.Update(crc32.ChecksumIEEE(e.head), crc32.IEEETable, e.zipped))
+	p.size += int64(len(e.head) + len(e.zipped))
 	return nil
 }
 
@@ -232,17 +256,6 @@ func ofsDistance(n int64) []byte {
 		b = append([]byte{byte(n&0x7f) | 0x80}, b...)
 	}
 	return b
-}
-
-type countWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countWriter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }
 
 // writeBuffer is a bytes.Buffer without its reading half.

@@ -61,9 +61,9 @@ func (m *Mirror) replay(ctx context.Context) error {
 	page := make([]Rev, 0, m.page)
 	flush := func() error {
 		held := map[string]error{}
-		m.apply(ctx, page, held)
+		_, err := m.apply(ctx, page, held, func([]bool) error { return nil })
 		page = page[:0]
-		errs := []error{ctx.Err()}
+		errs := []error{err, ctx.Err()}
 		for _, err := range held {
 			errs = append(errs, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -32,14 +33,14 @@ type rendering struct {
 	m        *Mirror
 	batch    *batch
 	rev      Rev
-	sections map[string]sectionChange // against what is in the repository
+	sections map[string]*sectionChange // against what is in the repository
 	folder   string
-	edits    []edit
+	edits    []edit // paths begin in the machine's folder
 }
 
 // render gives the edits that bring a machine's folder to the revision's state.
 // Where the folder is not new, only what the revision changed is looked at.
-func (m *Mirror) render(ctx context.Context, b *batch, r Rev, changed map[string]sectionChange) ([]edit, error) {
+func (m *Mirror) render(ctx context.Context, b *batch, r Rev, changed map[string]*sectionChange) ([]edit, error) {
 	d := &rendering{m: m, batch: b, rev: r, sections: changed, folder: safeName(r.Folder)}
 	if !r.stays() {
 		full := r
@@ -55,6 +56,9 @@ func (m *Mirror) render(ctx context.Context, b *batch, r Rev, changed map[string
 		if err := part(ctx); err != nil {
 			return nil, err
 		}
+	}
+	for i := range d.edits {
+		d.edits[i].path = d.folder + "/" + d.edits[i].path
 	}
 	return d.edits, nil
 }
@@ -84,17 +88,32 @@ func (d *rendering) moveFolder() error {
 // put adds a file to the edits.
 func (d *rendering) put(path string, m mode, content []byte, old base) error {
 	h, err := d.batch.blob(content, old)
-	d.edits = append(d.edits, edit{path: d.folder + "/" + path, mode: m, hash: h})
+	d.edits = append(d.edits, edit{path: path, mode: m, hash: h})
 	return err
 }
 
 func (d *rendering) drop(path string) {
-	d.edits = append(d.edits, edit{path: d.folder + "/" + path, mode: dropFile})
+	d.edits = append(d.edits, edit{path: path, mode: dropFile})
 }
 
-// etc renders the files below /etc that changed.
+// etc renders the files below /etc that changed. All of an /etc that is new is
+// little more than what others on the same whole have already.
 func (d *rendering) etc(ctx context.Context) error {
 	ch := d.sections["etc"]
+	if ch == nil {
+		return nil
+	}
+	if ch.old.empty() && !ch.new.Whole.IsZero() && d.batch.dry == nil {
+		done, err := d.likeOthers(ctx, ch.new)
+		if done || err != nil {
+			return err
+		}
+	}
+	return d.files(ctx, ch)
+}
+
+// files renders what is different between two sets of files.
+func (d *rendering) files(ctx context.Context, ch *sectionChange) error {
 	for path := range affected(ch) {
 		was, old := placeFile(ch.old, path)
 		is, f := placeFile(ch.new, path)
@@ -116,9 +135,11 @@ func (d *rendering) file(ctx context.Context, at string, f, old fact.File) error
 		return d.put(at, modeLink, []byte(f.Target), base{})
 	}
 	h, err := d.content(ctx, f, old)
-	d.edits = append(d.edits, edit{path: d.folder + "/" + at, mode: fileMode(f), hash: h})
+	d.edits = append(d.edits, edit{path: at, mode: fileMode(f), hash: h})
 	return err
 }
+
+var errContent = errors.New("its content cannot be read")
 
 // content makes sure that the content of a file is in the repository. A content
 // that the source lacks stops the mirror here: a commit without it would stay
@@ -129,7 +150,7 @@ func (d *rendering) content(ctx context.Context, f, old fact.File) (Hash, error)
 	}
 	raw, err := d.m.source.Content(ctx, f.Digest)
 	if err != nil {
-		return Hash{}, err
+		return Hash{}, fmt.Errorf("%w: %w", errContent, err)
 	}
 	var from base
 	if h, ok := d.m.blobs.get(old.Digest); ok && old.Kind == fact.KindPlain {
@@ -146,6 +167,9 @@ func (d *rendering) content(ctx context.Context, f, old fact.File) (Hash, error)
 // where its content was known when the revision was recorded.
 func (d *rendering) pristine(ctx context.Context) error {
 	ch := d.sections["conffile"]
+	if ch == nil {
+		return nil
+	}
 	for path := range affected(ch) {
 		was, _ := placePristine(ch.old, path)
 		is, md5 := placePristine(ch.new, path)
@@ -171,13 +195,13 @@ func (d *rendering) pristine(ctx context.Context) error {
 // affected lists the paths whose place in the tree may change: those that did,
 // and files above them. An agent that lies can report a file and something
 // below it; then the file has no place in the tree.
-func affected(ch sectionChange) map[string]struct{} {
-	paths := make(map[string]struct{}, len(ch.changes))
-	for _, c := range ch.changes {
+func affected(ch *sectionChange) map[string]struct{} {
+	paths := make(map[string]struct{}, len(ch.changes()))
+	for _, c := range ch.changes() {
 		paths[c.path] = struct{}{}
 		for up := parent(c.path); up != ""; up = parent(up) {
-			_, was := ch.old.Get(up)
-			_, is := ch.new.Get(up)
+			_, was := ch.old.get(up)
+			_, is := ch.new.get(up)
 			if was || is {
 				paths[up] = struct{}{}
 			}
@@ -193,13 +217,13 @@ func parent(path string) string {
 // placeFile gives the place in the machine's folder of what a set has at path,
 // or "" if it has no place: it is a folder, its content is withheld, or git
 // could not hold it.
-func placeFile(s fact.Set, path string) (string, fact.File) {
-	value, ok := s.Get(path)
+func placeFile(s Facts, path string) (string, fact.File) {
+	value, ok := s.get(path)
 	if !ok {
 		return "", fact.File{}
 	}
 	f, err := fact.ParseFile(value)
-	if err != nil || len(s.Below(path+"/")) > 0 {
+	if err != nil || s.below(path+"/") {
 		return "", fact.File{}
 	}
 	switch {
@@ -211,9 +235,9 @@ func placeFile(s fact.Set, path string) (string, fact.File) {
 	return "", fact.File{}
 }
 
-func placePristine(s fact.Set, path string) (at, md5 string) {
-	value, ok := s.Get(path)
-	if !ok || len(s.Below(path+"/")) > 0 {
+func placePristine(s Facts, path string) (at, md5 string) {
+	value, ok := s.get(path)
+	if !ok || s.below(path+"/") {
 		return "", ""
 	}
 	c, err := fact.ParseConffileDrift(value)

@@ -16,8 +16,8 @@ type Source interface {
 	// Revisions yields all revisions in the order of their stamps. After an error
 	// it stops.
 	Revisions(ctx context.Context) iter.Seq2[Rev, error]
-	// Set returns a fact set, which the mirror does not change.
-	Set(ctx context.Context, d fact.Digest) (fact.Set, error)
+	// Set returns a fact set.
+	Set(ctx context.Context, d fact.Digest) (Facts, error)
 	// Content returns the content of a file below /etc, or its ciphertext.
 	Content(ctx context.Context, d fact.Digest) ([]byte, error)
 	// Pristine returns a package's default by the MD5 that dpkg records, if a

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -12,25 +11,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// text is a rendered file of many lines, kept to find it again and to write the
-// next version as a delta.
-type text struct {
-	hash Hash
-	raw  []byte
-}
-
 // texts renders the files that show whole sections.
 func (d *rendering) texts(ctx context.Context) error {
-	files := []struct {
-		name     string
-		sections []string
-		write    func([]fact.Set) []byte
-	}{
-		{manifestFile, []string{"conffile", "etc"}, manifestText},
-		{packagesFile, []string{"pkg"}, packagesText},
-		{hardwareFile, []string{"hw"}, hardwareText},
-	}
-	for _, f := range files {
+	for _, f := range d.m.forms {
 		changed := !d.rev.stays()
 		for _, section := range f.sections {
 			_, ok := d.sections[section]
@@ -39,127 +22,136 @@ func (d *rendering) texts(ctx context.Context) error {
 		if !changed {
 			continue
 		}
-		if err := d.text(ctx, f.name, f.sections, f.write); err != nil {
-			return err
+		if err := d.text(ctx, f); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	return d.put(ciFile, modePlain, ciText(d.rev), base{})
 }
 
-// text puts one such file. Machines that share their sections share the blob,
-// and what was rendered once is not rendered again while it is remembered.
-func (d *rendering) text(ctx context.Context, name string, sections []string, write func([]fact.Set) []byte) error {
-	t, err := d.rendered(ctx, d.rev.State, name, sections, write)
+// text puts one such file. Machines that share their sections share the blob, and
+// nothing is rendered for one that the repository has.
+func (d *rendering) text(ctx context.Context, f form) error {
+	h, raw, err := d.m.textHash(ctx, f, d.rev.State)
 	if err != nil {
 		return err
 	}
-	var from base
+	d.edits = append(d.edits, edit{path: f.name, mode: modePlain, hash: h})
+	if d.batch.dry != nil || d.batch.has(h) {
+		return nil
+	}
+	if raw == nil {
+		if raw, err = d.m.rendered(ctx, f, d.rev.State); err != nil {
+			return err
+		}
+	}
+	from, err := d.textBefore(ctx, f, h)
+	if err != nil {
+		return err
+	}
+	return d.batch.putHashed(plumbing.BlobObject, h, raw, from)
+}
+
+// textBefore finds a text in the pack that the new one h differs little from: what
+// the machine had before, or what the first one on the same whole has.
+func (d *rendering) textBefore(ctx context.Context, f form, h Hash) (base, error) {
+	from := func(h Hash, s fact.State) base {
+		return base{hash: h, split: lineLength, content: func() ([]byte, error) { return d.m.rendered(ctx, f, s) }}
+	}
 	if d.rev.stays() {
-		if old, ok := d.m.texts.get(textKey(d.rev.Prev, name, sections)); ok {
-			from = base{hash: old.hash, content: func() ([]byte, error) { return old.raw, nil }, split: lineLength}
+		if old, ok := d.m.texts.get(textKey(d.rev.Prev, f)); ok && d.batch.writes(old) {
+			return from(old, d.rev.Prev), nil
 		}
 	}
-	d.edits = append(d.edits, edit{path: d.folder + "/" + name, mode: modePlain, hash: t.hash})
-	return d.batch.putHashed(plumbing.BlobObject, t.hash, t.raw, from)
+	last, err := d.m.section(ctx, d.rev.State, f.sections[len(f.sections)-1])
+	if err != nil || last.Whole.IsZero() {
+		return base{}, err
+	}
+	key := f.name + string(last.Whole[:])
+	if first, ok := d.batch.texts[key]; ok {
+		return from(first.hash, first.state), nil
+	}
+	d.batch.texts[key] = firstText{h, d.rev.State}
+	return base{}, nil
 }
 
-func (d *rendering) rendered(ctx context.Context, s fact.State, name string, sections []string, write func([]fact.Set) []byte) (text, error) {
-	key := textKey(s, name, sections)
-	if t, ok := d.m.texts.get(key); ok {
-		return t, nil
-	}
-	var sets []fact.Set
-	for _, section := range sections {
-		set, err := d.m.section(ctx, s, section)
-		if err != nil {
-			return text{}, fmt.Errorf("%s: section %s: %w", name, section, err)
-		}
-		sets = append(sets, set)
-	}
-	raw := write(sets)
-	t := text{hash: hashObject(plumbing.BlobObject, raw), raw: raw}
-	d.m.texts.put(key, t)
-	return t, nil
+// firstText is the first text of its kind in a batch, and of what.
+type firstText struct {
+	hash  Hash
+	state fact.State
 }
 
-func textKey(s fact.State, name string, sections []string) string {
+// textHash gives the id of a rendered text, and the text if it had to be rendered.
+func (m *Mirror) textHash(ctx context.Context, f form, s fact.State) (h Hash, raw []byte, err error) {
+	key := textKey(s, f)
+	if h, ok := m.texts.get(key); ok {
+		return h, nil, nil
+	}
+	if raw, err = m.rendered(ctx, f, s); err != nil {
+		return h, nil, err
+	}
+	h = hashObject(plumbing.BlobObject, raw)
+	m.texts.put(key, h)
+	return h, raw, nil
+}
+
+func textKey(s fact.State, f form) string {
 	var b strings.Builder
-	b.WriteString(name)
-	for _, section := range sections {
+	b.WriteString(f.name)
+	for _, section := range f.sections {
 		digest := s[section]
 		b.Write(digest[:])
 	}
 	return b.String()
 }
 
-// manifestText is fact.Set.WriteText of all sets: everything that git cannot
-// hold (owners, groups, modes, empty folders, extended attributes) and what the
-// server was not given.
-func manifestText(sets []fact.Set) []byte {
-	size := 0
-	for _, s := range sets {
-		for _, f := range s {
-			size += len(f.Path) + len(f.Value) + 2
+// rendered gives a text. Of a set that stands on a whole, the whole's lines are
+// taken as they are.
+func (m *Mirror) rendered(ctx context.Context, f form, s fact.State) ([]byte, error) {
+	var raw []byte
+	for _, section := range f.sections {
+		set, err := m.section(ctx, s, section)
+		if err != nil {
+			return nil, fmt.Errorf("section %s: %w", section, err)
 		}
+		raw = m.lines(raw, f, set)
 	}
-	b := bytes.NewBuffer(make([]byte, 0, size))
-	for _, s := range sets {
-		for _, f := range s {
-			b.WriteString(f.Path)
-			b.WriteByte('\t')
-			b.WriteString(f.Value)
-			b.WriteByte('\n')
-		}
-	}
-	return b.Bytes()
+	return raw, nil
 }
 
-// packagesText has a line for each package: "NAME VERSION [STATE]", the state
-// only where it is not "install ok installed", "-" where there is no version.
-func packagesText(sets []fact.Set) []byte {
-	type pkg struct{ name, version, state string }
-	var all []pkg
-	for _, f := range sets[0] {
-		name, attr := splitPackage(f.Path)
-		if len(all) == 0 || all[len(all)-1].name != name {
-			all = append(all, pkg{name: name, version: "-"})
+func (m *Mirror) lines(raw []byte, f form, set Facts) []byte {
+	if set.empty() {
+		return raw
+	}
+	if set.Whole.IsZero() {
+		return f.full(raw, set.set())
+	}
+	key := f.name + string(set.Whole[:])
+	sh, ok := m.sheets.get(key)
+	if !ok {
+		sh = f.sheet(set.base())
+		m.sheets.put(key, sh)
+	}
+	others := set.others()
+	paths := make([]string, len(others))
+	for i, o := range others {
+		paths[i] = o.Path
+	}
+	keys, ok := f.keys(paths)
+	if !ok || sh.odd {
+		return f.full(raw, set.set())
+	}
+	raw = slices.Grow(raw, len(sh.raw)+200*len(keys))
+	from := uint32(0)
+	for _, k := range keys {
+		i, has := slices.BinarySearch(sh.keys, k)
+		raw = append(raw, sh.raw[from:sh.at[i]]...)
+		raw = f.line(raw, set, k)
+		if from = sh.at[i]; has {
+			from = sh.at[i+1]
 		}
-		switch p := &all[len(all)-1]; attr {
-		case "version":
-			p.version = f.Value
-		case "state":
-			p.state = " [" + f.Value + "]"
-		}
 	}
-	slices.SortStableFunc(all, func(a, b pkg) int { return strings.Compare(a.name, b.name) })
-	var b bytes.Buffer
-	for _, p := range all {
-		b.WriteString(p.name)
-		b.WriteByte(' ')
-		b.WriteString(p.version)
-		b.WriteString(p.state)
-		b.WriteByte('\n')
-	}
-	return b.Bytes()
-}
-
-// splitPackage gives "cups" and "version" of "pkg/cups/version".
-func splitPackage(path string) (name, attr string) {
-	path = strings.TrimPrefix(path, "pkg/")
-	i := strings.LastIndexByte(path, '/')
-	if i < 0 {
-		return path, ""
-	}
-	return path[:i], path[i+1:]
-}
-
-// hardwareText has a line for each fact of the hardware: "system/vendor = Dell".
-func hardwareText(sets []fact.Set) []byte {
-	var b bytes.Buffer
-	for _, f := range sets[0] {
-		fmt.Fprintf(&b, "%s = %s\n", strings.TrimPrefix(f.Path, "hw/"), f.Value)
-	}
-	return b.Bytes()
+	return append(raw, sh.raw[from:]...)
 }
 
 // ciText says whose folder it is.

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"rollcall/internal/fact"
 )
 
 // maxProblems bounds how many problems Verify describes.
@@ -277,7 +275,7 @@ func (v *verifier) folder(ctx context.Context, path string, b *batch, rev Rev, h
 // knownDefault tells whether a package's default in the tree may differ from
 // what would be rendered today: it may be missing because it became known later,
 // but what is there has the MD5 that dpkg recorded.
-func (v *verifier) knownDefault(r *repo, defaults fact.Set, ch change) bool {
+func (v *verifier) knownDefault(r *repo, defaults Facts, ch change) bool {
 	if ch.old.hash.IsZero() {
 		return true
 	}
@@ -286,7 +284,7 @@ func (v *verifier) knownDefault(r *repo, defaults fact.Set, ch change) bool {
 		return false
 	}
 	sum := md5.Sum(raw) // as dpkg does
-	for _, f := range defaults {
+	for _, f := range defaults.set() {
 		if at, want := placePristine(defaults, f.Path); at == ch.path {
 			return want == hex.EncodeToString(sum[:])
 		}

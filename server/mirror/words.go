@@ -112,16 +112,16 @@ func fileWords(path string, c factChange) string {
 
 // hardwareWords counts memory modules, which are what is stolen and swapped,
 // and lists everything else fact by fact.
-func hardwareWords(ch sectionChange) (string, []string) {
+func hardwareWords(ch *sectionChange) (string, []string) {
 	var all []string
 	var rest []factChange
 	in, out := map[string]bool{}, map[string]bool{}
-	for _, c := range ch.changes {
+	for _, c := range ch.changes() {
 		slot := dimmSlot(c.path)
 		switch {
-		case slot != "" && len(ch.old.Below(slot)) == 0:
+		case slot != "" && !ch.old.below(slot):
 			in[slot] = true
-		case slot != "" && len(ch.new.Below(slot)) == 0:
+		case slot != "" && !ch.new.below(slot):
 			out[slot] = true
 		default:
 			rest = append(rest, c)
@@ -133,7 +133,7 @@ func hardwareWords(ch sectionChange) (string, []string) {
 	if len(in) > 0 {
 		all = append(all, dimms(in, "added"))
 	}
-	summary := "hardware: " + count(len(all)+len(rest), "change", "changes")
+	summary := "hardware: " + counted(len(all)+len(rest), "change", "changes")
 	if len(all) > 0 {
 		summary = all[0]
 	}
@@ -145,7 +145,7 @@ func dimms(slots map[string]bool, what string) string {
 	for _, slot := range slices.Sorted(maps.Keys(slots)) {
 		names = append(names, strings.Trim(strings.TrimPrefix(slot, dimmPrefix), "/"))
 	}
-	return count(len(slots), "DIMM", "DIMMs") + " " + what + " (" + strings.Join(names, ", ") + ")"
+	return counted(len(slots), "DIMM", "DIMMs") + " " + what + " (" + strings.Join(names, ", ") + ")"
 }
 
 const dimmPrefix = "hw/dimm/"

@@ -35,6 +35,9 @@ type world struct {
 	last     map[string]Rev
 	facts    map[string]map[string]string // by CI
 	clock    int64
+	unshared bool
+	wholes   map[string]fact.Digest // by section
+	told     map[fact.Digest]Facts
 }
 
 type pristine struct {
@@ -52,6 +55,8 @@ func newWorld() *world {
 		last:     map[string]Rev{},
 		facts:    map[string]map[string]string{},
 		clock:    1_700_000_000_000_000_000,
+		wholes:   map[string]fact.Digest{},
+		told:     map[fact.Digest]Facts{},
 	}
 }
 
@@ -150,12 +155,37 @@ func (w *world) Revisions(context.Context) iter.Seq2[Rev, error] {
 	}
 }
 
-func (w *world) Set(_ context.Context, d fact.Digest) (fact.Set, error) {
+// Set gives every set as what it has otherwise than the first one of its section,
+// unless the world is one where nobody shares anything.
+func (w *world) Set(_ context.Context, d fact.Digest) (Facts, error) {
 	s, ok := w.sets[d]
 	if !ok {
-		return nil, fmt.Errorf("no set %s", d)
+		return Facts{}, fmt.Errorf("no set %s", d)
 	}
-	return s, nil
+	if w.unshared {
+		return Facts{Base: s}, nil
+	}
+	if len(s) == 0 {
+		return Facts{}, nil
+	}
+	if f, ok := w.told[d]; ok {
+		return f, nil
+	}
+	first, ok := w.wholes[s[0].Section()]
+	if !ok {
+		first = d
+		w.wholes[s[0].Section()] = d
+	}
+	f := Facts{Whole: first, Base: w.sets[first]}
+	for _, c := range diffSets(f.Base, s) {
+		if c.is {
+			f.Put = append(f.Put, fact.Fact{Path: c.path, Value: c.new})
+		} else {
+			f.Drop = append(f.Drop, c.path)
+		}
+	}
+	w.told[d] = f
+	return f, nil
 }
 
 func (w *world) Content(_ context.Context, d fact.Digest) ([]byte, error) {
