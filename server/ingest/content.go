@@ -50,7 +50,15 @@ func (s *Service) PutContents(ctx context.Context, key identity.KeyID, all []cmd
 	if err != nil {
 		return err
 	}
-	return cmdb.PutContents(ctx, s.Writer, s.Tenant, ci.Site, s.now(), all)
+	if err := cmdb.PutContents(ctx, s.Writer, s.Tenant, ci.Site, s.now(), all); err != nil {
+		return err
+	}
+	came := make([]fact.Digest, len(all))
+	for i, c := range all {
+		came[i] = c.Digest
+	}
+	s.asked.answered(ci.Site, came)
+	return nil
 }
 
 // isSealed tells whether a content is an age file.
@@ -64,6 +72,6 @@ func isSealed(b []byte) bool {
 func (s *Service) Alone(fn func() error) error {
 	s.alone.Lock()
 	defer s.alone.Unlock()
-	defer s.whole.forget()
+	defer s.gaps.forget()
 	return fn()
 }

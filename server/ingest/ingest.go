@@ -81,7 +81,8 @@ type Service struct {
 	Past  []ed25519.PublicKey
 
 	alone sync.RWMutex // read by every report between looking for contents and naming them
-	whole complete
+	gaps  gaps
+	asked questions
 	ticks tickMemory
 	days  days
 	quota quotas

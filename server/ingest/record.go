@@ -41,13 +41,8 @@ func (s *Service) report(ctx context.Context, known recollection, body *rollcall
 	if key.TrustClass() == enrol.T0 && namesSealed(rep) {
 		return Result{}, fmt.Errorf("report of key %s: %w: it names sealed files", key.ID, enrol.ErrTrust)
 	}
-	s.alone.RLock() // what is found in the store now is there still when it is named
-	defer s.alone.RUnlock()
-	var ws resolved
-	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
-		ws, err = s.resolve(r, key.CI, body, rep)
-		return err
-	})
+	ws, named, err := s.lookUp(ctx, key, body, rep)
+	defer named()
 	switch {
 	case err != nil:
 		return Result{}, err
@@ -87,6 +82,28 @@ func (s *Service) report(ctx context.Context, known recollection, body *rollcall
 	}
 	s.noteLag(body.GetTimeClaimedMs())
 	return res, nil
+}
+
+// lookUp resolves a report. Contents that it lacks, and that others at its site have
+// just been asked for, it waits for, once. What is found in the store now is there
+// still until named is called.
+func (s *Service) lookUp(ctx context.Context, key enrol.Key, body *rollcallv1.Body, rep *rollcallv1.Report) (ws resolved, named func(), err error) {
+	for patient := true; ; patient = false {
+		s.alone.RLock()
+		err := s.Engine.View(ctx, func(r store.Reader) (err error) {
+			ws, err = s.resolve(r, key.CI, body, rep)
+			return err
+		})
+		if err != nil || len(ws.missing) == 0 {
+			return ws, s.alone.RUnlock, err
+		}
+		missing := ws.missing
+		if ws.missing = s.asked.ask(s.now(), key.ID, ws.site, missing, !patient); len(ws.missing) > 0 {
+			return ws, s.alone.RUnlock, nil
+		}
+		s.alone.RUnlock() // nobody else is to wait meanwhile
+		s.asked.wait(ctx, s.now(), key.ID, ws.site, missing)
+	}
 }
 
 // namesSealed tells whether a report names a file that only others can open.

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -24,6 +23,7 @@ type resolved struct {
 	lacking map[fact.Digest]bool // contents that are not stored
 	missing []fact.Digest        // those of them that are asked for
 	full    bool
+	site    string // of the CI
 }
 
 // resolve applies the deltas to the sets they start from, checks every fact, and
@@ -35,7 +35,7 @@ func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep 
 	if err != nil {
 		return resolved{}, err
 	}
-	ws := resolved{full: rep.GetFull(), next: fact.State{}, lacking: map[fact.Digest]bool{}}
+	ws := resolved{full: rep.GetFull(), site: ci.Site, next: fact.State{}, lacking: map[fact.Digest]bool{}}
 	if !ws.full {
 		d := ci.State.Digest()
 		if !bytes.Equal(body.GetBase(), d[:]) {
@@ -158,73 +158,16 @@ func checkFiles(facts []fact.Fact) error {
 // of the same site has uploaded: what others have elsewhere cannot be had by naming
 // it. Those of a set that the CI has were looked for before.
 func (s *Service) findContents(items cmdb.View, site string, p cmdb.Prepared, full bool, lacking map[fact.Digest]bool) error {
-	if !full {
-		return contentsOf(items, site, p.News, lacking)
+	if err := contentsOf(items, site, p.News, lacking); err != nil || !full || p.Base.IsZero() {
+		return err
 	}
-	if !p.Base.IsZero() {
-		held, err := s.holdsAll(items, site, p.Base)
-		if err != nil {
-			return err
-		}
-		if held {
-			return contentsOf(items, site, p.News, lacking)
+	missing, err := s.gaps.of(items, site, p.Base)
+	for _, m := range missing {
+		if v, ok := p.Get(m.path); ok && v == m.value { // it has the file as its base has it
+			lacking[m.content] = true
 		}
 	}
-	return contentsOf(items, site, p.Facts(), lacking)
-}
-
-// holdsAll tells whether all contents of a stored set of files are held at a site,
-// and remembers that they are until contents are removed.
-func (s *Service) holdsAll(items cmdb.View, site string, d fact.Digest) (bool, error) {
-	if s.whole.has(site, d) {
-		return true, nil
-	}
-	set, err := items.LoadSet(d)
-	if err != nil {
-		return false, err
-	}
-	lacking := map[fact.Digest]bool{}
-	if err := contentsOf(items, site, set, lacking); err != nil || len(lacking) > 0 {
-		return false, err
-	}
-	s.whole.note(site, d)
-	return true, nil
-}
-
-// complete remembers sets of files whose contents are all held at a site. It is
-// used while no contents are removed, see Service.alone.
-type complete struct {
-	mu   sync.Mutex
-	sets map[heldAt]bool
-}
-
-type heldAt struct {
-	site string
-	set  fact.Digest
-}
-
-// maxComplete is how many sets are remembered.
-const maxComplete = 10_000
-
-func (c *complete) has(site string, d fact.Digest) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sets[heldAt{site, d}]
-}
-
-func (c *complete) note(site string, d fact.Digest) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sets == nil || len(c.sets) >= maxComplete {
-		c.sets = map[heldAt]bool{}
-	}
-	c.sets[heldAt{site, d}] = true
-}
-
-func (c *complete) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sets = nil
+	return err
 }
 
 // contentsOf collects the contents that files name and that are not held at a site.

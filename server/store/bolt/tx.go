@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"rollcall/server/store"
 
@@ -18,11 +19,23 @@ const checkEvery = 256
 type reader struct {
 	ctx context.Context // of the View or Update that the reader lives in
 	tx  *bolt.Tx
+	// Buckets that were looked for: bbolt remembers them only in transactions that write.
+	buckets [len(store.Spaces) + 1]atomic.Pointer[bolt.Bucket]
 }
 
 // bucketOf returns nil for a space that the file does not have: all its keys
 // are absent, as in a read-only file of an older program.
-func (r *reader) bucketOf(s store.Space) *bolt.Bucket { return r.tx.Bucket(bucket(s)) }
+func (r *reader) bucketOf(s store.Space) *bolt.Bucket {
+	if int(s) >= len(r.buckets) {
+		return nil
+	}
+	b := r.buckets[s].Load()
+	if b == nil {
+		b = r.tx.Bucket(bucket(s))
+		r.buckets[s].Store(b)
+	}
+	return b
+}
 
 func (r *reader) Get(k store.Key) (v []byte, err error) {
 	err = guard(nil, func() error {
