@@ -22,10 +22,11 @@ TORTURE  ?= ^Test.*
 SOAK     ?= 10m
 AGENTS   ?= 10
 PUZZLES  ?=
+VULNDB   ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
 # All of them: there are folders named like some of these.
-.PHONY: help build demo test check lint generated race generate bench puzzles fuzz torture soak sbom repro clean
+.PHONY: help build demo test check lint generated race generate bench puzzles fuzz torture soak sbom vuln repro clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -145,6 +146,18 @@ sbom: build ## write what is in each program as bin/PROGRAM.cdx.json (CycloneDX)
 	  echo "bin/$$p.cdx.json"
 	  $(GO) run -C internal/tools ./sbom "$$PWD/bin/$$p" '$(VERSION)' >"bin/$$p.cdx.json"
 	done
+
+# Of the packages themselves, their tests left out. VULNDB is an address, or a
+# checkout of github.com/golang/vulndb where there is no network.
+vuln: ## look for known vulnerabilities that the programs reach (VULNDB=CHECKOUT: without a network)
+	@db='$(VULNDB)'
+	if [[ -d $$db ]]; then
+	  made=$$(mktemp -d)
+	  trap 'rm -rf "$$made"' EXIT
+	  $(GO) run -C internal/tools ./vulndb "$$(realpath "$$db")/data/osv" "$$made"
+	  db=file://$$made
+	fi
+	$(TOOL) govulncheck -db "$$db" -tags grpcnotrace ./cmd/...
 
 # The second build has another folder and an empty cache. Anybody else's with the
 # same Go and VERSION gives the same bytes too.

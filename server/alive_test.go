@@ -63,3 +63,47 @@ func TestAMachineWithoutAReportWasAliveThatDay(t *testing.T) {
 		t.Errorf("as of another day: %v", err)
 	}
 }
+
+// A tick that does not show that the machine was alive is refused, though it is
+// under the same tree: one of another machine, one from before the report, one that
+// came when the key had ended.
+func TestATickThatDoesNotShowItIsRefused(t *testing.T) {
+	r := start(t)
+	quiet, other, ends := r.machine(1), r.machine(2), r.machine(3)
+	for _, m := range []*machine{quiet, other, ends} {
+		m.keep(t, map[string]string{"motd": "hello"})
+		r.tick(m)
+	}
+	r.srv.logTicks(t.Context(), true)
+	old, its := r.prove(quiet.ci, time.Now()), r.prove(other.ci, time.Now())
+	if err := proof.Verify(old, r.trust()).Err(); err != nil || old.Alive == nil {
+		t.Fatalf("a tick that does show it: %v", err)
+	}
+	last := r.prove(ends.ci, time.Now()).Alive
+	real := r.srv.service.Now
+	r.srv.service.Now = func() time.Time { return time.Now().Add(-time.Minute) } // so that the leaf is older than the tick
+	if _, err := r.kari.Revoke(t.Context(), &rollcallv1.DecideRequest{Key: ends.ci}); err != nil {
+		t.Fatal(err)
+	}
+	r.srv.service.Now = real
+	quiet.Upgrade(1, 1)
+	quiet.report(t, false)
+	newer, its2 := r.prove(quiet.ci, time.Now()), r.prove(other.ci, time.Now())
+	ended := r.prove(ends.ci, time.Now())
+	for name, tt := range map[string]struct {
+		of   proof.File
+		tick *proof.Alive // what is said of the tick
+		leaf *proof.Alive // the leaf under the tree of the file
+		why  string
+	}{
+		"another machine's":        {old, its.Alive, its.Alive, "is of key"},
+		"from before the report":   {newer, old.Alive, its2.Alive, "before the report"},
+		"from after the key's end": {ended, last, its2.Alive, "ended before the tick"},
+	} {
+		f := tt.of
+		f.Alive = &proof.Alive{Leaf: tt.leaf.Leaf, Tick: tt.tick.Tick, Pos: tt.tick.Pos, Count: tt.tick.Count, Proof: tt.tick.Proof}
+		if err := proof.Verify(f, r.trust()).Err(); err == nil || !strings.Contains(err.Error(), tt.why) {
+			t.Errorf("a tick %s: %v, want an error with %q", name, err, tt.why)
+		}
+	}
+}

@@ -112,3 +112,30 @@ func (r *running) login(text string) identity.Token {
 	}
 	return token
 }
+
+// A move to another site in the same go takes somebody who may on both sides.
+func TestMakingACIAServerElsewhereTakesSomebodyOfBothSites(t *testing.T) {
+	r := start(t)
+	for _, site := range []string{"elm", "elm/north", "elm/south"} {
+		r.site(site)
+	}
+	m := r.machine(1)
+	if _, err := r.kari.Set(t.Context(), &rollcallv1.SetRequest{Ci: m.ci, Fields: map[string]string{"site": "elm/north"}}); err != nil {
+		t.Fatal(err)
+	}
+	ola := r.operator("ola", auth.Grant{Role: auth.Worker})
+	_, err := ola.Set(t.Context(), &rollcallv1.SetRequest{Ci: m.ci, Fields: map[string]string{"class": "server", "site": "elm/south"}})
+	wantCode(t, "one person makes a CI a server elsewhere", err, codes.FailedPrecondition)
+	list, err := ola.ListProposals(t.Context(), &rollcallv1.ListProposalsRequest{})
+	if err != nil || len(list.GetProposals()) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	id := list.GetProposals()[0].GetId()
+	for _, site := range []string{"elm/north", "elm/south"} {
+		_, err := r.operator("of-one", auth.Grant{Role: auth.Worker, Site: site}).Confirm(t.Context(), &rollcallv1.ConfirmRequest{Id: id})
+		wantCode(t, "by who works at "+site+" alone", err, codes.NotFound)
+	}
+	if _, err := r.operator("eva", auth.Grant{Role: auth.Worker}).Confirm(t.Context(), &rollcallv1.ConfirmRequest{Id: id}); err != nil {
+		t.Error(err)
+	}
+}
