@@ -32,6 +32,7 @@ type attr struct {
 	path    string   // the fact it was seen in
 	yes, no string   // in words, of machines that have it and that lack it
 	prior   float64  // how likely such a thing is to matter at all; 1 is usual
+	detail  bool     // follows from what else is said, or says less than it
 	// holds tells whether a machine had it while the fact at path was p.
 	holds         func(machine int, p Past) bool
 	member, known set

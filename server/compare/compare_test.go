@@ -134,6 +134,18 @@ func TestCauseIsFirstAndInWords(t *testing.T) {
 		{"mount option", file("etc/fstab", "srv:/h /h nfs4 rw,sec=sys 0 0\nUUID=NAME / ext4 rw 0 1", "srv:/h /h nfs4 sec=krb5,rw 0 0\nUUID=NAME / ext4 rw 0 1"), "line `/h: option sec=sys` in /etc/fstab", "file:etc/fstab"},
 		{"file missing", set("etc/krb5.conf", "", attr(fact.File{Mode: 0o644, Owner: "root", Group: "root"})), "/etc/krb5.conf is missing", "file:etc/krb5.conf"},
 		{"mode", set("etc/nslcd.conf", attr(fact.File{Mode: 0o600, Owner: "root", Group: "nslcd"}), attr(fact.File{Mode: 0o640, Owner: "root", Group: "nslcd"})), "/etc/nslcd.conf has mode 0600", "file:etc/nslcd.conf"},
+		{"owner", set("etc/nslcd.conf", attr(fact.File{Mode: 0o640, Owner: "kari", Group: "nslcd"}), attr(fact.File{Mode: 0o640, Owner: "root", Group: "nslcd"})), "/etc/nslcd.conf has owner kari", "file:etc/nslcd.conf"},
+		{"folder instead of a file", set("etc/x", "dir 0755 root:root", attr(fact.File{Mode: 0o644, Owner: "root", Group: "root"})), "/etc/x is a folder", "file:etc/x"},
+		{"maker of a card", set("net/eth1/mac", "00:25:b3:00:00:01", "00:1c:23:00:00:01"), "network card with MAC 00:25:b3:…", "hw:mac-oui:00:25:b3"},
+		{"driver", set("net/eth1/driver", "r8169", "r8168"), "driver r8169 in use", "hw:driver:r8169"},
+		{"waits for a reboot", set("os/reboot-needed", "yes: kernel 6.1.0-31-amd64 is installed", "no"), "waits for a reboot", "kernel:running"},
+		{"removed with its configuration left", set("pkg/apache2/state", "deinstall ok config-files", ""), "apache2 removed, its configuration left behind", "pkg:apache2"},
+		{"keyword whatever its case", file("etc/ssh/sshd_config", "usedns YES\n", "UseDNS no\n"), "line `usedns YES` in /etc/ssh/sshd_config instead of `UseDNS no`", "file:etc/ssh/sshd_config"},
+		{"key in a JSON policy", file("etc/firefox/policies.json", `{"policies": {"Proxy": {"Mode": "none"}}}`, `{"policies": {"Proxy": {"Mode": "system"}}}`), "line `policies.Proxy.Mode = \"none\"` in /etc/firefox/policies.json instead of `policies.Proxy.Mode = \"system\"`", "file:etc/firefox/policies.json"},
+		{"key in YAML", file("etc/netplan/a.yaml", "network:\n  ethernets:\n    lan:\n      mtu: 9000\n", "network:\n  ethernets:\n    lan:\n      mtu: 1500\n"), "line `network.ethernets.lan.mtu = 9000` in /etc/netplan/a.yaml instead of `network.ethernets.lan.mtu = 1500`", "file:etc/netplan/a.yaml"},
+		{"element in XML", file("etc/fonts/local.conf", "<?xml version='1.0'?><fontconfig><match target='font'><bool>false</bool></match></fontconfig>", "<?xml version='1.0'?><fontconfig>\n<match target='font'><bool>true</bool></match></fontconfig>"), "line `fontconfig > match target=\"font\" > bool = false` in /etc/fonts/local.conf instead of", "file:etc/fonts/local.conf"},
+		{"statement in braces", file("etc/dhcp/dhcpd.conf", "subnet 10.0.0.0 netmask 255.0.0.0 { option routers 10.0.2.1; }", "subnet 10.0.0.0 netmask 255.0.0.0 {\n option routers 10.0.0.1; # the router\n}"), "line `subnet 10.0.0.0 netmask 255.0.0.0 > option routers 10.0.2.1` in /etc/dhcp/dhcpd.conf instead of", "file:etc/dhcp/dhcpd.conf"},
+		{"order of modules", file("etc/pam.d/common-auth", "auth b.so\nauth a.so\n", "auth a.so\nauth b.so\n"), "order of the lines in /etc/pam.d/common-auth differs", "file:etc/pam.d/common-auth"},
 		{"group", set("etc/nslcd.conf", attr(fact.File{Mode: 0o640, Owner: "root", Group: "root"}), attr(fact.File{Mode: 0o640, Owner: "root", Group: "nslcd"})), "/etc/nslcd.conf has group root", "file:etc/nslcd.conf"},
 		{"link target", set("etc/localtime", "link:/a 0777 root:root", "link:/b 0777 root:root"), "/etc/localtime is a link to /a", "file:etc/localtime"},
 		{"network card", set("hw/pci/0000:03:00.0", "14e4:1686 class=0200 rev=01", "10ec:8168 class=0200 rev=15"), "PCI device 14e4:1686 (network)", "hw:pci:14e4:1686"},
@@ -274,6 +286,64 @@ func TestCauseWithinSitesComesBeforeWhatGoesWithTheSite(t *testing.T) {
 		return slices.Contains(row.IDs, "fact:net/search") && row.Strength != compare.None
 	}) {
 		t.Error("what only goes with the site counts as proof")
+	}
+}
+
+func TestSameMistakeInTheNamesOfTwoSchoolsIsOneRow(t *testing.T) {
+	r := newRoom(8, 8).each(func(int, bool) {})
+	r.each(func(i int, broken bool) {
+		r.sites[i] = []string{"elm/a", "elm/b"}[i%2]
+		domain := []string{"a.example", "b.example"}[i%2]
+		r.facts[i]["id/domain"] = domain
+		port := map[bool]string{true: "631", false: "6310"}[broken]
+		r.file(i, "etc/cups/client.conf", "ServerName tjener."+domain+":"+port+"\n")
+		r.facts[i]["setting/etc%2Fnslcd.conf/base"] = "dc=" + strings.ReplaceAll(domain, ".", ",dc=")
+	})
+	row := r.compare(t).Rows[0]
+	if !strings.HasPrefix(row.What, "line `ServerName tjener.<domain>:631` in /etc/cups/client.conf instead of `ServerName tjener.<domain>:6310`") || row.Broken.Have != 8 || row.Working.Have != 0 {
+		t.Errorf("first row is %q: %s broken, %s working", row.What, row.Broken, row.Working)
+	}
+}
+
+func TestTiedCandidatesAreAllShown(t *testing.T) {
+	r := newRoom(6, 6)
+	r.each(func(i int, broken bool) {
+		if i < 5 || i == 6 { // as good as the other, on other machines
+			r.facts[i]["svc/a.service"] = "enabled"
+		}
+		if i > 0 && i < 6 || i == 7 {
+			r.facts[i]["svc/b.service"] = "enabled"
+		}
+		if broken {
+			r.facts[i]["svc/c.service"] = "enabled"
+			r.facts[i]["svc/d.service"] = "enabled"
+		}
+	})
+	rows := r.compare(t).Rows
+	if len(rows) != 3 || len(rows[0].Facts) != 2 || !strings.Contains(rows[0].What, "1 other thing") {
+		t.Fatalf("rows %+v: want one of c and d, which the same machines have, then a and b", rows)
+	}
+	if rows[1].Score != rows[2].Score || rows[1].Strength != rows[2].Strength {
+		t.Errorf("a and b: scores %v and %v, %s and %s, want them tied", rows[1].Score, rows[2].Score, rows[1].Strength, rows[2].Strength)
+	}
+}
+
+// TestSmallGroupsAreJudgedByEffect holds that no test of significance keeps the
+// answer from a handful of machines.
+func TestSmallGroupsAreJudgedByEffect(t *testing.T) {
+	for _, n := range []int{2, 3, 4} {
+		r := newRoom(n, n)
+		r.each(func(i int, broken bool) {
+			r.facts[i]["svc/cups.service"] = map[bool]string{true: "masked", false: "enabled"}[broken]
+			r.facts[i][fmt.Sprintf("pkg/extra%d/version", i)] = "1.0"
+		})
+		res := r.compare(t)
+		if res.Verdict != compare.Cause || res.Rows[0].IDs[0] != "fact:svc/cups.service" || res.Rows[0].P < 0.01 {
+			t.Errorf("%d against %d: verdict %s, rows %+v", n, n, res.Verdict, res.Rows)
+		}
+		if small := strings.Contains(strings.Join(res.Notes, "\n"), "the smaller group has"); small != (n < 3) {
+			t.Errorf("%d against %d: notes %q", n, n, res.Notes)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func kindWord(k fact.Kind) string {
 }
 
 func (t *table) attributes(base attr, shown string, variants []variant) {
-	for _, aspect := range aspects {
+	for n, aspect := range aspects {
 		who := map[string]set{}
 		for _, v := range variants {
 			if x := aspect.of(v.File); x != "" {
@@ -98,12 +98,12 @@ func (t *table) attributes(base attr, shown string, variants []variant) {
 		}
 		for x, members := range who {
 			a := base
-			a.member = members
-			verb := " is "
+			a.member, a.detail = members, n > 0
+			verb, without := " is ", " is not "
 			if aspect.words == "mode" || aspect.words == "owner" || aspect.words == "group" {
-				verb = " has "
+				verb, without = " has ", " does not have "
 			}
-			a.yes, a.no = shown+verb+aspect.words+" "+x, shown+" not "+aspect.words+" "+x
+			a.yes, a.no = shown+verb+aspect.words+" "+x, shown+without+aspect.words+" "+x
 			a.holds = func(_ int, p Past) bool {
 				f, err := fact.ParseFile(p.Value)
 				return p.Present && err == nil && aspect.of(f) == x
@@ -130,7 +130,7 @@ func (t *table) content(base attr, shown string, variants []variant) {
 	}
 	items := map[string]*mention{}
 	for digest, who := range byDigest {
-		for _, it := range t.reader.items(base.path, digest, t.only(who)) {
+		for _, it := range t.reader.items(base.path, digest, t.reader.masker(who)) {
 			m := items[it.text]
 			if m == nil {
 				m = &mention{item: it, who: who.blank()}
@@ -151,16 +151,6 @@ func (t *table) content(base attr, shown string, variants []variant) {
 type mention struct {
 	item
 	who set
-}
-
-// only returns the machine if it is the only one, else -1.
-func (t *table) only(who set) int {
-	if who.count() != 1 {
-		return -1
-	}
-	i := -1
-	who.each(func(n int) { i = n })
-	return i
 }
 
 func (t *table) line(base attr, shown string, m *mention) {

@@ -55,7 +55,7 @@ func syntaxOf(name, content string) syntax {
 	case isINI(content):
 		return syntax{read: readINI}
 	}
-	return syntax{read: readLines}
+	return syntax{read: readLines, repeats: true} // what it means to come twice is not known
 }
 
 func fits(pattern, name string) bool {

@@ -283,23 +283,27 @@ func (k *maker) rewrite(i int, path string, edit func(string) string) {
 	k.put(i, path, f.String())
 }
 
-// change changes what a file says on chosen machines: another value, a line more
-// or a line less.
+// change changes what a file says on chosen machines: the same line gets another
+// end, or goes, or there is one more. Where it names the machine or its school it
+// is another text on each.
 func (k *maker) change(path string, which func(int) bool) {
 	f, _ := fact.ParseFile(k.get(0, path))
-	lines := settingLines(string(k.content(f.Digest)))
-	line := lines[k.rng.IntN(len(lines))]
+	at := k.rng.IntN(len(settingLines(string(k.content(f.Digest)))))
 	how := k.rng.IntN(3)
 	for i := range k.chosen {
 		if !which(i) {
 			continue
 		}
 		k.rewrite(i, path, func(text string) string {
-			changed := strings.Replace(text, line+"\n", []string{"", line + "x\n", line + "\n"}[how], 1)
-			if changed == text {
-				changed += "\nExtraSetting on\n"
+			lines := settingLines(text)
+			line := lines[min(at, len(lines)-1)] + "\n"
+			switch how {
+			case 0:
+				return strings.Replace(text, line, "", 1)
+			case 1:
+				return strings.Replace(text, line, strings.TrimSuffix(line, "\n")+"x\n", 1)
 			}
-			return changed
+			return text + "\nExtraSetting on\n"
 		})
 	}
 }

@@ -14,9 +14,27 @@ type masker struct {
 
 type replacement struct{ text, with string }
 
-// newMasker learns a machine's own values from its name and facts.
-func newMasker(m Machine) *masker {
+// domainOf returns the domain that a machine is in, "" if it is not known.
+func domainOf(m Machine) string {
+	domain, _ := m.Sections["id"].Get("id/domain")
+	return domain
+}
+
+// domainMasker knows what is special to the machines of one domain: its name, and
+// the base of a directory that is named after it.
+func domainMasker(domain string) *masker {
 	k := &masker{}
+	if strings.Contains(domain, ".") {
+		k.learn("dc="+strings.ReplaceAll(domain, ".", ",dc="), "<base>")
+		k.learn(domain, "<domain>")
+	}
+	return k
+}
+
+// newMasker learns a machine's own values from its name and facts, beside those
+// of its domain.
+func newMasker(m Machine, domain *masker) *masker {
+	k := &masker{own: slices.Clone(domain.own)}
 	k.learn(m.Name, "<host>")
 	for _, f := range m.Sections["id"] {
 		switch f.Path {

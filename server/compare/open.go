@@ -16,7 +16,7 @@ func (t *table) openSettings(s *section) {
 		seen := map[string]*mention{}
 		for _, x := range c.all() {
 			who := s.who[x.set]
-			for _, it := range t.reader.masked(document{items: []item{{text: key + " = " + x.value}}}, t.only(who)) {
+			for _, it := range t.reader.masker(who).masked(document{items: []item{{text: key + " = " + x.value}}}) {
 				m := seen[it.text]
 				if m == nil {
 					m = &mention{item: it, who: who.blank()}
@@ -34,7 +34,7 @@ func (t *table) openSettings(s *section) {
 			a.yes, a.no = m.words("/" + file)
 			a.holds = func(machine int, p Past) bool {
 				text := key + " = " + p.Value
-				return p.Present && (text == m.text || t.reader.masker(machine).mask(text) == m.text)
+				return p.Present && (text == m.text || t.reader.maskers[machine].mask(text) == m.text)
 			}
 			t.add(&a)
 		}

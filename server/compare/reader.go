@@ -24,7 +24,8 @@ const (
 type reader struct {
 	contents func(fact.Digest) ([]byte, error)
 	maskers  []*masker
-	common   *masker // for files that several machines share
+	domains  []*masker // of each machine
+	common   *masker   // for files that machines of several domains share
 	read     int
 	failed   int
 	reason   error
@@ -40,15 +41,26 @@ type parsedKey struct {
 }
 
 type pastKey struct {
-	path    string
-	digest  fact.Digest
-	machine int
+	path   string
+	digest fact.Digest
+	by     *masker
 }
 
 func newReader(f *field, contents func(fact.Digest) ([]byte, error)) *reader {
 	r := &reader{contents: contents, common: &masker{}, parsed: map[parsedKey]document{}, past: map[pastKey][]item{}}
+	byDomain := map[string]*masker{}
 	for _, m := range f.machines {
-		r.maskers = append(r.maskers, newMasker(m))
+		if domain := domainOf(m); byDomain[domain] == nil {
+			byDomain[domain] = domainMasker(domain)
+		}
+	}
+	for _, m := range f.machines {
+		domain := byDomain[domainOf(m)]
+		if len(byDomain) == 1 { // all are in it: its name says nothing, and reads better
+			domain = r.common
+		}
+		r.domains = append(r.domains, domain)
+		r.maskers = append(r.maskers, newMasker(m, domain))
 	}
 	return r
 }
@@ -56,17 +68,30 @@ func newReader(f *field, contents func(fact.Digest) ([]byte, error)) *reader {
 // generic masks what needs no knowledge of a machine.
 func (r *reader) generic(s string) string { return r.common.mask(s) }
 
-func (r *reader) masker(machine int) *masker {
-	if machine < 0 {
+// masker returns what masks the values that all these machines have for themselves.
+func (r *reader) masker(who set) *masker {
+	first, last := -1, -1
+	same := true
+	who.each(func(i int) {
+		if first < 0 {
+			first = i
+		}
+		same = same && r.domains[i] == r.domains[first]
+		last = i
+	})
+	switch {
+	case first < 0 || !same:
 		return r.common
+	case first == last:
+		return r.maskers[first]
 	}
-	return r.maskers[machine]
+	return r.domains[first]
 }
 
 // items returns what a file says. Where it cannot be read as text it says only
 // which content it has.
-func (r *reader) items(path string, d fact.Digest, machine int) []item {
-	return r.masked(r.document(path, d), machine)
+func (r *reader) items(path string, d fact.Digest, m *masker) []item {
+	return m.masked(r.document(path, d))
 }
 
 // document reads a content and parses it, once as long as there is room to keep it.
@@ -90,8 +115,7 @@ func (r *reader) document(path string, d fact.Digest) document {
 
 // masked adds to each item its masked form where there is one, and an item for
 // each order that matters.
-func (r *reader) masked(doc document, machine int) []item {
-	m := r.masker(machine)
+func (m *masker) masked(doc document) []item {
 	out := make([]item, 0, len(doc.items)+len(doc.orders))
 	generic := make([]string, len(doc.items))
 	for i, it := range doc.items {
@@ -142,16 +166,16 @@ func (r *reader) says(path, value string, machine int, text string) bool {
 	if err != nil || f.Kind != fact.KindPlain {
 		return false
 	}
-	has := func(machine int) bool {
-		k := pastKey{path, f.Digest, machine}
+	has := func(m *masker) bool {
+		k := pastKey{path, f.Digest, m}
 		items, ok := r.past[k]
 		if !ok {
-			items = r.items(path, f.Digest, machine)
+			items = r.items(path, f.Digest, m)
 			r.past[k] = items
 		}
 		return slices.ContainsFunc(items, func(it item) bool { return it.text == text })
 	}
-	return has(machine) || has(-1)
+	return has(r.maskers[machine]) || has(r.common)
 }
 
 func (r *reader) notes() []string {

@@ -162,6 +162,9 @@ func rank(d draft, i int) int {
 	if d.lacks[i] {
 		n++
 	}
+	if d.attrs[i].detail {
+		n++
+	}
 	if strings.HasPrefix(d.attrs[i].object, "fact:") {
 		n += 2
 	}
@@ -181,7 +184,7 @@ func instead(d draft, order []int) string {
 	for _, i := range order[1:] {
 		a := d.attrs[i]
 		if a.object == first.object && d.lacks[i] && strings.HasPrefix(a.yes, "line `") && strings.EqualFold(keyOf(a.yes), key) {
-			return strings.TrimSuffix(strings.TrimPrefix(a.yes, "line "), " in /"+a.path)
+			return a.yes[len("line "):strings.LastIndex(a.yes, " in /")]
 		}
 	}
 	return ""

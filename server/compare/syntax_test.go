@@ -67,7 +67,8 @@ func TestFilesAreReadByTheirSyntax(t *testing.T) {
 		{"yaml that makes types", "etc/x.yml", "a: !!python/object x\nb: *c\n", []string{"a: !!python/object x", "b: *c"}},
 		{"cifs share is no comment", "etc/auto.x", "//server/share\n", []string{"//server/share"}},
 		{"script", "etc/init.d/x", "#!/bin/sh\nf() {\n a\n}\ng() {\n}\n", []string{"f() {", "a", "}", "g() {", "} (time 2)"}},
-		{"said twice", "etc/x", "a\na\n", []string{"a"}},
+		{"said twice", "etc/x", "a\n  a\n", []string{"a", "a (time 2)"}},
+		{"said twice where that means nothing", "etc/ssh/sshd_config", "a b\nA b\n", []string{"a b"}},
 		{"dos line ends", "etc/x", "a\r\nb\r\n", []string{"a", "b"}},
 	}
 	for _, tt := range tests {
@@ -110,7 +111,7 @@ func TestWhatSaysTheSameIsTheSame(t *testing.T) {
 func TestOrderCountsWhereItMeansSomething(t *testing.T) {
 	r := &reader{common: &masker{}}
 	items := func(path, content string) []item {
-		return slices.SortedFunc(slices.Values(r.masked(parse(path, content), -1)), func(a, b item) int { return strings.Compare(a.text, b.text) })
+		return slices.SortedFunc(slices.Values(r.common.masked(parse(path, content))), func(a, b item) int { return strings.Compare(a.text, b.text) })
 	}
 	for _, tt := range []struct {
 		path, a, b string
@@ -165,6 +166,22 @@ func TestHostileFilesTakeNoTime(t *testing.T) {
 	t.Logf("%d files in %v", len(paths)*len(contents), time.Since(start))
 }
 
+// TestFilesThatDoNotParseLoseNothing breaks a file of each syntax: every line of
+// it is still told apart.
+func TestFilesThatDoNotParseLoseNothing(t *testing.T) {
+	for path, broken := range map[string]string{
+		"etc/x.json": "{\"a\": 1,,\n%s\n}", "etc/x.xml": "<a>\n%s\n</b>", "etc/x.yaml": "a: &x\n%s\n", "etc/dhcp/dhcpd.conf": "a {\n%s\n",
+		"etc/apt/apt.conf.d/x": "a {\n%s\n", "etc/cups/cupsd.conf": "<a>\n%s\n", "etc/apache2/x": "<a>\n%s\n", "etc/fstab": "a\n%s\n", "etc/a.sources": "a\n%s\n", "etc/a.ldif": "a\n%s\n",
+	} {
+		one := textsOf(parse(path, strings.Replace(broken, "%s", "same\nsame\nthis", 1)))
+		for _, other := range []string{"same\nsame\nthat", "same\nthis", "same\nsame\nsame\nthis"} {
+			if two := textsOf(parse(path, strings.Replace(broken, "%s", other, 1))); slices.Equal(one, two) {
+				t.Errorf("%s: with %q it says the same: %q", path, other, two)
+			}
+		}
+	}
+}
+
 func TestOwnValuesAreMasked(t *testing.T) {
 	m := newMasker(Machine{Name: "pc07", Sections: fact.Split([]fact.Fact{
 		{Path: "id/hostname", Value: "pc07"},
@@ -173,9 +190,10 @@ func TestOwnValuesAreMasked(t *testing.T) {
 		{Path: "id/serial/product", Value: "CZC1234ABC"},
 		{Path: "net/eth0/mac", Value: "00:1e:0b:15:36:6b"},
 		{Path: "net/eth0/addr/10.0.2.15%2F24", Value: "static"},
-	})})
+	})}, domainMasker("elm.intern"))
 	for line, want := range map[string]string{
 		"127.0.1.1 pc07.elm.intern pc07":                     "127.0.1.1 <fqdn> <host>",
+		"ldap://tjener.elm.intern/dc=elm,dc=intern":          "ldap://tjener.<domain>/<base>",
 		"PC07 pc071 xpc07 pc07.other":                        "<host> pc071 xpc07 <host>.other",
 		"id 0123456789abcdef0123456789abcdef":                "id <id>",
 		"address=10.0.2.15/24 other 10.0.2.150":              "address=<address>/24 other 10.0.2.150",
@@ -206,7 +224,7 @@ func FuzzParseConfig(f *testing.F) {
 	} {
 		f.Add(i, s)
 	}
-	m := newMasker(Machine{Name: "pc07"})
+	m := newMasker(Machine{Name: "pc07"}, &masker{})
 	f.Fuzz(func(t *testing.T, i int, content string) {
 		if len(content) > 1<<16 {
 			return
