@@ -22,14 +22,15 @@ TORTURE  ?= ^Test.*
 SOAK     ?= 10m
 AGENTS   ?= 10
 PUZZLES  ?=
+MACHINES ?= 2000
 VULNDB   ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
 # All of them: there are folders named like some of these.
-.PHONY: help build demo test check lint generated race generate bench puzzles fuzz torture soak sbom vuln repro clean
+.PHONY: help build demo test check lint generated race generate bench bench-peer puzzles fuzz torture soak sbom vuln repro clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the static programs into bin/
 	@mkdir -p bin
@@ -111,6 +112,14 @@ generate: ## write protobuf code, man pages and completions anew
 bench: ## run the benchmarks (BENCH=REGEXP chooses)
 	@packages=$$({ grep -rl --include='*_test.go' '^func Benchmark' agent cmd internal proto server || true; } | xargs -r dirname | sort -u | sed 's|^|./|')
 	[[ -z $$packages ]] || $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $$packages
+
+bench-peer: ## PuppetDB, PostgreSQL and Rollcall, the same MACHINES and questions; as root, half an hour
+	@internal/tools/need puppetdb postgresql python3-minimal
+	$(MAKE) build
+	folder=$$(mktemp -d)
+	trap 'rm -rf "$$folder"' EXIT
+	chmod 755 "$$folder"
+	internal/tools/peer "$$folder/peer" bin/rollcall-bench peer --machines $(MACHINES)
 
 puzzles: ## answer cases of broken and working machines: those in PUZZLES=DIR, or the shared ones (minutes)
 	@mkdir -p bin

@@ -46,7 +46,7 @@ Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
 	}
 	c.SetOut(a.out)
 	c.SetErr(a.err)
-	c.AddCommand(a.simulateCommand(), a.questionsCommand(), a.puzzlesCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"))
+	c.AddCommand(a.simulateCommand(), a.questionsCommand(), a.peerCommand(), a.puzzlesCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"))
 	cmdline.Strict(c)
 	return c
 }
