@@ -80,6 +80,9 @@ func (a *app) measure(ctx context.Context, q inquiry, s *stock) (res asked, err 
 		return res, err
 	}
 	for _, one := range append(list, shipped...) {
+		if !strings.HasPrefix(one.name, q.only) {
+			continue
+		}
 		r := ask(ctx, one, office.first, q.each)
 		if ctx.Err() != nil {
 			return res, ctx.Err()

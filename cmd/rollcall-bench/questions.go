@@ -20,7 +20,7 @@ type inquiry struct {
 	machines, past, days int
 	seed                 uint64
 	program, folder      string
-	json                 string
+	json, only           string
 	fillOnly             bool
 	each                 time.Duration
 }
@@ -66,6 +66,7 @@ operator, "index_seconds" until the index answers too.`,
 	f.StringVar(&q.folder, "data", "", "`FOLDER` for server and fleet, which is kept; empty: a temporary one")
 	f.BoolVar(&q.fillOnly, "fill-only", false, "fill the folder and measure nothing")
 	f.DurationVar(&q.each, "each", 2*time.Second, "so long each question is asked again and again, once at least")
+	f.StringVar(&q.only, "only", "", "ask only questions whose name begins with this `TEXT`")
 	f.StringVar(&q.program, "server-program", "", "rollcall-server as a `FILE`; empty: beside this program, else in PATH")
 	f.StringVar(&q.json, "json", "", "write the results as JSON to this `FILE`; -: to standard output, without the table")
 	return c

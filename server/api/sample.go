@@ -47,11 +47,20 @@ func (s *Service) byIndex(ctx context.Context, q *question, req *rollcallv1.Comp
 			return err
 		}
 		two.sample(reply)
-		p := newPruner(two)
+		p := newPruner(two, q.section)
 		g.Broken, reply.Broken = p.machines(two.broken)
 		g.Working, reply.Working = p.machines(two.working)
-		return ctx.Err()
+		return cmp.Or(p.err, ctx.Err())
 	})
+}
+
+// section reads a section of a CI; one that is gone has none.
+func (q *question) section(id, name string) (fact.Set, error) {
+	sub := q.subject(id)
+	if sub == nil {
+		return nil, nil
+	}
+	return q.items.Set(sub.ci.State, name)
 }
 
 // bits gives the CIs of a filter and a list that have reported.
@@ -142,10 +151,12 @@ type pruner struct {
 	sets  map[index.Part]fact.Set  // what is left of each set
 	equal map[string]fact.Set      // sets with the same facts are one
 	texts map[index.Fact]fact.Fact // that were read
+	read  func(id, section string) (fact.Set, error)
+	err   error // of read
 }
 
-func newPruner(t sides) *pruner {
-	p := &pruner{v: t.view, keep: make([]bool, t.view.FactCount()), sets: map[index.Part]fact.Set{}, equal: map[string]fact.Set{}, texts: map[index.Fact]fact.Fact{}}
+func newPruner(t sides, read func(id, section string) (fact.Set, error)) *pruner {
+	p := &pruner{v: t.view, read: read, keep: make([]bool, t.view.FactCount()), sets: map[index.Part]fact.Set{}, equal: map[string]fact.Set{}, texts: map[index.Fact]fact.Fact{}}
 	some := t.broken.Clone()
 	some.Or(t.working)
 	slots := slices.Collect(some.Slots())
@@ -174,7 +185,7 @@ func newPruner(t sides) *pruner {
 func (p *pruner) text(x index.Fact) fact.Fact {
 	f, ok := p.texts[x]
 	if !ok {
-		f = p.v.Fact(x)
+		f, _ = p.v.Fact(x)
 		p.texts[x] = f
 	}
 	return f
@@ -186,7 +197,7 @@ func (p *pruner) machines(group index.Bits) (ms []compare.Machine, names []strin
 		m := compare.Machine{ID: p.v.ID(slot), Name: p.v.Name(slot), Sections: map[string]fact.Set{}}
 		m.Site, _ = p.v.Site(slot)
 		for section, part := range p.v.Parts(slot) {
-			m.Sections[section] = p.set(section, part)
+			m.Sections[section] = p.set(slot, section, part)
 		}
 		if len(m.Sections) > 0 {
 			ms, names = append(ms, m), append(names, m.Name)
@@ -197,7 +208,9 @@ func (p *pruner) machines(group index.Bits) (ms []compare.Machine, names []strin
 	return ms, names
 }
 
-func (p *pruner) set(section string, part index.Part) fact.Set {
+// set gives what is left of a section of a machine. Of digests that no other set
+// has the index knows a hash: then the section is read.
+func (p *pruner) set(slot uint32, section string, part index.Part) fact.Set {
 	s, ok := p.sets[part]
 	if ok {
 		return s
@@ -214,13 +227,31 @@ func (p *pruner) set(section string, part index.Part) fact.Set {
 			key.WriteByte(byte(x >> 24))
 		}
 	}
-	if s, ok = p.equal[key.String()]; !ok {
-		s = make(fact.Set, 0, len(kept))
+	var own []fact.Fact
+	var read fact.Set
+	for f, known := range p.v.Own(part) {
+		if !known {
+			if read == nil {
+				if read, p.err = p.read(p.v.ID(slot), section); p.err != nil {
+					return nil
+				}
+			}
+			f.Value, known = read.Get(f.Path) // it may have changed meanwhile
+		}
+		if known {
+			own = append(own, f)
+		}
+	}
+	if s, ok = p.equal[key.String()]; !ok || len(own) > 0 {
+		s = make(fact.Set, 0, len(kept)+len(own))
 		for _, x := range kept {
 			s = append(s, p.text(x))
 		}
+		s = append(s, own...)
 		slices.SortFunc(s, func(a, b fact.Fact) int { return strings.Compare(a.Path, b.Path) })
-		p.equal[key.String()] = s
+		if len(own) == 0 {
+			p.equal[key.String()] = s
+		}
 	}
 	p.sets[part] = s
 	return s

@@ -2,9 +2,15 @@ package index
 
 import "slices"
 
-// express finds the base on which a set takes least, or makes one. facts are in
-// the order of paths; hint is a base that may fit.
-func (c *core) express(section uint16, facts []uint32, hint uint32) form {
+// express finds the base on which a set takes least, or makes one. facts and its
+// own ones are in the order of paths; hint is a base that may fit.
+func (c *core) express(section uint16, facts []uint32, own owns, hint uint32) form {
+	f := c.choose(section, facts, hint)
+	f.own = own
+	return f
+}
+
+func (c *core) choose(section uint16, facts []uint32, hint uint32) form {
 	about := c.sectionAbout(section)
 	most := c.limit(len(facts))
 	best := form{adds: facts}
@@ -151,13 +157,15 @@ func intersect(c *core, a, b []uint32, least int) []uint32 {
 	return out
 }
 
-// move keeps a set in another form.
+// move keeps a set in another form; its own facts stay.
 func (c *core) move(set uint32, f form) {
 	s := c.sets.at(set)
 	was, members := s.base, slices.Clone(c.lists.slimGet(s.members, new([1]uint32)))
+	f.own = c.formOf(set).own
+	next := f.delta()
 	c.post(set, c.formOf(set), false)
 	c.lists.drop(s.delta)
-	s.delta, s.base = c.lists.make(f.delta()), f.base
+	s.delta, s.base = c.lists.make(next), f.base
 	c.post(set, f, true)
 	for _, slot := range members {
 		if was != 0 {
@@ -168,14 +176,6 @@ func (c *core) move(set uint32, f form) {
 	c.bases[f.base].sets++
 	c.bases[was].sets--
 	c.dropBase(was)
-}
-
-// delta is how a form is kept in one list.
-func (f form) delta() []uint32 {
-	if f.cost() == 0 {
-		return nil
-	}
-	return append(append(append(make([]uint32, 0, 1+f.cost()), uint32(len(f.adds))), f.adds...), f.drops...)
 }
 
 // wait lets a set that no base fits wait for a similar one.

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -14,156 +13,30 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
-	"rollcall/internal/sim"
 	"rollcall/server/cmdb"
 	"rollcall/server/query"
-	"rollcall/server/store"
 )
 
-// sizes of the fleets that benches run on: what -short leaves out takes minutes
-// to be written first.
-func sizes(b *testing.B) []int {
-	if testing.Short() {
-		return []int{1000}
-	}
-	return []int{1000, 10_000, 100_000}
-}
+// fleetsEnv names a folder with the stores of simulated fleets in folders named by
+// their size. They are made by
+//
+//	rollcall-bench questions --machines 100000 --data FOLDER/100000 --fill-only
+const fleetsEnv = "ROLLCALL_FLEETS"
 
-// populate writes a simulated fleet to the store as ingest would have left it:
-// each section as a delta from the base that it shares with others.
-func (w *world) populate(n int) {
-	f, err := sim.New(sim.Options{Machines: n, Seed: 7, Day: sim.LastDay - 40})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.sim = f
-	var rooms []string
-	for i := range n {
-		rooms = append(rooms, f.Member(i).Site)
-	}
-	w.sites(rooms)
-	var heads []cmdb.CI
-	for i := range n {
-		state := fact.State{}
-		for s := range f.Sections(i) {
-			if len(s.Put) > 0 || s.Base != nil && len(s.Base.Facts) > 0 {
-				state[s.Name] = w.putSection(s)
-			}
-		}
-		m := f.Member(i)
-		heads = append(heads, cmdb.CI{ID: ciID(i), Name: m.Name, Class: m.Profile.Class(), Site: m.Site, Status: cmdb.InProduction, State: state})
-		if len(heads) == 100 || i == n-1 {
-			w.founding(heads)
-			heads = heads[:0]
+// sizes are the sizes of the fleets that there are.
+func sizes(b *testing.B) (all []int) {
+	for _, n := range []int{1000, 10_000, 100_000} {
+		if _, err := os.Stat(filepath.Join(os.Getenv(fleetsEnv), fmt.Sprint(n), "data")); err == nil && os.Getenv(fleetsEnv) != "" {
+			all = append(all, n)
 		}
 	}
+	if len(all) == 0 {
+		b.Skip("no fleet in the folder that " + fleetsEnv + " names: rollcall-bench questions --data makes one")
+	}
+	return all
 }
 
-func (w *world) sites(rooms []string) {
-	all := map[string]bool{}
-	for _, room := range rooms {
-		for i := range len(room) {
-			if room[i] == '/' {
-				all[room[:i]] = true
-			}
-		}
-		all[room] = true
-	}
-	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(all)), 500) {
-		w.do(func(c cmdb.Writer, _ store.Tx) error {
-			for _, path := range chunk {
-				if err := c.SetSite(cmdb.Site{Path: path}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-}
-
-// putSection stores a section and returns its digest.
-func (w *world) putSection(s sim.Section) fact.Digest {
-	if s.Base == nil || len(s.Base.Facts) == 0 {
-		d := s.Digest()
-		w.putSet(s.Set(), fact.Delta{Put: s.Put, Result: d})
-		return d
-	}
-	base := s.Base.Digest()
-	w.putSet(s.Base.Facts, fact.Delta{Put: s.Base.Facts, Result: base})
-	if len(s.Put) == 0 && len(s.Drop) == 0 {
-		return base
-	}
-	set := s.Set()
-	d := fact.Delta{Base: base, Result: set.Digest(), Put: s.Put}
-	for _, p := range s.Drop {
-		if _, ok := s.Base.Facts.Get(p); ok {
-			d.Drop = append(d.Drop, p)
-		}
-	}
-	w.putSet(set, d)
-	return d.Result
-}
-
-var putOnce = map[fact.Digest]bool{}
-
-func (w *world) putSet(set fact.Set, d fact.Delta) {
-	if len(set) == 0 || putOnce[d.Result] || d.Empty() {
-		return
-	}
-	putOnce[d.Result] = true
-	if err := w.engine.View(context.Background(), func(r store.Reader) error {
-		p, err := w.sets.Derive(r, tenant, d.Encode())
-		if err != nil {
-			return err
-		}
-		w.pending = append(w.pending, p)
-		return nil
-	}); err != nil {
-		w.t.Fatal(err)
-	}
-	if d.Base.IsZero() || len(w.pending) > 500 {
-		w.flush()
-	}
-}
-
-func (w *world) flush() {
-	all := w.pending
-	w.pending = nil
-	for len(all) > 0 {
-		n, size := 0, 0
-		for n < len(all) && n < 200 && size+all[n].Size() < 800<<10 {
-			size += all[n].Size()
-			n++
-		}
-		w.do(func(_ cmdb.Writer, tx store.Tx) error {
-			for _, p := range all[:n] {
-				if _, err := w.sets.Put(tx, tenant, p); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		all = all[n:]
-	}
-}
-
-func (w *world) founding(heads []cmdb.CI) {
-	w.flush()
-	w.do(func(c cmdb.Writer, _ store.Tx) error {
-		for _, ci := range heads {
-			if _, _, err := c.Record(w.now, cmdb.CI{}, ci, cmdb.Revision{By: "agent 00"}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// fleetsEnv names a folder where the stores of simulated fleets are kept, so that
-// they need not be written for every run.
-const fleetsEnv = "ROLLCALL_INDEX_FLEETS"
-
-// big makes a fleet of a size once for all benches.
+// big opens a fleet of a size once for all benches.
 func big(b *testing.B, n int) *world {
 	bigMu.Lock()
 	defer bigMu.Unlock()
@@ -171,21 +44,7 @@ func big(b *testing.B, n int) *world {
 		w.t = b
 		return w
 	}
-	dir, kept := benchDir(b, n)
-	w := newWorldIn(b, 1, dir)
-	if !kept {
-		clear(putOnce)
-		start := time.Now()
-		w.populate(n)
-		clear(putOnce)
-		b.Logf("%d machines written in %s", n, time.Since(start).Round(time.Second))
-		if err := os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for i := range n {
-		w.presence.Heard(ciID(i), w.now)
-	}
+	w := openWorld(b, 1, filepath.Join(os.Getenv(fleetsEnv), fmt.Sprint(n), "data", "rollcall.db"))
 	bigs[n] = w
 	return w
 }
@@ -233,11 +92,14 @@ func heap() uint64 {
 
 // figures tells what takes room.
 func (f *fleet) figures() string {
-	alone, bases, baseFacts := 0, 0, 0
+	alone, own, bases, baseFacts := 0, 0, 0, 0
 	for i := range uint32(f.dict.facts.n) {
 		if h := f.dict.facts.at(i).has; h != 0 && h&slimList == 0 && h&1 == 1 {
 			alone++
 		}
+	}
+	for set := range uint32(f.sets.n) {
+		own += f.formOf(set).own.count()
 	}
 	for _, b := range f.bases[1:] {
 		if b != nil {
@@ -245,38 +107,9 @@ func (f *fleet) figures() string {
 			baseFacts += len(b.facts)
 		}
 	}
-	return fmt.Sprintf("%d facts (%d in one set), %d paths, %d sets, %d bases with %d facts, %d lacks; text %.1f MB, lists %.1f of %.1f MB, tables %.1f MB",
-		f.dict.facts.n, alone, f.paths.n, f.sets.n, bases, baseFacts, len(f.lacks), float64(f.texts.bytes)/1e6, float64(f.lists.words)*4/1e6,
-		float64(len(f.lists.chunks)*listChunk*4)/1e6, float64(4*(len(f.byFact.slots)+len(f.byPath.slots)+len(f.byKey.slots)+len(f.byID.slots)))/1e6)
-}
-
-// benchDir is a folder for the store of a fleet, which stays until the process
-// ends or, in the folder of fleetsEnv, for good; kept tells that it is complete.
-func benchDir(b *testing.B, n int) (dir string, kept bool) {
-	if fleets := os.Getenv(fleetsEnv); fleets != "" {
-		dir = filepath.Join(fleets, fmt.Sprint(n))
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			b.Fatal(err)
-		}
-		_, err := os.Stat(filepath.Join(dir, "complete"))
-		return dir, err == nil
-	}
-	dir, err := os.MkdirTemp("", "rollcall-index-")
-	if err != nil {
-		b.Fatal(err)
-	}
-	removals = append(removals, dir)
-	return dir, false
-}
-
-var removals []string
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for _, dir := range removals {
-		_ = os.RemoveAll(dir)
-	}
-	os.Exit(code)
+	return fmt.Sprintf("%d numbered facts (%d in one set), %d own ones, %d paths, %d sets, %d bases with %d facts, %d lacks; text %.1f MB, lists %.1f of %.1f MB, tables %.1f MB",
+		f.dict.facts.n, alone, own, f.paths.n, f.sets.n, bases, baseFacts, len(f.lacks), float64(f.texts.bytes)/1e6, float64(f.lists.words)*4/1e6,
+		float64(len(f.lists.chunks)*listChunk*4)/1e6, float64(4*(len(f.owners.slots)+len(f.byFact.slots)+len(f.byPath.slots)+len(f.byKey.slots)+len(f.byID.slots)))/1e6)
 }
 
 // BenchmarkFilter asks what people ask, and how cost grows.
@@ -287,7 +120,7 @@ func BenchmarkFilter(b *testing.B) {
 		old := func(pkg, v string) string { return "pkg(" + pkg + ") < " + v }
 		for name, src := range map[string]string{
 			"has":        "pkg(cups)",
-			"three":      "class = workstation and site = kommune-01/* and pkg(cups) < 99",
+			"three":      "class = workstation and site = kommune-001/* and pkg(cups) < 99",
 			"three-mac":  "class = workstation and presence = live and mac = 52:54:00:12:34:56",
 			"name":       "name = skole0001-ws*",
 			"silent":     "presence = silent",
@@ -340,7 +173,8 @@ func BenchmarkUpdate(b *testing.B) {
 				slot := uint32(i * 37 % n)
 				ci, delta := w.upgraded(b, f, slot, 90)
 				b.StartTimer()
-				read := &reader{sets: delta, forms: map[fact.Digest]*parent{}}
+				read := newReader(cmdb.View{})
+				read.sets = delta
 				if err := f.put(ci, read); err != nil {
 					b.Fatal(err)
 				}
@@ -353,14 +187,13 @@ func BenchmarkUpdate(b *testing.B) {
 // upgraded gives the head of a CI of which some packages have new versions, and
 // the delta that the store would keep.
 func (w *world) upgraded(b *testing.B, f *fleet, slot uint32, packages int) (ci cmdb.CI, sets map[fact.Digest]stored) {
+	var set fact.Set
 	if err := w.ix.view(b.Context(), func(v cmdb.View) (err error) {
-		ci, err = v.CI(textID(f.cis.at(slot).id))
+		if ci, err = v.CI(textID(f.cis.at(slot).id)); err == nil {
+			set, err = v.Set(ci.State, "pkg")
+		}
 		return err
 	}); err != nil {
-		b.Fatal(err)
-	}
-	var set fact.Set
-	if err := w.ix.Look(cmdb.Everywhere, func(v View) error { set = v.Facts(slot, "pkg"); return nil }); err != nil {
 		b.Fatal(err)
 	}
 	d := fact.Delta{Base: set.Digest()}

@@ -1,12 +1,13 @@
 package index
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/internal/fact"
@@ -126,9 +127,10 @@ func (f *fleet) put(ci cmdb.CI, read *reader) error {
 	}
 	rec := f.cis.at(slot)
 	rec.changed, rec.created = seconds(ci.Changed), seconds(ci.Created)
-	next := []uint32{f.headSet(ci)}
+	next := []uint32{f.headSet(ci, f.alone(slot, f.section(headSection)))}
 	var damage []error
 	for _, section := range slices.Sorted(maps.Keys(ci.State)) {
+		read.except = f.alone(slot, f.section(section))
 		set, err := f.sectionSet(section, ci.State[section], read)
 		if err != nil {
 			damage = append(damage, fmt.Errorf("CI %s, section %s: %w", ci.Name, section, err))
@@ -158,6 +160,16 @@ func (f *fleet) put(ci cmdb.CI, read *reader) error {
 		f.damaged[slot] = errors.Join(damage...)
 	}
 	return nil
+}
+
+// alone returns the set of a CI in a section if nobody else has it.
+func (f *fleet) alone(slot uint32, section uint16) uint32 {
+	for _, set := range f.lists.get(f.cis.at(slot).sets) {
+		if s := f.sets.at(set); s.section == section && s.members == slim(slot+1) {
+			return set
+		}
+	}
+	return noSet
 }
 
 func seconds(t time.Time) uint32 {
@@ -192,28 +204,41 @@ func headFacts(ci cmdb.CI) []fact.Fact {
 	return facts
 }
 
-func (f *fleet) headSet(ci cmdb.CI) uint32 {
+func (f *fleet) headSet(ci cmdb.CI, except uint32) uint32 {
 	section := f.section(headSection)
-	list := f.numbers(headFacts(ci))
-	var key bytes.Buffer
-	for _, x := range list {
-		key.Write([]byte{byte(x), byte(x >> 8), byte(x >> 16), byte(x >> 24)})
+	facts := headFacts(ci)
+	slices.SortFunc(facts, func(a, b fact.Fact) int { return strings.Compare(a.Path, b.Path) })
+	var key []byte
+	for _, x := range facts {
+		key = append(append(append(append(key, x.Path...), 0), x.Value...), 0)
 	}
-	k := f.keyOf(key.Bytes())
+	k := f.keyOf(key)
 	if set, ok := f.known(k, section); ok {
 		return set
 	}
-	return f.store(section, k, f.express(section, list, 0))
+	// Scopes are found by numbers.
+	list, own := f.sorted(facts, func(path string) bool { return path != headPrefix+"name" && !strings.HasPrefix(path, fieldPrefix) }, except)
+	return f.store(section, k, f.express(section, list, own, 0))
 }
 
-// numbers gives the facts their numbers, in the order of their paths.
-func (c *core) numbers(facts []fact.Fact) []uint32 {
-	list := make([]uint32, len(facts))
-	for i, f := range facts {
-		list[i] = uint32(c.intern(c.path(f.Path), f.Value))
+// sorted sorts facts into those with a number and those that no other set has, both
+// in the order of their paths. number tells which get a number in any case.
+func (c *core) sorted(facts []fact.Fact, number func(path string) bool, except uint32) (list []uint32, own owns) {
+	var all []ownFact
+	for _, f := range facts {
+		p := c.path(f.Path)
+		if h := c.place(p, f.Value, number(f.Path), except); h.own != nil {
+			all = append(all, ownFact{p, h.own})
+		} else {
+			list = append(list, uint32(h.x))
+		}
 	}
 	c.byPathOrder(list)
-	return list
+	slices.SortFunc(all, func(a, b ownFact) int { return cmp.Compare(a.path, b.path) })
+	for _, o := range all {
+		own = appendOwn(own, o)
+	}
+	return list, own
 }
 
 // store adds a set in a form that express gave.
@@ -230,7 +255,7 @@ func (f *fleet) sectionSet(section string, d fact.Digest, read *reader) (uint32,
 	if set, ok := f.known(key, n); ok {
 		return set, nil
 	}
-	form, err := read.form(f.core, n, d, 0)
+	form, err := read.form(f.core, n, d, fact.Delta{}, 0)
 	if err != nil {
 		return 0, err
 	}

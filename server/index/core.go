@@ -13,12 +13,14 @@ import (
 // to theirs; and, for facts of bases, by the sets that drop it.
 type core struct {
 	*dict
-	lists *lists
-	sets  column[setRec]
-	bases []*base // nil: free; 0 is the empty base
-	lacks map[uint32]slim
-	byKey table
-	about []sectionRec // by section
+	lists  *lists
+	sets   column[setRec]
+	bases  []*base // nil: free; 0 is the empty base
+	lacks  map[uint32]slim
+	byKey  table
+	owners owners       // of facts that one set alone has
+	growBy int          // tenths of what they need, see growOwners
+	about  []sectionRec // by section
 
 	freeSets  []uint32
 	freeBases []uint32
@@ -29,9 +31,10 @@ type core struct {
 type setRec struct {
 	key     uint64 // hash of the digest; 0: free
 	base    uint32
-	delta   listRef // number of adds, adds, drops; both in the order of paths
+	delta   listRef // see form.delta
 	members slim    // slots of the CIs that have it
 	section uint16
+	owning  bool // its own facts are in owners
 }
 
 // base is what similar sets have in common.
@@ -56,22 +59,26 @@ func sourceBase(base uint32) uint32 { return base<<1 | 1 }
 const (
 	maxBases  = 512 // of a section
 	maxLone   = 48  // sets that wait for a similar one
-	smallSet  = 16  // so many facts may differ from a base at any rate
-	deltaPart = 16  // and one in so many of a large set
+	smallSet  = 16  // so many facts may differ from a base, but no more than
+	smallPart = 3   // one in so many of a small set
+	deltaPart = 16  // and one in so many of a large one besides
 	sample    = 24  // facts that are looked for in a base before all are
 )
 
 func newCore() *core {
-	return &core{dict: newDict(), lists: newLists(), bases: []*base{{}}, lacks: map[uint32]slim{}}
+	return &core{dict: newDict(), lists: newLists(), bases: []*base{{}}, lacks: map[uint32]slim{}, growBy: 30}
 }
 
-// form is a set as what is added to and dropped from a base.
+// form is a set as what is added to and dropped from a base, all in the order of
+// paths. Its own facts have no number; where the base has another value at their
+// path, that is dropped.
 type form struct {
 	base        uint32
 	adds, drops []uint32
+	own         owns
 }
 
-func (c *core) limit(facts int) int { return smallSet + facts/deltaPart }
+func (c *core) limit(facts int) int { return min(smallSet, facts/smallPart) + facts/deltaPart }
 
 func (c *core) sectionAbout(section uint16) *sectionRec {
 	for int(section) >= len(c.about) {
@@ -96,13 +103,37 @@ func (c *core) known(key uint64, section uint16) (uint32, bool) {
 func (c *core) formOf(set uint32) form {
 	s := c.sets.at(set)
 	f := form{base: s.base}
-	if d := c.lists.get(s.delta); len(d) > 0 {
-		f.adds, f.drops = d[1:1+d[0]], d[1+d[0]:]
+	d := c.lists.get(s.delta)
+	if len(d) == 0 {
+		return f
 	}
+	adds, drops, rest := d[0]&0xffff, d[0]>>16, d[1:]
+	if d[0] == manyFacts {
+		adds, drops, rest = d[1], d[2], d[3:]
+	}
+	f.adds, f.drops, f.own = rest[:adds], rest[adds:adds+drops], bytesOf(rest[adds+drops:])
 	return f
 }
 
-// facts returns the facts of a form in the order of paths.
+// manyFacts stands in place of two small numbers.
+const manyFacts = 1<<32 - 1
+
+// delta is how a form is kept in one list: the number of adds and of drops, adds,
+// drops, and its own facts.
+func (f form) delta() []uint32 {
+	if f.cost() == 0 && len(f.own) == 0 {
+		return nil
+	}
+	d := make([]uint32, 0, 3+f.cost()+(len(f.own)+3)/4)
+	if len(f.adds) < 1<<16 && len(f.drops) < 1<<15 {
+		d = append(d, uint32(len(f.adds)|len(f.drops)<<16))
+	} else {
+		d = append(d, manyFacts, uint32(len(f.adds)), uint32(len(f.drops)))
+	}
+	return append(append(append(d, f.adds...), f.drops...), f.own.words()...)
+}
+
+// factsOf returns the facts of a form that have numbers, in the order of paths.
 func (c *core) factsOf(f form) []uint32 {
 	b := c.bases[f.base].facts
 	out := make([]uint32, 0, len(b)+len(f.adds)-len(f.drops))
@@ -120,18 +151,35 @@ func (c *core) factsOf(f form) []uint32 {
 	return append(out, adds...)
 }
 
+// holding is a fact as a set has it: a number, or an own fact's packed value.
+type holding struct {
+	x   Fact
+	own []byte
+}
+
 // find returns the fact of a form at a path.
-func (c *core) find(f form, p pathID) (Fact, bool) {
+func (c *core) find(f form, p pathID) (holding, bool) {
+	if value, ok := f.own.find(p); ok {
+		return holding{own: value}, true
+	}
 	if x, ok := c.inList(f.adds, p); ok {
-		return x, true
+		return holding{x: x}, true
 	}
 	x, ok := c.inList(c.bases[f.base].facts, p)
 	if ok {
 		if _, gone := c.inList(f.drops, p); gone {
-			return 0, false
+			return holding{}, false
 		}
 	}
-	return x, ok
+	return holding{x: x}, ok
+}
+
+// text returns the value of a holding, and whether it is known, see short.
+func (c *core) text(h holding) (string, bool) {
+	if h.own != nil {
+		return c.unpacked(h.own)
+	}
+	return c.value(h.x)
 }
 
 func (c *core) inList(list []uint32, p pathID) (Fact, bool) {
@@ -160,6 +208,11 @@ func (c *core) addSet(section uint16, key uint64, f form) uint32 {
 
 // post makes a set known to its facts, or unknown.
 func (c *core) post(id uint32, f form, on bool) {
+	if on {
+		c.enown(id)
+	} else {
+		c.disown(id)
+	}
 	for _, x := range f.adds {
 		c.has(x, sourceSet(id), on)
 	}
@@ -183,8 +236,21 @@ func (c *core) has(x, source uint32, on bool) {
 	if on {
 		rec.has = c.lists.slimAdd(rec.has, source)
 	} else {
-		rec.has = c.lists.slimRemove(rec.has, source)
+		if rec.has = c.lists.slimRemove(rec.has, source); rec.has == 0 {
+			c.gone = append(c.gone, x)
+		}
 	}
+}
+
+// sweep frees the numbers of facts that nobody has any more. It is called where no
+// list of facts is in the hands of anybody.
+func (c *core) sweep() {
+	for _, x := range c.gone {
+		if rec := c.dict.facts.at(x); rec.has == 0 && rec.value != 0 {
+			c.dict.forget(x)
+		}
+	}
+	c.gone = c.gone[:0]
 }
 
 // join gives a CI a set.

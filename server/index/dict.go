@@ -21,7 +21,8 @@ type pathID uint32
 type pathRec struct {
 	text    uint32 // in texts
 	first   uint32 // newest fact of the path + 1
-	facts   uint32
+	facts   uint32 // that have a number
+	own     uint32 // that have none, see owns
 	section uint16
 }
 
@@ -29,11 +30,11 @@ type factRec struct {
 	path  pathID
 	value uint32 // in texts, packed
 	next  uint32 // next older fact of the same path + 1
-	has   slim   // who has it: sources, see core
+	has   slim   // who has it: sources, see core; 0: nobody, and the number is free
 }
 
-// dict gives every path and every fact a number. Numbers are never used for
-// something else; what nobody has any more goes when the index is made anew.
+// dict gives a number to every path, and to every fact that more than one set has.
+// The number of a fact that nobody has any more is used again; paths stay.
 type dict struct {
 	seed     maphash.Seed
 	texts    texts
@@ -47,11 +48,17 @@ type dict struct {
 	bySect   [][]pathID // paths of each section in the order in which they came
 	pmu      sync.Mutex // guards patterns, which questions change too
 	patterns map[string]*pattern
-	buf, key []byte
+	free     []uint32 // numbers of no fact
+	gone     []uint32 // facts that perhaps nobody has, see sweep
+	lost     int      // bytes of texts of facts that are gone
+
+	buf []byte
 }
 
 func newDict() *dict {
-	return &dict{seed: maphash.MakeSeed(), sectionN: map[string]uint16{}, patterns: map[string]*pattern{}}
+	d := &dict{seed: maphash.MakeSeed(), sectionN: map[string]uint16{}, patterns: map[string]*pattern{}}
+	d.texts.add(nil) // so that no text has the place 0
+	return d
 }
 
 func (d *dict) section(name string) uint16 {
@@ -92,63 +99,98 @@ func (d *dict) path(path string) pathID {
 
 func (d *dict) pathText(id pathID) string { return string(d.texts.get(d.paths.at(uint32(id)).text)) }
 
-// hashOf gives the same for all facts of a path whose values fold to the same.
-func (d *dict) hashOf(path pathID, value string) uint64 {
-	d.key = append(d.key[:0], byte(path), byte(path>>8), byte(path>>16), byte(path>>24))
-	d.key = fold(d.key, value)
-	return maphash.Bytes(d.seed, d.key)
+// folded appends what the hash of a value is made of: it is the same for all
+// values that fold to the same. Of a digest that is its hash and what follows it.
+func (d *dict) folded(dst, packed []byte) []byte {
+	if packed = short(d.seed, packed); !whole(packed) {
+		return append(dst, packed...)
+	}
+	var text [96]byte
+	return fold(dst, string(d.tails.unpack(text[:0], packed)))
 }
 
 func (d *dict) factHash(id uint32) uint64 {
 	f := d.facts.at(id)
-	return d.hashOf(f.path, d.value(Fact(id)))
+	return d.ownHash(f.path, d.texts.get(f.value))
 }
 
-// value returns the value of a fact.
-func (d *dict) value(f Fact) string {
-	return string(d.tails.unpack(make([]byte, 0, 96), d.texts.get(d.facts.at(uint32(f)).value)))
+// value returns the value of a fact, and whether it is known: see short.
+func (d *dict) value(f Fact) (string, bool) {
+	return d.unpacked(d.texts.get(d.facts.at(uint32(f)).value))
 }
 
-// intern returns the number of a fact, which it gets if it has none.
-func (d *dict) intern(path pathID, value string) Fact {
-	d.buf = d.tails.pack(d.buf[:0], value)
-	h := d.hashOf(path, value)
-	id, ok := d.byFact.find(h, func(id uint32) bool {
+func (d *dict) unpacked(packed []byte) (string, bool) {
+	return string(d.tails.unpack(make([]byte, 0, 96), packed)), whole(packed)
+}
+
+// numbered returns the number of a fact by its packed value.
+func (d *dict) numbered(path pathID, packed []byte) (Fact, bool) {
+	want := short(d.seed, packed)
+	id, ok := d.byFact.find(d.ownHash(path, packed), func(id uint32) bool {
 		f := d.facts.at(id)
-		return f.path == path && bytes.Equal(d.texts.get(f.value), d.buf)
+		return f.path == path && bytes.Equal(short(d.seed, d.texts.get(f.value)), want)
 	})
-	if ok {
-		return Fact(id)
-	}
+	return Fact(id), ok
+}
+
+// newFact gives a fact a number.
+func (d *dict) newFact(path pathID, packed []byte) Fact {
 	p := d.paths.at(uint32(path))
-	id = d.facts.add(factRec{path: path, value: d.texts.add(d.buf), next: p.first})
+	rec := factRec{path: path, value: d.texts.add(packed), next: p.first}
+	var id uint32
+	if n := len(d.free); n > 0 {
+		id, d.free = d.free[n-1], d.free[:n-1]
+		*d.facts.at(id) = rec
+	} else {
+		id = d.facts.add(rec)
+	}
 	p.first = id + 1
 	p.facts++
-	d.byFact.insert(h, id, d.factHash)
+	d.gone = append(d.gone, id) // until somebody has it
+	d.byFact.insert(d.ownHash(path, packed), id, d.factHash)
 	return Fact(id)
 }
 
-// exact returns the fact with that path and value, if any CI has or had it.
-func (d *dict) exact(path pathID, value string) (Fact, bool) {
-	for f := range d.folded(path, value) {
-		if d.value(f) == value {
-			return f, true
+// forget frees the number of a fact that nobody has any more.
+func (d *dict) forget(id uint32) {
+	rec := d.facts.at(id)
+	d.byFact.remove(d.factHash(id), id, d.factHash)
+	p := d.paths.at(uint32(rec.path))
+	p.facts--
+	if p.first == id+1 {
+		p.first = rec.next
+	} else {
+		before := p.first - 1
+		for d.facts.at(before).next != id+1 {
+			before = d.facts.at(before).next - 1
 		}
+		d.facts.at(before).next = rec.next
 	}
-	return 0, false
+	d.lost += len(d.texts.get(rec.value)) + 1
+	*rec = factRec{}
+	d.free = append(d.free, id)
 }
 
-// folded yields the facts of a path whose values fold to the same as value.
-func (d *dict) folded(path pathID, value string) iter.Seq[Fact] {
+// asked gives a value that a question names in the form that facts are found by.
+// Nothing is added for it.
+func (d *dict) asked(value string) []byte {
+	if lower := strings.ToLower(value); digestAt(lower) >= 0 {
+		value = lower
+	}
+	return short(d.seed, d.tails.packed(nil, value, false))
+}
+
+// alike yields the facts of a path that may be equal to a value but for case and
+// the marks of a MAC address.
+func (d *dict) alike(path pathID, value string) iter.Seq[Fact] {
 	return func(yield func(Fact) bool) {
-		key := fold(append([]byte(nil), byte(path), byte(path>>8), byte(path>>16), byte(path>>24)), value)
-		d.byFact.find(maphash.Bytes(d.seed, key), func(id uint32) bool {
+		d.byFact.find(d.ownHash(path, d.asked(value)), func(id uint32) bool {
 			return d.facts.at(id).path == path && !yield(Fact(id))
 		})
 	}
 }
 
-// ofPath yields all facts of a path.
+// ofPath yields all facts of a path that have a number.
 func (d *dict) ofPath(path pathID) iter.Seq[Fact] {
 	return func(yield func(Fact) bool) {
 		for n := d.paths.at(uint32(path)).first; n != 0; n = d.facts.at(n - 1).next {

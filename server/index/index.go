@@ -172,6 +172,10 @@ func (ix *Index) renew(ctx context.Context, f *fleet, ids []string, lock func(fu
 				}
 			}
 			read.close(f.core)
+			f.sweep()
+			if f.untidy() {
+				f.tidy()
+			}
 		})
 		return err
 	})

@@ -11,13 +11,12 @@ import (
 	"time"
 
 	"rollcall/internal/fact"
-	"rollcall/internal/sim"
 	"rollcall/server/cmdb"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 )
 
-const tenant = "t"
+const tenant = "main"
 
 var day = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
@@ -34,8 +33,6 @@ type world struct {
 	now      time.Time
 	machines []*machine
 	founded  int
-	pending  []cmdb.Prepared
-	sim      *sim.Fleet // of benches
 }
 
 type machine struct {
@@ -45,14 +42,23 @@ type machine struct {
 
 func newWorld(t testing.TB, seed uint64) *world {
 	t.Helper()
-	return newWorldIn(t, seed, t.TempDir())
+	w := openWorld(t, seed, filepath.Join(t.TempDir(), "db"))
+	w.do(func(c cmdb.Writer, _ store.Tx) error {
+		for _, s := range []string{"elm", "elm/north", "elm/south", "oak"} {
+			if err := c.SetSite(cmdb.Site{Path: s}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return w
 }
 
-func newWorldIn(t testing.TB, seed uint64, dir string) *world {
+func openWorld(t testing.TB, seed uint64, file string) *world {
 	t.Helper()
 	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), now: day}
 	var err error
-	if w.engine, err = bolt.Open(filepath.Join(dir, "db"), bolt.Options{}); err != nil {
+	if w.engine, err = bolt.Open(file, bolt.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, bench := t.(*testing.B); !bench { // there it serves several
@@ -68,14 +74,6 @@ func newWorldIn(t testing.TB, seed uint64, dir string) *world {
 	w.writer = store.NewWriter(store.Config{Engine: w.engine, Feed: w.feed, Linger: -1, MaxBatch: 256})
 	w.run(w.writer.Run)
 	w.ix = w.newIndex()
-	w.do(func(c cmdb.Writer, _ store.Tx) error {
-		for _, s := range []string{"elm", "elm/north", "elm/south", "oak"} {
-			if err := c.SetSite(cmdb.Site{Path: s}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 	return w
 }
 

@@ -32,11 +32,14 @@ func newLists() *lists {
 
 // largeClass is the smallest class whose lists are cut up when they are free and
 // room is needed: as much as a new chunk would give, or a part of it.
-const largeClass = 37 // 640 words
+const (
+	largeClass = 66  // 640 words
+	tooLarge   = 120 // 65,536: a place in a chunk has 16 bits
+)
 
 // grow finds room for more lists.
 func (l *lists) grow() {
-	for c := uint32(largeClass); c < 64; c++ {
+	for c := uint32(largeClass); c < tooLarge; c++ {
 		if free := l.free[c]; len(free) > 0 {
 			l.free[c] = free[:len(free)-1]
 			l.next = free[len(free)-1]
@@ -49,15 +52,15 @@ func (l *lists) grow() {
 	l.to = l.next + listChunk - 1 // a place has 16 bits
 }
 
-// class returns the size class that holds n words and how many it does: four
+// class returns the size class that holds n words and how many it does: eight
 // classes for each power of two.
 func class(n int) (c uint32, size int) {
-	if n <= 8 {
+	if n <= 16 {
 		return uint32(n), max(1, n)
 	}
-	shift := bits.Len(uint(n-1)) - 3
+	shift := bits.Len(uint(n-1)) - 4
 	size = (n + 1<<shift - 1) >> shift << shift
-	return uint32(shift*4+(size>>shift)) + 4, size
+	return uint32(shift*8+(size>>shift)) + 8, size
 }
 
 func (l *lists) alloc(n int) (listRef, []uint32) {
@@ -119,11 +122,11 @@ func (l *lists) drop(r listRef) {
 }
 
 func sizeOf(c uint32) int {
-	if c <= 8 {
+	if c <= 16 {
 		return max(1, int(c))
 	}
-	c -= 4
-	return int(4+c%4) << (c/4 - 1)
+	c -= 8
+	return int(8+c%8) << (c/8 - 1)
 }
 
 // insert adds a number to a sorted list, if it is not in it.

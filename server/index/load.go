@@ -54,7 +54,12 @@ func (ix *Index) fill(ctx context.Context, f *fleet) error {
 			return ctx.Err()
 		})
 	})
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	f.sweep()
+	f.tidy()
+	return nil
 }
 
 func (ix *Index) view(ctx context.Context, fn func(cmdb.View) error) error {

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"hash/maphash"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,7 +23,8 @@ const (
 	markMAC    = 4 // then 6 bytes of six pairs of digits with colons between
 	markUUID   = 5 // then 16 bytes of 8-4-4-4-12 digits
 	markKey    = 6 // then 32 bytes: the fingerprint of an SSH key, SHA256: and base64
-	lastMark   = markKey
+	markShort  = 7 // then the number of a prefix, then a hash of the 32 bytes of 64 digits
+	lastMark   = markShort
 
 	minHex   = 8
 	maxTails = 1 << 14
@@ -36,6 +39,15 @@ type tails struct {
 
 // digestPrefixes come before 64 hexadecimal digits.
 var digestPrefixes = []string{"sha256:", "keyed:", "sealed:"}
+
+// digestAt returns the number of the prefix of a digest that the value begins with,
+// or -1.
+func digestAt(value string) int {
+	return slices.IndexFunc(digestPrefixes, func(p string) bool {
+		rest, ok := strings.CutPrefix(value, p)
+		return ok && len(rest) >= 64 && hexRun(rest[:64]) == 64
+	})
+}
 
 // separated reads pairs of lower-case hexadecimal digits with one-byte separators
 // as the form has them: every "x" is a digit, the rest stands for itself.
@@ -66,11 +78,10 @@ const (
 // special packs what a value begins with, if it is of one of the usual forms, and
 // returns how much of it that was.
 func special(dst []byte, value string) ([]byte, int) {
-	for i, p := range digestPrefixes {
-		if rest, ok := strings.CutPrefix(value, p); ok && len(rest) >= 64 && hexRun(rest[:64]) == 64 {
-			dst, _ = hex.AppendDecode(append(dst, markDigest, byte(i)), []byte(rest[:64])) // they are digits
-			return dst, len(p) + 64
-		}
+	if i := digestAt(value); i >= 0 {
+		n := len(digestPrefixes[i])
+		dst, _ = hex.AppendDecode(append(dst, markDigest, byte(i)), []byte(value[n:n+64])) // they are digits
+		return dst, n + 64
 	}
 	if b, ok := separated(formMAC, value); ok {
 		return append(append(dst, markMAC), b...), len(formMAC)
@@ -88,12 +99,15 @@ func special(dst []byte, value string) ([]byte, int) {
 }
 
 // pack appends the packed form of a value.
-func (t *tails) pack(dst []byte, value string) []byte {
+func (t *tails) pack(dst []byte, value string) []byte { return t.packed(dst, value, true) }
+
+// packed is pack which, without add, gives no tail a number.
+func (t *tails) packed(dst []byte, value string, add bool) []byte {
 	dst, done := special(dst, value)
 	packed := done > 0
 	for i := done; i < len(value); {
 		if value[i] == ' ' && packed {
-			if n, ok := t.number(value[i:]); ok {
+			if n, ok := t.number(value[i:], add); ok {
 				return binary.AppendUvarint(append(dst, markTail), uint64(n))
 			}
 			packed = false
@@ -114,9 +128,9 @@ func (t *tails) pack(dst []byte, value string) []byte {
 	return dst
 }
 
-func (t *tails) number(tail string) (uint32, bool) {
+func (t *tails) number(tail string, add bool) (uint32, bool) {
 	n, ok := t.byText[tail]
-	if ok || len(tail) > maxTail || len(t.texts) == maxTails {
+	if ok || !add || len(tail) > maxTail || len(t.texts) == maxTails {
 		return n, ok
 	}
 	if t.byText == nil {
@@ -163,6 +177,10 @@ func (t *tails) unpack(dst, b []byte) []byte {
 		case markUUID:
 			dst = spread(dst, formUUID, b[i+1:i+17])
 			i += 16
+		case markShort: // see whole
+			dst = append(dst, digestPrefixes[b[i+1]]...)
+			dst = append(dst, unknownDigits...)
+			i += 1 + shortLen
 		case markKey:
 			dst = append(dst, keyText...)
 			dst = base64.RawStdEncoding.AppendEncode(dst, b[i+1:i+33])
@@ -173,6 +191,29 @@ func (t *tails) unpack(dst, b []byte) []byte {
 	}
 	return dst
 }
+
+// Of a digest that one machine alone has, only a hash is kept: nothing but "is it
+// this one" is asked about it often, and 20 of them are on every machine. What
+// else is asked is answered by reading the machine. The hash is keyed, so that
+// nobody can make two digests that are taken for the same.
+const shortLen = 8
+
+// unknownDigits stand where only a hash is known. No fact holds such a character.
+var unknownDigits = strings.Repeat("\x00", 64)
+
+// short gives the packed form in which only a hash of a digest is left, if the
+// value is one.
+func short(seed maphash.Seed, packed []byte) []byte {
+	if len(packed) < 34 || packed[0] != markDigest {
+		return packed
+	}
+	b := append(make([]byte, 0, 2+shortLen+len(packed)-34), markShort, packed[1])
+	b = binary.LittleEndian.AppendUint64(b, maphash.Bytes(seed, packed[2:34]))
+	return append(b, packed[34:]...)
+}
+
+// whole tells whether unpack gives the value, and not one with unknownDigits.
+func whole(packed []byte) bool { return len(packed) == 0 || packed[0] != markShort }
 
 // spread writes bytes in the form that separated read them from.
 func spread(dst []byte, form string, b []byte) []byte {

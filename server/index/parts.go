@@ -1,6 +1,10 @@
 package index
 
-import "iter"
+import (
+	"iter"
+
+	"rollcall/internal/fact"
+)
 
 // Part is a set of facts of one section, which one or more CIs have. It is good
 // only within the view that it is from.
@@ -18,7 +22,7 @@ func (v View) Parts(slot uint32) iter.Seq2[string, Part] {
 	}
 }
 
-// In returns the facts of a set, by number. The slice is the caller's.
+// In returns the facts of a set that have numbers. The slice is the caller's.
 func (v View) In(p Part) []Fact {
 	numbers := v.f.factsOf(v.f.formOf(uint32(p)))
 	out := make([]Fact, len(numbers))
@@ -26,6 +30,18 @@ func (v View) In(p Part) []Fact {
 		out[i] = Fact(x)
 	}
 	return out
+}
+
+// Own yields the facts that no other set has. Where known is false, only a hash of
+// the digest in the value is known, and the value is of no use.
+func (v View) Own(p Part) iter.Seq2[fact.Fact, bool] {
+	return func(yield func(f fact.Fact, known bool) bool) {
+		for o := range v.f.formOf(uint32(p)).own.all() {
+			if !yield(v.f.factOf(o.path, holding{own: o.value})) {
+				return
+			}
+		}
+	}
 }
 
 // FactCount returns how many facts have a number: all are below it.

@@ -31,9 +31,10 @@ const maxForms = 4096
 
 // reader turns stored sets into forms, without putting them together.
 type reader struct {
-	sets  map[fact.Digest]stored // read ahead
-	view  cmdb.View              // for what was not; nil is an error
-	forms map[fact.Digest]*parent
+	sets   map[fact.Digest]stored // read ahead
+	view   cmdb.View              // for what was not; nil is an error
+	forms  map[fact.Digest]*parent
+	except uint32 // the set that is about to go, see core.place
 }
 
 // parent is a set that others are deltas of and that perhaps no CI has.
@@ -43,7 +44,7 @@ type parent struct {
 }
 
 func newReader(v cmdb.View) *reader {
-	return &reader{sets: map[fact.Digest]stored{}, view: v, forms: map[fact.Digest]*parent{}}
+	return &reader{sets: map[fact.Digest]stored{}, view: v, forms: map[fact.Digest]*parent{}, except: noSet}
 }
 
 func (r *reader) get(d fact.Digest) stored {
@@ -53,19 +54,18 @@ func (r *reader) get(d fact.Digest) stored {
 	return readStored(r.view, d)
 }
 
-// form returns how the core can keep a set that it does not have.
-func (r *reader) form(c *core, section uint16, d fact.Digest, depth int) (form, error) {
+// form returns how the core can keep a set that it does not have. delta is what
+// leads from it to the set that is asked for in the end.
+func (r *reader) form(c *core, section uint16, d fact.Digest, delta fact.Delta, depth int) (form, error) {
 	if set, ok := c.known(c.keyOf(d[:]), section); ok {
 		return c.formOf(set), nil
 	}
 	if p, ok := r.forms[d]; ok {
 		if p.uses++; p.uses == 2 && !c.fits(p.form) { // what several come from is a good base
-			if n, ok := c.makeBase(section, c.factsOf(p.form)); ok {
-				was := p.form.base
-				p.form = form{base: n}
-				c.bases[n].sets++
-				c.unpin(was)
-			}
+			r.rebase(c, section, p, delta)
+		}
+		if depth == 0 { // others may have what is its own by now
+			return c.compose(section, p.form, fact.Delta{}, r.except), nil
 		}
 		return p.form, nil
 	}
@@ -78,16 +78,18 @@ func (r *reader) form(c *core, section uint16, d fact.Digest, depth int) (form, 
 	}
 	var f form
 	if s.base.IsZero() {
-		f = c.express(section, c.numbers(s.full), 0)
+		shared := len(s.full) > smallSet*3 // others are stored as what differs from it
+		list, own := c.sorted(s.full, func(string) bool { return shared }, r.except)
+		f = c.express(section, list, own, 0)
 	} else {
-		parent, err := r.form(c, section, s.base, depth+1)
+		parent, err := r.form(c, section, s.base, s.delta, depth+1)
 		if err != nil {
 			return form{}, err
 		}
-		f = c.compose(section, parent, s.delta)
+		f = c.compose(section, parent, s.delta, r.except)
 	}
 	if depth > 0 { // nobody may have it: others are made from it
-		f.adds, f.drops = slices.Clone(f.adds), slices.Clone(f.drops)
+		f = f.clone()
 		c.bases[f.base].sets++ // it stays while it is remembered here
 		if len(r.forms) >= maxForms {
 			r.close(c)
@@ -95,6 +97,35 @@ func (r *reader) form(c *core, section uint16, d fact.Digest, depth int) (form, 
 		r.forms[d] = &parent{form: f, uses: 1}
 	}
 	return f, nil
+}
+
+// rebase makes a base of a parent's facts, but for those that are different on a
+// machine like it: they will be so on others.
+func (r *reader) rebase(c *core, section uint16, p *parent, delta fact.Delta) {
+	differs := map[pathID]bool{}
+	for _, f := range delta.Put {
+		differs[c.path(f.Path)] = true
+	}
+	for _, path := range delta.Drop {
+		differs[c.path(path)] = true
+	}
+	next := form{own: p.form.own}
+	var shared []uint32
+	for _, x := range c.factsOf(p.form) {
+		if differs[c.pathOf(x)] {
+			next.adds = append(next.adds, x)
+		} else {
+			shared = append(shared, x)
+		}
+	}
+	n, ok := c.makeBase(section, shared)
+	if !ok {
+		return
+	}
+	next.base = n
+	c.bases[n].sets++
+	c.unpin(p.form.base)
+	p.form = next
 }
 
 // close forgets the forms of parents.
@@ -110,51 +141,70 @@ func (c *core) unpin(n uint32) {
 	c.dropBase(n)
 }
 
-// entry is what a set has at a path where it differs from its base: 0 is nothing,
-// otherwise a fact + 1.
+// clone gives a form that stays as it is when sets change.
+func (f form) clone() form {
+	return form{f.base, slices.Clone(f.adds), slices.Clone(f.drops), slices.Clone(f.own)}
+}
+
+// entry is what a set has at a path where it differs from its base.
 type entry struct {
 	path pathID
-	fact uint32
+	holding
+	none   bool // nothing
+	parent bool // as the set has it that the delta starts from
 }
 
 // compose gives the form of a set that a delta leads to.
-func (c *core) compose(section uint16, parent form, d fact.Delta) form {
+func (c *core) compose(section uint16, parent form, d fact.Delta, except uint32) form {
+	parent = parent.clone() // what it has of its own may get a number here
 	base := c.bases[parent.base].facts
-	entries := make([]entry, 0, len(parent.adds)+len(parent.drops)+len(d.Put)+len(d.Drop))
-	for _, p := range d.Drop {
-		entries = append(entries, entry{c.path(p), 0})
-	}
-	for _, f := range d.Put {
-		p := c.path(f.Path)
-		entries = append(entries, entry{p, uint32(c.intern(p, f.Value)) + 1})
-	}
-	for _, x := range parent.adds {
-		entries = append(entries, entry{c.pathOf(x), x + 1})
-	}
-	for _, x := range parent.drops {
-		entries = append(entries, entry{c.pathOf(x), 0})
-	}
-	// The first entry of a path is the newest: put and drop of the delta, then
-	// adds of the parent, then its drops.
-	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(a.path, b.path) })
 	f := form{base: parent.base}
-	for i, e := range entries {
-		if i > 0 && entries[i-1].path == e.path {
-			continue
-		}
+	for _, e := range c.entries(parent, d, except) {
 		was, ok := c.inList(base, e.path)
-		if ok && e.fact == uint32(was)+1 {
+		if e.parent { // it may have what its parent has
+			e.holding = c.placed(e.path, e.own, false, except)
+		}
+		if ok && !e.none && e.own == nil && e.x == was {
 			continue
 		}
 		if ok {
 			f.drops = append(f.drops, uint32(was))
 		}
-		if e.fact != 0 {
-			f.adds = append(f.adds, e.fact-1)
+		switch {
+		case e.none:
+		case e.own != nil:
+			f.own = appendOwn(f.own, ownFact{e.path, e.own})
+		default:
+			f.adds = append(f.adds, uint32(e.x))
 		}
 	}
 	if !c.fits(f) {
-		return c.express(section, c.factsOf(f), parent.base)
+		return c.express(section, c.factsOf(f), f.own, parent.base)
 	}
 	return f
+}
+
+// entries gives the newest entry of each path, in the order of paths.
+func (c *core) entries(parent form, d fact.Delta, except uint32) []entry {
+	all := make([]entry, 0, len(parent.adds)+len(parent.drops)+len(d.Put)+len(d.Drop)+8)
+	for _, p := range d.Drop {
+		all = append(all, entry{path: c.path(p), none: true})
+	}
+	for _, f := range d.Put {
+		p := c.path(f.Path)
+		all = append(all, entry{path: p, holding: c.place(p, f.Value, false, except)})
+	}
+	for _, x := range parent.adds {
+		all = append(all, entry{path: c.pathOf(x), holding: holding{x: Fact(x)}})
+	}
+	for o := range parent.own.all() {
+		all = append(all, entry{path: o.path, holding: holding{own: o.value}, parent: true})
+	}
+	for _, x := range parent.drops {
+		all = append(all, entry{path: c.pathOf(x), none: true})
+	}
+	// The first entry of a path is the newest: put and drop of the delta, then
+	// what the parent has, then what it drops.
+	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.path, b.path) })
+	return slices.CompactFunc(all, func(a, b entry) bool { return a.path == b.path })
 }

@@ -195,13 +195,7 @@ func (s *selection) step(e query.Expr, how How, among Bits, answer func(query.Ex
 func (s *selection) differs(e query.Differs, among Bits) Bits {
 	same := among.Clone()
 	for _, f := range e.Facts {
-		x, ok := s.Lookup(f.Path, f.Value)
-		if !ok {
-			return among
-		}
-		having := s.Group()
-		s.f.orFact(having, x)
-		if same.And(having); same.Empty() {
+		if same.And(s.Holders(f.Path, f.Value)); same.Empty() {
 			return among
 		}
 	}
@@ -263,7 +257,7 @@ func (s *selection) plan(t query.Term) plan {
 	}
 	for _, paths := range p.paths {
 		for _, id := range paths {
-			p.values += int(s.f.paths.at(uint32(id)).facts)
+			p.values += int(s.f.paths.at(uint32(id)).facts + s.f.paths.at(uint32(id)).own)
 		}
 	}
 	if _, ok := t.Literals(); ok && !slices.ContainsFunc(p.globs, query.ByPath) {
@@ -332,57 +326,32 @@ func (s *selection) byFacts(t query.Term, p plan, among Bits, step *Step) (Bits,
 // facts adds the CIs of among to found that have a fact at one of the paths that
 // makes the term true.
 func (s *selection) facts(t query.Term, glob string, paths []pathID, how How, among, found Bits, step *Step) error {
-	hits := s.Group()
+	h := hits{selection: s, t: t, glob: glob, among: among, sure: s.Group(), unsure: s.Group()}
 	for _, id := range paths {
 		if how == ByPosting {
+			h.literals(id)
 			values, _ := t.Literals()
-			for _, value := range values {
-				for x := range s.f.folded(id, value) {
-					if t.Holds(s.f.value(x), s.q.Now) {
-						s.f.orFact(hits, x)
-					}
-				}
-			}
 			step.Looked = len(values) * len(paths)
 			continue
 		}
-		n := int(s.f.paths.at(uint32(id)).facts)
-		if t.Op != query.None && len(paths) == 1 && step.Among*2 < n {
+		p := s.f.paths.at(uint32(id))
+		if n := int(p.facts + p.own); t.Op != query.None && len(paths) == 1 && step.Among*2 < n {
 			step.How, step.Looked = ByCandidate, step.Among
-			s.eachValue(t, glob, id, among, hits)
+			h.eachValue(id)
 			continue
-		}
-		if err := s.spend(t, n, id); err != nil {
+		} else if err := s.spend(t, n, id); err != nil {
 			return err
 		}
 		for x := range s.f.ofPath(id) {
-			if s.f.dict.facts.at(uint32(x)).has != 0 && (t.Op == query.None || t.FactHolds(glob, s.Fact(x), s.q.Now)) {
-				s.f.orFact(hits, x)
+			if s.f.dict.facts.at(uint32(x)).has != 0 {
+				h.decide(id, holding{x: x}, func(b Bits) { s.f.orFact(b, x) })
 			}
 		}
 	}
-	hits.And(among)
-	found.Or(hits)
-	return nil
-}
-
-// eachValue compares what each candidate has at one path.
-func (s *selection) eachValue(t query.Term, glob string, id pathID, among, hits Bits) {
-	known := map[Fact]bool{}
-	for slot := range among.Slots() {
-		x, ok := s.f.at(slot, id)
-		if !ok {
-			continue
-		}
-		holds, seen := known[x]
-		if !seen {
-			holds = t.FactHolds(glob, s.Fact(x), s.q.Now)
-			known[x] = holds
-		}
-		if holds {
-			hits.set(slot)
-		}
+	if how != ByPosting && step.How != ByCandidate {
+		h.owned(paths)
 	}
+	return h.into(found)
 }
 
 func (s *selection) spend(t query.Term, values int, id pathID) error {
@@ -421,6 +390,14 @@ func (s *selection) byCount(t query.Term, among Bits) Bits {
 		}
 		return n
 	}
+	countOwn := func(own owns) (n int) {
+		for o := range own.all() {
+			if fits.Has(uint32(o.path)) {
+				n++
+			}
+		}
+		return n
+	}
 	bases, sets := map[uint32]int{}, map[uint32]bool{}
 	section, known := s.f.sectionN[fact.SectionOf(t.Name)]
 	none := t.Holds("0", s.q.Now)
@@ -439,7 +416,7 @@ func (s *selection) byCount(t query.Term, among Bits) Bits {
 			if _, ok := bases[form.base]; !ok {
 				bases[form.base] = count(s.f.bases[form.base].facts)
 			}
-			holds = t.Holds(strconv.Itoa(bases[form.base]+count(form.adds)-count(form.drops)), s.q.Now)
+			holds = t.Holds(strconv.Itoa(bases[form.base]+count(form.adds)-count(form.drops)+countOwn(form.own)), s.q.Now)
 			sets[set] = holds
 			break
 		}

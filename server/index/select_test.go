@@ -108,7 +108,7 @@ func (w *world) filter(depth int) string {
 	return "(" + a + ")" + []string{" and ", " or ", " and not "}[w.rnd.IntN(3)] + "(" + b + ")"
 }
 
-// baselines are one: what the first CI has that is not its own.
+// baselines are one: what the first CI that has both has of hardware and packages.
 type baselines struct{ w *world }
 
 func (baselines) Filter(string) (string, bool, error) { return "", false, nil }
@@ -119,6 +119,9 @@ func (b baselines) Baseline(string) (facts fact.Set, ok bool, err error) {
 		for ci, err := range items.All() {
 			if err != nil {
 				return err
+			}
+			if ci.State["hw"].IsZero() || ci.State["pkg"].IsZero() {
+				continue
 			}
 			for _, section := range []string{"hw", "pkg"} {
 				set, err := items.Set(ci.State, section)

@@ -4,7 +4,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"rollcall/internal/fact"
@@ -43,7 +42,7 @@ func (f *fleet) visible(scope cmdb.Scope) Bits {
 		return b
 	}
 	for x := range f.ofPath(p) {
-		if scope.Sees(f.value(x)) {
+		if site, _ := f.value(x); scope.Sees(site) {
 			f.orFact(b, x)
 		}
 	}
@@ -81,7 +80,8 @@ func (v View) Name(slot uint32) string {
 // Changed returns when the CI in a slot last changed, to the second.
 func (v View) Changed(slot uint32) time.Time { return unix(v.f.cis.at(slot).changed) }
 
-// Value returns what a CI has at a path.
+// Value returns what a CI has at a path. Of a digest that no other CI has, only a
+// hash is known: it is not returned.
 func (v View) Value(slot uint32, path string) (string, bool) {
 	p, ok := v.f.lookup(path)
 	if !ok {
@@ -91,18 +91,18 @@ func (v View) Value(slot uint32, path string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return v.f.value(x), true
+	return v.f.text(x)
 }
 
 // at returns the fact of a CI at a path.
-func (f *fleet) at(slot uint32, p pathID) (Fact, bool) {
+func (f *fleet) at(slot uint32, p pathID) (holding, bool) {
 	section := f.paths.at(uint32(p)).section
 	for _, set := range f.lists.get(f.cis.at(slot).sets) {
 		if f.sets.at(set).section == section {
 			return f.find(f.formOf(set), p)
 		}
 	}
-	return 0, false
+	return holding{}, false
 }
 
 // Damaged returns the CIs of the scope of which not everything could be read,
@@ -121,18 +121,43 @@ func (v View) Damaged() map[string]error {
 	return all
 }
 
-// Lookup returns the number of a fact, if any CI has or had it.
+// Lookup returns the number of a fact, if more than one set of facts holds it.
 func (v View) Lookup(path, value string) (Fact, bool) {
 	p, ok := v.f.lookup(path)
 	if !ok {
 		return 0, false
 	}
-	return v.f.exact(p, value)
+	return v.f.numbered(p, v.f.tails.packed(nil, value, false))
 }
 
-// Fact returns path and value of a fact.
-func (v View) Fact(x Fact) fact.Fact {
-	return fact.Fact{Path: v.f.pathText(v.f.pathOf(uint32(x))), Value: v.f.value(x)}
+// Fact returns path and value of a fact. Where known is false, only a hash of the
+// digest in the value is known, and the value is of no use.
+func (v View) Fact(x Fact) (f fact.Fact, known bool) {
+	return v.f.factOf(v.f.pathOf(uint32(x)), holding{x: x})
+}
+
+func (f *fleet) factOf(id pathID, x holding) (fact.Fact, bool) {
+	text, known := f.text(x)
+	return fact.Fact{Path: f.pathText(id), Value: text}, known
+}
+
+// Holders returns the CIs of the scope that have a value at a path. The set is the
+// caller's.
+func (v View) Holders(path, value string) Bits {
+	b := newBits(v.f.slots)
+	p, ok := v.f.lookup(path)
+	if !ok {
+		return b
+	}
+	packed := v.f.tails.packed(nil, value, false)
+	if x, ok := v.f.numbered(p, packed); ok {
+		v.f.orFact(b, x)
+	}
+	if set, ok := v.f.owner(p, short(v.f.seed, packed), noSet); ok {
+		v.f.orMembers(b, set)
+	}
+	b.And(v.visible)
+	return b
 }
 
 // Having returns the CIs of the scope that have a fact. The set is the caller's.
@@ -161,36 +186,23 @@ func (f *fleet) orFact(dst Bits, x Fact) {
 	dst.Or(b)
 }
 
+// orMembers adds the CIs that have a set.
+func (f *fleet) orMembers(dst Bits, set uint32) {
+	var one [1]uint32
+	for _, slot := range f.lists.slimGet(f.sets.at(set).members, &one) {
+		dst.set(slot)
+	}
+}
+
 func (f *fleet) orSources(dst Bits, x Fact) {
-	var one, two [1]uint32
+	var one [1]uint32
 	for _, source := range f.lists.slimGet(f.dict.facts.at(uint32(x)).has, &one) {
 		if n := source >> 1; source&1 == 1 {
 			f.bases[n].slots.into(dst)
 		} else {
-			for _, slot := range f.lists.slimGet(f.sets.at(n).members, &two) {
-				dst.set(slot)
-			}
+			f.orMembers(dst, n)
 		}
 	}
-}
-
-// Facts yields the facts that a CI has in a section, by path.
-func (v View) Facts(slot uint32, section string) fact.Set {
-	n, ok := v.f.sectionN[section]
-	if !ok {
-		return nil
-	}
-	var out fact.Set
-	for _, set := range v.f.lists.get(v.f.cis.at(slot).sets) {
-		if v.f.sets.at(set).section != n {
-			continue
-		}
-		for _, x := range v.f.factsOf(v.f.formOf(set)) {
-			out = append(out, v.Fact(Fact(x)))
-		}
-	}
-	slices.SortFunc(out, func(a, b fact.Fact) int { return strings.Compare(a.Path, b.Path) })
-	return out
 }
 
 // Sections returns the sections of which a CI has facts, in order.
@@ -212,7 +224,7 @@ type Count struct {
 }
 
 // Counts yields the observed facts that some of two groups have and some have
-// not, in no order. Groups that overlap are counted as they are. CIs outside of
+// not, in no order, but for those that are in one set alone, see View.Own. Groups that overlap are counted as they are. CIs outside of
 // the scope count in neither.
 //
 // It walks over the distinct sets of the groups, not over CIs: what a base holds
