@@ -169,7 +169,7 @@ func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest,
 	if err := s.Ingest.Writer.Ready(); err != nil {
 		return err // before a content is read
 	}
-	leave, ok := s.limits().upload(key.String())
+	leave, ok := s.limits().upload(ctx, key.String())
 	if !ok {
 		return status.Error(codes.ResourceExhausted, "too many uploads at once: try again later")
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"rollcall/internal/fact"
@@ -146,30 +147,58 @@ func TestLimitsCountByAddressAndForgetNobodyElse(t *testing.T) {
 }
 
 func TestUploadsAreBoundedForEachKeyAndInAll(t *testing.T) {
-	var l limiter
-	var leave []func()
-	for i := range 100 {
-		if f, ok := l.upload(fmt.Sprint("key", i/10)); ok {
-			leave = append(leave, f)
+	synctest.Test(t, func(t *testing.T) {
+		var l limiter
+		var leave []func()
+		for i := range 100 { // of ten keys
+			if f, ok := l.upload(t.Context(), fmt.Sprint("key", i/10)); ok {
+				leave = append(leave, f)
+			}
 		}
-	}
-	if len(leave) != 2*10 {
-		t.Errorf("%d uploads of ten keys are let in, want 20", len(leave))
-	}
-	for i := range 100 {
-		if f, ok := l.upload(fmt.Sprint("other", i)); ok {
-			leave = append(leave, f)
+		for i := len(leave); i < maxUploads; i++ {
+			if f, ok := l.upload(t.Context(), fmt.Sprint("other", i)); ok {
+				leave = append(leave, f)
+			}
 		}
-	}
-	if len(leave) != maxUploads {
-		t.Errorf("%d uploads in all, want %d", len(leave), maxUploads)
-	}
-	for _, f := range leave {
-		f()
-	}
-	if l.open != 0 || len(l.uploads) != 0 {
-		t.Errorf("%d uploads of %d keys are counted after all have left", l.open, len(l.uploads))
-	}
+		if len(leave) != maxUploads || l.uploads["key0"] != maxUploadsPerKey {
+			t.Errorf("%d uploads are let in, %d of one key, want %d and %d", len(leave), l.uploads["key0"], maxUploads, maxUploadsPerKey)
+		}
+		began := time.Now()
+		if _, ok := l.upload(t.Context(), "patient"); ok || time.Since(began) != queueWithin {
+			t.Errorf("one too many: let in %v after %s, want refused after %s", ok, time.Since(began), queueWithin)
+		}
+		gone, end := context.WithCancel(t.Context())
+		end()
+		if _, ok := l.upload(gone, "gone"); ok {
+			t.Error("an upload whose caller has gone is let in")
+		}
+		time.AfterFunc(time.Second, leave[0])
+		began = time.Now()
+		f, ok := l.upload(t.Context(), "lucky")
+		if !ok || time.Since(began) != time.Second {
+			t.Errorf("when one has left after a second: let in %v after %s", ok, time.Since(began))
+		}
+		waits := 0
+		for i := range uploadQueue + 10 {
+			go func() {
+				if f, ok := l.upload(t.Context(), fmt.Sprint("queue", i)); ok {
+					f()
+				}
+			}()
+			synctest.Wait()
+			waits = max(waits, l.open)
+		}
+		if waits != maxUploads+uploadQueue {
+			t.Errorf("%d are let in or wait, want %d", waits, maxUploads+uploadQueue)
+		}
+		for _, f := range append(leave[1:], f) {
+			f()
+		}
+		synctest.Wait()
+		if l.open != 0 || len(l.uploads) != 0 || len(l.turns) != 0 {
+			t.Errorf("%d uploads of %d keys are counted after all have left", l.open, len(l.uploads))
+		}
+	})
 }
 
 func TestLogins(t *testing.T) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"hash/crc32"
 	"sync"
 	"time"
@@ -16,8 +17,9 @@ type limiter struct {
 	logins  map[string]*rate.Limiter
 	names   [4096]*rate.Limiter // password attempts, by a hash of the name
 	hosts   map[string]*rate.Limiter
-	uploads map[string]int // streams that are open, by key
-	open    int
+	uploads map[string]int // streams that are open, by key, those that wait included
+	open    int            // in all
+	turns   chan struct{}  // one for each upload that is read
 	lines   *rate.Limiter
 	skipped int
 }
@@ -97,31 +99,55 @@ func (l *limiter) attempt(host, name string, now time.Time) (again func(), ok bo
 	return back, true
 }
 
-// Each upload holds up to 20 MiB: these bound what all hold together.
+// Each upload holds up to 20 MiB: these bound what all hold together. Who waits for
+// her turn holds what the stream's window lets through.
 const (
 	maxUploads       = 24
-	maxUploadsPerKey = 2
+	maxUploadsPerKey = 2 // of both
+	uploadQueue      = 192
 )
 
-// upload makes room for a stream of contents, until leave is called; ok is false
-// if there is none.
-func (l *limiter) upload(key string) (leave func(), ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open >= maxUploads || l.uploads[key] >= maxUploadsPerKey {
+// upload makes room for a stream of contents, until leave is called. It waits for it
+// as long as a report may; ok is false if there is none even then.
+func (l *limiter) upload(ctx context.Context, key string) (leave func(), ok bool) {
+	turns := l.queueUp(key)
+	if turns == nil {
 		return nil, false
 	}
+	limited, stop := context.WithTimeout(ctx, queueWithin)
+	defer stop()
+	select {
+	case turns <- struct{}{}:
+		return func() {
+			<-turns
+			l.goAway(key)
+		}, true
+	case <-limited.Done():
+		l.goAway(key)
+		return nil, false
+	}
+}
+
+// queueUp counts a stream; nil: it is one too many.
+func (l *limiter) queueUp(key string) (turns chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open >= maxUploads+uploadQueue || l.uploads[key] >= maxUploadsPerKey {
+		return nil
+	}
 	if l.uploads == nil {
-		l.uploads = map[string]int{}
+		l.uploads, l.turns = map[string]int{}, make(chan struct{}, maxUploads)
 	}
 	l.open++
 	l.uploads[key]++
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.open--
-		if l.uploads[key]--; l.uploads[key] == 0 {
-			delete(l.uploads, key)
-		}
-	}, true
+	return l.turns
+}
+
+func (l *limiter) goAway(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	if l.uploads[key]--; l.uploads[key] == 0 {
+		delete(l.uploads, key)
+	}
 }

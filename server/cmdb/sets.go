@@ -167,30 +167,6 @@ func stored(g store.Getter, tenant string, d fact.Digest) (delta fact.Delta, ful
 	return delta, full, nil
 }
 
-// Prepared is a set on its way into the store: Derive makes it outside of any
-// transaction, Put stores it.
-type Prepared struct {
-	Digest  fact.Digest
-	Section string // empty if it is the empty set and starts from nothing
-	Len     int    // number of facts
-
-	// News are the facts that may break a rule: the others are those of Base, which
-	// were checked when it was stored. A set that is stored has none.
-	News []fact.Fact
-	Base fact.Digest
-
-	held   *held
-	stored bool
-	packed store.Packed
-	size   int
-}
-
-// Get returns the value at a path, and whether there is one.
-func (p Prepared) Get(path string) (string, bool) { return p.held.whole.get(p.held.patch, path) }
-
-// Facts returns the set, which is shared and must not be changed.
-func (p Prepared) Facts() fact.Set { return p.held.set() }
-
 // Derive works out the set that an encoded delta leads to, proves that it is the
 // one that the delta promises, and decides how it is stored. What it starts from
 // is read through g. Nothing is said of what the facts are: that is for the caller
@@ -388,8 +364,12 @@ func (s *Sets) Rebase(ctx context.Context, e store.Engine, u store.Updater, tena
 		}
 		return s.storeAfresh(r, tenant, &p)
 	})
+	var packed store.Packed
 	if err == nil {
-		err = p.packed.Replace(ctx, e, u, tenant, setKind, d)
+		packed, err = p.packed()
+	}
+	if err == nil {
+		err = packed.Replace(ctx, e, u, tenant, setKind, d)
 	}
 	if err != nil {
 		return fmt.Errorf("store fact set %s in another form: %w", d, err)
@@ -424,7 +404,8 @@ func (s *Sets) storeWhole(enc []byte, p *Prepared) error {
 		return fmt.Errorf("fact set %.12s: %w", p.Digest, err)
 	}
 	p.held = &held{whole: w}
-	return p.pack(append([]byte{setFull}, enc...))
+	p.pack(append([]byte{setFull}, enc...))
+	return nil
 }
 
 // storeDelta stores a set as a delta from another, after it has looked that it
@@ -433,13 +414,8 @@ func (s *Sets) storeDelta(from *held, d fact.Delta, p *Prepared) error {
 	if from.whole != p.held.whole || !from.whole.apply(from.patch, d).equal(p.held.patch) {
 		return fmt.Errorf("store fact set %s: the delta from %s leads elsewhere", p.Digest, d.Base)
 	}
-	return p.pack(append([]byte{setDelta, byte(p.held.depth)}, d.Encode()...))
-}
-
-func (p *Prepared) pack(b []byte) (err error) {
-	p.size = len(b)
-	p.packed, err = store.Pack(b)
-	return err
+	p.pack(append([]byte{setDelta, byte(p.held.depth)}, d.Encode()...))
+	return nil
 }
 
 func encodedSize(set fact.Set) int {
@@ -449,36 +425,3 @@ func encodedSize(set fact.Set) int {
 	}
 	return n
 }
-
-// Put stores a prepared set in a transaction, unless it is there; isNew tells
-// which. A set beyond the limits of one transaction must go through PutLarge
-// first.
-func (s *Sets) Put(tx store.Tx, tenant string, p Prepared) (isNew bool, err error) {
-	has, err := store.HasBlob(tx, tenant, setKind, p.Digest)
-	if err != nil || has {
-		return false, err
-	}
-	if p.stored {
-		return false, fmt.Errorf("store fact set %s: %w: it was there when the report was read", p.Digest, store.ErrNoBlob)
-	}
-	return true, p.packed.PutTx(tx, tenant, setKind, p.Digest)
-}
-
-// Size returns the bytes that a prepared set takes in a transaction at most.
-func (p Prepared) Size() int {
-	if p.stored {
-		return 0
-	}
-	return p.size + 1<<10
-}
-
-// PutLarge stores a prepared set in transactions of its own, before the one that
-// refers to it.
-func (s *Sets) PutLarge(ctx context.Context, e store.Updater, tenant string, p Prepared) error {
-	return p.packed.Store(ctx, e, tenant, setKind, p.Digest)
-}
-
-// Keep caches a prepared set once the transaction in which Put stored it is
-// committed. It must not be called for a set that was there already: that one may
-// be stored in another form, which those that are built on it must know.
-func (s *Sets) Keep(p Prepared) { s.keep(p.Digest, p.held) }

@@ -51,6 +51,11 @@ func (s *Service) report(ctx context.Context, known recollection, body *rollcall
 	case len(ws.missing) > 0:
 		return Result{Outcome: NeedContent, Missing: ws.missing}, nil
 	}
+	for _, p := range ws.sets {
+		if err := p.Pack(); err != nil {
+			return Result{}, err
+		}
+	}
 	if err := s.putLargeSets(ctx, ws.sets); err != nil {
 		return Result{}, err
 	}
