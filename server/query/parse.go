@@ -37,7 +37,7 @@ type Names interface {
 //	subject = FIELD | FUNCTION "(" argument ")"
 //	saved   = "@"NAME [ "(" PARAMETER "=" value { "," PARAMETER "=" value } ")" ]
 func Parse(src string, names Names) (Expr, error) {
-	p := &parser{names: names, nodes: new(int)}
+	p := &parser{names: names, nodes: new(int), filled: new(int)}
 	return p.source(src)
 }
 
@@ -70,6 +70,7 @@ type parser struct {
 	tokens []token
 	at     int
 	nodes  *int // of this filter and of the saved ones in it
+	filled *int // bytes of these
 	err    error
 
 	names    Names

@@ -9,14 +9,17 @@ import (
 	"rollcall/internal/fact"
 )
 
-// maxSaved is how deep saved filters may stand in each other.
-const maxSaved = 8
+// Bounds of saved filters.
+const (
+	maxSaved  = 8             // how deep they may stand in each other
+	maxFilled = 4 * MaxSource // bytes of all of them in one filter, with the values that are given
+)
 
 // Template checks a filter that is to be saved. Words that begin with "$" are its
 // parameters, which it returns in order: whoever uses the filter gives their
 // values. The error is as of Parse.
 func Template(src string, names Names) ([]string, error) {
-	p := &parser{names: names, nodes: new(int), template: true, open: map[string]bool{}}
+	p := &parser{names: names, nodes: new(int), filled: new(int), template: true, open: map[string]bool{}}
 	_, err := p.source(src)
 	if err != nil {
 		return nil, err
@@ -44,6 +47,7 @@ func (p *parser) fill() *SyntaxError {
 		return nil // a filter that was not saved has none: "$" is a letter
 	}
 	p.used = map[string]bool{}
+	*p.filled += len(p.src)
 	for i, t := range p.tokens {
 		if t.kind != tokenWord || len(t.text) < 2 || t.text[0] != '$' {
 			continue
@@ -62,7 +66,11 @@ func (p *parser) fill() *SyntaxError {
 		default:
 			p.tokens[i] = token{tokenQuoted, value, t.pos}
 			p.used[name] = true
+			*p.filled += len(value)
 		}
+	}
+	if *p.filled > maxFilled {
+		return p.syntax(0, fmt.Sprintf("the saved filters and the values in them are longer than %d bytes in all", maxFilled), "give shorter values, or split the question")
 	}
 	return nil
 }
@@ -100,7 +108,7 @@ func (p *parser) savedFilter(depth int) Expr {
 
 // inside reads a saved filter as if it stood here in brackets.
 func (p *parser) inside(at token, name, text string, values map[string]string, depth int) Expr {
-	inner := &parser{names: p.names, nodes: p.nodes, saved: append(slices.Clone(p.saved), name), given: values, open: p.open, depth: depth + 1}
+	inner := &parser{names: p.names, nodes: p.nodes, filled: p.filled, saved: append(slices.Clone(p.saved), name), given: values, open: p.open, depth: depth + 1}
 	e, err := inner.source(text)
 	if err != nil {
 		p.err = err

@@ -31,7 +31,7 @@ var names = saved{
 	filters: map[string]string{
 		"old-cups": "pkg(cups) < 2.4.2-3+deb12u8", "room": "site = $where or name = pc07", "both": "@old-cups and @room(where = $where)",
 		"before": "pkg(cups) < $version as of $when", "loop": "name = a or @pool", "pool": "@loop", "broken": "naem = x", "pkg": "pkg($name)",
-		"late": "changed(etc/cups) < $age", "wide": strings.Repeat("name = a or ", 60) + "name = a", "widest": "@wide or @wide or @wide or @wide", "plain": `name = "$x"`,
+		"late": "changed(etc/cups) < $age", "wide": strings.Repeat("name = a or ", 60) + "name = a", "widest": "@wide or @wide or @wide or @wide", "plain": `name = "$x"`, "many": "name in (" + strings.Repeat("$x, ", 7) + "$x)",
 	},
 	baselines: map[string]fact.Set{
 		"client": {{Path: "etc/motd", Value: "link:/run/motd 0777 root:root"}, {Path: "os/id", Value: "debian"}, {Path: "pkg/cups/version", Value: "2.4.2-3+deb12u8"}},
@@ -129,6 +129,11 @@ func TestWhatIsWrongWithASavedFilterSaysWhere(t *testing.T) {
 			t.Errorf("Parse(%.60s) = %v, want %q", filter, err, want)
 		}
 	}
+	for value, long := range map[string]bool{strings.Repeat("x", 3000): true, "x": false} {
+		if _, err := Parse("@many(x = "+value+")", names); (err != nil) != long || long && !strings.Contains(err.Error(), "longer than 16384 bytes in all") {
+			t.Errorf("a filter of %d bytes, eight times: %v", len(value), err)
+		}
+	}
 	if _, err := Parse("@old-cups or differs from client", nil); err == nil {
 		t.Error("names are known where there are none")
 	}
@@ -205,7 +210,7 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil && !errors.As(err, &se) {
 			t.Fatalf("Parse(%s) with %q: %v", use, src, err)
 		}
-		if err == nil {
+		if err == nil && len(e.String()) <= MaxSource {
 			if again, err := Parse(e.String(), names); err != nil || !reflect.DeepEqual(again, e) {
 				t.Fatalf("%q is printed as %q, which parses to %#v, %v", src, e, again, err)
 			}
