@@ -159,6 +159,27 @@ func TestCheckNamesARecordThatWasChangedBesideTheLog(t *testing.T) {
 	}
 }
 
+// What was changed beside the log and then by a deed is named too: the deed's leaf
+// does not begin where the one before has ended.
+func TestCheckNamesAChangeBetweenTwoLeaves(t *testing.T) {
+	r := start(t)
+	r.site("elm")
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w := newTwin(t, r.cfg)
+	w.update(otherwise(store.At(store.Record, "main/site/elm"), func(s *cmdb.Site) { s.Title = "Oak" }))
+	again := startOn(t, w.cfg)
+	again.site("elm")
+	if err := again.stop(); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := Check(t.Context(), w.cfg)
+	if err != nil || len(rep.Faults) != 1 || rep.Faults[0].Rule != RuleLog || !strings.Contains(rep.Faults[0].Text, "site/elm was another one before it") {
+		t.Errorf("%v, %v, want one fault that names site/elm", rep.Faults, err)
+	}
+}
+
 func otherwise[T any](k store.Key, bend func(*T)) func(store.Tx) error {
 	return func(tx store.Tx) error {
 		var v T
