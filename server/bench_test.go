@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime/pprof"
 	"sync"
 	"testing"
 	"time"
@@ -76,16 +77,22 @@ func benchFsync(b *testing.B) {
 
 func benchIngest(b *testing.B, lanes store.Config, next func(*sim.Machine, int) ([]byte, error)) {
 	s, addr := benchServer(b, lanes)
+	// In a profile the clients, and what is made before the clock runs, are told from
+	// the server by their labels.
+	preparing := pprof.WithLabels(b.Context(), pprof.Labels("side", "preparation"))
+	pprof.SetGoroutineLabels(preparing)
+	defer pprof.SetGoroutineLabels(context.Background())
+	client := func(do func(context.Context)) { pprof.Do(preparing, pprof.Labels("side", "client"), do) }
 	clients := make([]rollcallv1.AgentsClient, benchClients)
 	signed := make([][][]byte, benchClients)
 	for i := range clients {
 		var m *sim.Machine
-		m, clients[i] = benchMachine(b, s, addr, i)
+		m, clients[i] = benchMachine(preparing, b, s, addr, i)
 		env, err := m.Report(true)
 		if err != nil {
 			b.Fatal(err)
 		}
-		benchSubmit(b, clients[i], env)
+		client(func(context.Context) { benchSubmit(b, clients[i], env) })
 		for n := range (b.N - i + benchClients - 1) / benchClients {
 			if env, err = next(m, n); err != nil {
 				b.Fatal(err)
@@ -98,9 +105,11 @@ func benchIngest(b *testing.B, lanes store.Config, next func(*sim.Machine, int) 
 	before := cpuTime(b)
 	for i, c := range clients {
 		wg.Go(func() {
-			for _, env := range signed[i] {
-				benchSubmit(b, c, env)
-			}
+			client(func(context.Context) {
+				for _, env := range signed[i] {
+					benchSubmit(b, c, env)
+				}
+			})
 		})
 	}
 	wg.Wait()
@@ -165,7 +174,7 @@ func benchServer(b testing.TB, lanes store.Config) (*Server, string) {
 }
 
 // benchMachine enrols one simulated machine over its own connection.
-func benchMachine(b testing.TB, s *Server, addr string, number int) (*sim.Machine, rollcallv1.AgentsClient) {
+func benchMachine(ctx context.Context, b testing.TB, s *Server, addr string, number int) (*sim.Machine, rollcallv1.AgentsClient) {
 	pub := identity.Public(s.key)
 	m, err := sim.NewMachine(uint64(number), pub)
 	if err != nil {
@@ -193,7 +202,10 @@ func benchMachine(b testing.TB, s *Server, addr string, number int) (*sim.Machin
 	if err != nil {
 		b.Fatal(err)
 	}
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
+	var conn *grpc.ClientConn
+	pprof.Do(ctx, pprof.Labels("side", "client"), func(context.Context) { // what it starts is the client's too
+		conn, err = grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
+	})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func TestAYearOfOneMachineTakesLessThanAMegabyte(t *testing.T) {
 	}
 	empty := used()
 	for i := range machines {
-		m, _ := benchMachine(t, s, addr, i)
+		m, _ := benchMachine(t.Context(), t, s, addr, i)
 		own := slices.Clone(m.Facts["etc"])
 		for range 30 {
 			own[rng.IntN(len(own))].Value = file(fmt.Sprint(m.Name, rng.Int())).String()

@@ -1,12 +1,17 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	rollcallv1 "rollcall/proto/rollcall/v1"
+
+	"google.golang.org/grpc/codes"
 )
 
 // line is a connection between two ends in memory that has an address.
@@ -205,4 +210,30 @@ func TestAClosedDoorIsNoticed(t *testing.T) {
 	if open, _ := d.count(); open != 0 {
 		t.Errorf("%d connections are counted after all have ended", open)
 	}
+}
+
+func TestHowManyStrangersMayShakeHandsCanBeSet(t *testing.T) {
+	for _, perSecond := range []int{10, 50} {
+		d := newDoors(nil, doorLimits{}, perSecond)
+		n := 0
+		for n <= strangersBurst*perSecond {
+			if _, err := d.hello(&tls.ClientHelloInfo{Conn: &door{of: d}}); errors.Is(err, errCrowded) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		if n != strangersBurst*perSecond {
+			t.Errorf("of %d a second %d come in at once, want %d", perSecond, n, strangersBurst*perSecond)
+		}
+	}
+}
+
+func TestHowOftenAnAddressMayAskForAdmissionCanBeSet(t *testing.T) {
+	r := start(t, func(c *Config) { c.Enrolments = 2 })
+	r.machine(1)
+	r.machine(2)
+	_, err := r.enrol(r.stranger(3), r.token(&rollcallv1.NewTokenRequest{}))
+	wantCode(t, "the third within a minute", err, codes.ResourceExhausted)
 }

@@ -148,7 +148,7 @@ func benchBesideLoad(b *testing.B) {
 		signed := make([][][]byte, benchClients)
 		for i := range clients {
 			var m *sim.Machine
-			m, clients[i] = benchMachine(b, s, addr, i)
+			m, clients[i] = benchMachine(b.Context(), b, s, addr, i)
 			for n := range each + 1 {
 				m.Upgrade(n*7+i, n+1)
 				env, err := m.Report(n == 0)
