@@ -39,12 +39,21 @@ var formats = []struct {
 	{[]string{"etc/pam.d/", "etc/security/", "etc/hosts.allow", "etc/hosts.deny", "etc/nftables", "etc/iptables", "etc/resolv.conf", "etc/squid", "etc/udev/rules.d/", "etc/pf"}, syntax{read: readLines, ordered: true}},
 }
 
-// syntaxOf chooses how a file is read, by its path or else by its content.
-func syntaxOf(name, content string) syntax {
-	for _, f := range formats {
+// formatOf returns the number of the format that the path of a file tells, -1 if
+// it tells none.
+func formatOf(name string) int {
+	for i, f := range formats {
 		if slices.ContainsFunc(f.paths, func(p string) bool { return fits(p, name) }) {
-			return f.syntax
+			return i
 		}
+	}
+	return -1
+}
+
+// syntaxOf chooses how a file of a format is read, or else its content does.
+func syntaxOf(format int, content string) syntax {
+	if format >= 0 {
+		return formats[format].syntax
 	}
 	start := strings.TrimLeft(content[:min(len(content), 4096)], " \t\r\n\ufeff")
 	switch {

@@ -17,7 +17,7 @@ func readJSON(w *writer, content string) bool {
 	if r.read(content) {
 		return true
 	}
-	*w = *newWriter()
+	w.begin(syntax{})
 	return r.read(plainJSON(content))
 }
 

@@ -166,7 +166,13 @@ func join(content string) []string {
 
 // squeeze trims and makes every run of blanks one space.
 func squeeze(s string) string {
-	return strings.Join(strings.Fields(s), " ")
+	s = strings.TrimSpace(s)
+	for i := range len(s) {
+		if c := s[i]; c >= 0x80 || c < ' ' || c == ' ' && s[i+1] == ' ' {
+			return strings.Join(strings.Fields(s), " ")
+		}
+	}
+	return s // as nearly every line is
 }
 
 // uncomment cuts off a comment that begins with "#" at the start or after a

@@ -16,7 +16,7 @@ const (
 	maxContent = 256 << 10 // bytes of one file
 	maxRead    = 512 << 20 // bytes of one question
 	maxItems   = 6000      // items of one file
-	maxKept    = 400_000   // items that are kept in case they are needed again
+	maxKept    = 200_000   // items that are kept in case they are needed again
 )
 
 // reader reads config files and turns them into items, masking what is special
@@ -30,13 +30,14 @@ type reader struct {
 	failed   int
 	reason   error
 	full     bool
+	writer   *writer
 	parsed   map[parsedKey]document
 	kept     int                // items of parsed
 	past     map[pastKey][]item // items of files seen in history
 }
 
 type parsedKey struct {
-	path   string // tells the syntax
+	format int // number of the syntax that the path tells
 	digest fact.Digest
 }
 
@@ -47,7 +48,7 @@ type pastKey struct {
 }
 
 func newReader(f *field, contents func(fact.Digest) ([]byte, error)) *reader {
-	r := &reader{contents: contents, common: &masker{}, parsed: map[parsedKey]document{}, past: map[pastKey][]item{}}
+	r := &reader{contents: contents, common: &masker{}, writer: newWriter(), parsed: map[parsedKey]document{}, past: map[pastKey][]item{}}
 	byDomain := map[string]*masker{}
 	for _, m := range f.machines {
 		if domain := domainOf(m); byDomain[domain] == nil {
@@ -96,7 +97,7 @@ func (r *reader) items(path string, d fact.Digest, m *masker) []item {
 
 // document reads a content and parses it, once as long as there is room to keep it.
 func (r *reader) document(path string, d fact.Digest) document {
-	key := parsedKey{path, d}
+	key := parsedKey{formatOf(path), d}
 	if doc, ok := r.parsed[key]; ok {
 		return doc
 	}
@@ -104,7 +105,7 @@ func (r *reader) document(path string, d fact.Digest) document {
 	if !ok || bytes.IndexByte(content[:min(len(content), 8000)], 0) >= 0 {
 		return document{items: []item{{text: "content " + d.String()[:16], whole: true}}}
 	}
-	doc := parse(path, string(content))
+	doc := r.writer.parse(path, string(content))
 	if r.kept += len(doc.items); r.kept > maxKept {
 		clear(r.parsed)
 		r.kept = len(doc.items)
@@ -115,7 +116,7 @@ func (r *reader) document(path string, d fact.Digest) document {
 
 // masked adds to each item its masked form where there is one, and an item for
 // each order that matters.
-func (m *masker) masked(doc document) []item {
+func (k *masker) masked(doc document) []item {
 	out := make([]item, 0, len(doc.items)+len(doc.orders))
 	generic := make([]string, len(doc.items))
 	for i, it := range doc.items {
@@ -124,10 +125,10 @@ func (m *masker) masked(doc document) []item {
 			out = append(out, it)
 			continue
 		}
-		if generic[i] = m.mask(it.text); generic[i] != it.text {
+		if generic[i] = k.mask(it.text); generic[i] != it.text {
 			same := item{text: generic[i]}
 			if it.shown != "" {
-				same.shown = m.mask(it.shown)
+				same.shown = k.mask(it.shown)
 			}
 			it.raw = true
 			out = append(out, same)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 )
 
@@ -48,9 +49,11 @@ type document struct {
 	orders [][]int32 // numbers of items whose order matters, as they came
 }
 
-// writer collects what a reader finds in a file.
+// writer collects what a reader finds in a file. It is used for one file after
+// the other.
 type writer struct {
-	document
+	items   []item
+	orders  [][]int32
 	at      map[string]int32 // number of each text
 	count   bool             // a text that comes again says something more
 	ordered bool             // the order of all matters
@@ -59,6 +62,14 @@ type writer struct {
 }
 
 func newWriter() *writer { return &writer{at: map[string]int32{}, again: map[string]int{}} }
+
+// begin forgets everything before a file is read in a syntax.
+func (w *writer) begin(s syntax) {
+	clear(w.at)
+	clear(w.again)
+	w.items, w.orders, w.all = w.items[:0], nil, nil
+	w.ordered, w.count = s.ordered, s.repeats
+}
 
 // say adds a text, which may be written in another way, and returns its number.
 func (w *writer) say(text string, shown ...string) int32 {
@@ -93,7 +104,7 @@ func (w *writer) inOrder(numbers []int32) {
 
 func (w *writer) done() document {
 	w.inOrder(w.all)
-	return w.document
+	return document{slices.Clone(w.items), w.orders}
 }
 
 // clip keeps a text short, and different from others that begin like it.
@@ -135,23 +146,20 @@ func (b *blocks) pop() { *b = (*b)[:max(0, len(*b)-1)] }
 // the syntax, or the content does. What is not written in the syntax it should be
 // in is taken line by line: then every line counts, however often it comes, and
 // their order.
-func parse(name, content string) document {
+func (w *writer) parse(name, content string) document {
 	if strings.HasPrefix(content, "-----BEGIN ") {
 		return opaque(content)
 	}
-	s := syntaxOf(name, content)
-	w := newWriter()
-	w.ordered, w.count = s.ordered, s.repeats
+	s := syntaxOf(formatOf(name), content)
+	w.begin(s)
 	if !s.read(w, content) {
-		w = newWriter()
-		w.ordered, w.count = true, true
+		w.begin(syntax{ordered: true, repeats: true})
 		readLines(w, content)
 	}
-	d := w.done()
-	if len(d.items) > maxItems {
+	if len(w.items) > maxItems {
 		return opaque(content)
 	}
-	return d
+	return w.done()
 }
 
 // opaque says of a content only which one it is.
