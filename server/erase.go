@@ -145,16 +145,18 @@ func (e *eraser) look(ctx context.Context, job cmdb.Erasure) (rest remains, othe
 	return rest, others, err
 }
 
-// ofLog finds the leaves about the CI but the one that tells of its erasure, and
-// those about the tokens that were made for its machine alone.
+// ofLog finds the leaves about the CI but the one that tells of its erasure, those
+// about its keys from the time when they waited and had no CI, and those about the
+// tokens that were made for its machine alone.
 func (e *eraser) ofLog(r store.Reader, job cmdb.Erasure, rest *remains) error {
 	used, err := enrol.At(r, e.tenant).Single()
 	if err != nil {
 		return err
 	}
-	tokens := map[string]bool{}
+	tokens, keys := map[string]bool{}, map[string]bool{}
 	for _, k := range rest.keys {
 		tokens[used[k.ID]] = true
+		keys[k.ID] = true
 	}
 	delete(tokens, "")
 	log := evidence.At(r, e.tenant)
@@ -167,11 +169,11 @@ func (e *eraser) ofLog(r store.Reader, job cmdb.Erasure, rest *remains) error {
 			continue // for the check to say
 		}
 		about := leaf.CI == job.CI && leaf.Kind != evidence.Purge
-		if leaf.Kind == evidence.Token && !about {
+		if !about && (leaf.Kind == evidence.Token || leaf.CI == "" && leaf.Kind != evidence.Report) {
 			x, err := log.Explain(l.Index)
 			if err == nil {
 				entry, err := evidence.ParseEntry(x.Content)
-				about = err == nil && tokens[entry.Detail["token"]]
+				about = err == nil && (leaf.Kind == evidence.Token && tokens[entry.Detail["token"]] || keys[entry.Key])
 			}
 		}
 		if about {

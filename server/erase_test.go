@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
 	"rollcall/server/cmdb"
@@ -76,11 +78,16 @@ func TestAnErasedCIIsInNoFile(t *testing.T) {
 	const secret = "canary-7719-of-ola"
 	r := start(t)
 	gone := r.stranger(1)
-	reply, err := r.enrol(gone, r.token(&rollcallv1.NewTokenRequest{Name: "for " + secret}))
+	gone.Name = "pc-" + secret
+	token := r.token(&rollcallv1.NewTokenRequest{Name: "for " + secret, NeedsApproval: true})
+	if _, err := r.enrol(gone, token); err != nil { // it waits, without a CI
+		t.Fatal(err)
+	}
+	approved, err := r.kari.Approve(t.Context(), &rollcallv1.DecideRequest{Key: identity.IDOf(identity.Public(gone.Key)).String()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone.ci = reply.GetCi()
+	gone.ci = approved.GetKey().GetCi()
 	stays := r.machine(2)
 	gone.Facts["pkg"][3].Value = "3." + secret
 	gone.keep(t, map[string]string{"motd": "hello " + secret, "same": "what both have", "notes": strings.Repeat(secret+"\n", 3000)})
@@ -119,6 +126,7 @@ func TestAnErasedCIIsInNoFile(t *testing.T) {
 			purges++
 		}
 	}
+	r.tellsNothing(secret)
 	if purges != 1 {
 		t.Errorf("%d leaves tell that it was erased, want 1", purges)
 	}
@@ -137,6 +145,33 @@ func TestAnErasedCIIsInNoFile(t *testing.T) {
 		t.Error(err)
 	}
 	sound(t, r.cfg, Known{})
+}
+
+// tellsNothing fails if what explains a leaf holds a word.
+func (r *running) tellsNothing(word string) {
+	r.t.Helper()
+	err := r.srv.engine.View(r.t.Context(), func(g store.Reader) error {
+		log := evidence.At(g, r.cfg.Tenant)
+		for l, err := range log.Leaves(0, 0) {
+			if err != nil {
+				return err
+			}
+			x, err := log.Explain(l.Index)
+			if errors.Is(err, evidence.ErrErased) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if bytes.Contains(bytes.ToLower(x.Content), []byte(word)) {
+				r.t.Errorf("leaf %d still tells: %s", l.Index, x.Content)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Error(err)
+	}
 }
 
 // An erasure that was cut short anywhere is completed when the server starts.
