@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,7 +31,7 @@ func (s *Service) History(ctx context.Context, req *rollcallv1.HistoryRequest) (
 			return err
 		}
 		span := span{since: when(req.GetSinceMs()), until: when(req.GetUntilMs()), path: factPath(req.GetPath()), limit: limitOf(req.GetLimit())}
-		reply.Revisions, reply.More, err = span.of(items, ci)
+		reply.Revisions, reply.More, err = span.of(items, items.Glance(), ci)
 		return err
 	})
 	return reply, err
@@ -46,6 +47,7 @@ func (s *Service) Changes(ctx context.Context, req *rollcallv1.ChangesRequest) (
 			return err
 		}
 		slices.SortStableFunc(found, func(a, b *subject) int { return b.head.Changed.Compare(a.head.Changed) })
+		glance := items.Glance()
 		for _, sub := range found {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -53,7 +55,7 @@ func (s *Service) Changes(ctx context.Context, req *rollcallv1.ChangesRequest) (
 			if !span.since.IsZero() && sub.head.Changed.Before(span.since) {
 				break
 			}
-			revs, more, err := span.of(items, sub.head)
+			revs, more, err := span.of(items, glance, sub.head)
 			if err != nil {
 				return err
 			}
@@ -92,7 +94,17 @@ type span struct {
 	limit        int
 }
 
-func (p span) of(items cmdb.View, ci cmdb.CI) (out []*rollcallv1.RevisionInfo, more bool, err error) {
+func (p span) of(items cmdb.View, glance *cmdb.Glance, ci cmdb.CI) (out []*rollcallv1.RevisionInfo, more bool, err error) {
+	if !p.until.IsZero() && p.until.Before(ci.Changed) {
+		last, err := items.AsOf(ci, p.until)
+		if errors.Is(err, cmdb.ErrNotFound) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		ci.Rev = last.N
+	}
 	for r, err := range items.History(ci) {
 		if err != nil {
 			return nil, false, err
@@ -100,10 +112,7 @@ func (p span) of(items cmdb.View, ci cmdb.CI) (out []*rollcallv1.RevisionInfo, m
 		if !p.since.IsZero() && r.At().Before(p.since) {
 			return out, false, nil
 		}
-		if !p.until.IsZero() && r.At().After(p.until) {
-			continue
-		}
-		changes, err := items.FactChanges(r, p.path)
+		changes, err := glance.Changes(r, p.path)
 		if err != nil {
 			return nil, false, err
 		}
@@ -166,11 +175,12 @@ func (s *Service) FileLog(ctx context.Context, req *rollcallv1.FileLogRequest) (
 		if err != nil {
 			return err
 		}
+		glance := items.Glance()
 		for r, err := range items.History(ci) {
 			if err != nil {
 				return err
 			}
-			changes, err := items.FactChanges(r, path)
+			changes, err := glance.Changes(r, path)
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"rollcall/server/query"
 	"rollcall/server/store"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -36,11 +39,10 @@ type selection struct {
 	hints   []string         // why nothing may have been found
 }
 
-// chosen is a CI that was selected; sub is nil until it is read.
+// chosen is a CI that was selected.
 type chosen struct {
 	id, name string
-	changed  time.Time // as the index knows it
-	sub      *subject
+	changed  time.Time // as the index knows it; zero: it was read
 }
 
 // selectCIs returns the CIs that a filter selects, by name. One that cannot be
@@ -83,7 +85,7 @@ func (s *Service) find(ctx context.Context, items cmdb.View, filter string, at t
 		}
 		return err
 	})
-	slices.SortFunc(sel.found, func(a, b chosen) int { return compareNames(a.name, b.name) })
+	slices.SortFunc(sel.found, func(a, b chosen) int { return cmp.Or(compareNames(a.name, b.name), strings.Compare(a.id, b.id)) })
 	return sel, err
 }
 
@@ -147,44 +149,75 @@ func (sel *selection) byIndex(ctx context.Context) error {
 	})
 }
 
+// byReading reads every CI, on all processors where it is about the past: each reads
+// a part of them from a snapshot of its own. What is past no longer changes.
 func (sel *selection) byReading(ctx context.Context) error {
-	for ci, err := range sel.items.All() {
-		if err != nil {
-			return err
+	if sel.at.IsZero() {
+		whole, err := sel.readPart(ctx, sel.items, time.Unix(0, math.MaxInt64), 0, 1) // as each one is
+		sel.found, sel.skipped = whole.found, whole.skipped
+		return err
+	}
+	parts := make([]partly, runtime.GOMAXPROCS(0))
+	all, ctx := errgroup.WithContext(ctx)
+	for n := range parts {
+		all.Go(func() (err error) {
+			defer func() { parts[n].panicked = recover() }() // for the goroutine that asked
+			return sel.s.Engine.View(ctx, func(r store.Reader) error {
+				items := cmdb.At(r, sel.s.Tenant, sel.s.Sets, sel.items.Scope())
+				parts[n], err = sel.readPart(ctx, items, sel.at, n, len(parts))
+				return err
+			})
+		})
+	}
+	err := all.Wait()
+	for _, p := range parts {
+		if p.panicked != nil {
+			panic(p.panicked)
 		}
+		sel.found = append(sel.found, p.found...)
+		maps.Copy(sel.skipped, p.skipped)
+	}
+	return err
+}
+
+// partly is the answer of a part of all CIs.
+type partly struct {
+	found    []chosen
+	skipped  map[string]error
+	panicked any
+}
+
+func (sel *selection) readPart(ctx context.Context, items cmdb.View, at time.Time, part, parts int) (partly, error) {
+	out := partly{skipped: map[string]error{}}
+	glance := items.Glance()
+	for then, err := range items.AllAsOf(at, part, parts) {
 		if err := ctx.Err(); err != nil {
-			return err
-		}
-		sub, err := sel.s.asOf(sel.items, ci, sel.at)
-		if errors.Is(err, cmdb.ErrNotFound) {
-			continue // it did not exist then
+			return out, err
 		}
 		ok := err == nil
 		if ok && sel.expr != nil {
+			sub := &light{s: sel.s, items: items, facts: glance, then: then, at: sel.at}
 			ok, err = query.Match(sel.expr, sub, sel.now)
-			err = cmp.Or(err, sub.err)
+			err = cmp.Or(err, sub.failed())
 		}
 		if errors.Is(err, query.ErrCost) {
-			return err
+			return out, err
 		}
 		if err != nil {
-			sel.skipped[ci.ID] = err
+			out.skipped[then.ID] = err
 			continue
 		}
 		if ok {
-			sel.found = append(sel.found, chosen{id: ci.ID, name: sub.ci.Name, sub: sub})
+			out.found = append(out.found, chosen{id: then.ID, name: then.Name})
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // read gives a CI that was selected; nil if it is gone since, or has changed and
 // fits no more: the index may be some moments ahead of what this question sees, or
 // behind.
 func (sel *selection) read(c chosen) (*subject, error) {
-	if c.sub != nil {
-		return c.sub, nil
-	}
 	ci, err := sel.items.CI(c.id)
 	if errors.Is(err, cmdb.ErrNotFound) {
 		return nil, nil
@@ -192,8 +225,11 @@ func (sel *selection) read(c chosen) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	sub, err := sel.s.asOf(sel.items, ci, time.Time{})
-	if err != nil || sel.expr == nil || ci.Changed.Truncate(time.Second).Equal(c.changed) {
+	sub, err := sel.s.asOf(sel.items, ci, sel.at)
+	if errors.Is(err, cmdb.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil || sel.expr == nil || c.changed.IsZero() || ci.Changed.Truncate(time.Second).Equal(c.changed) {
 		return sub, err
 	}
 	ok, err := query.Match(sel.expr, sub, sel.now)

@@ -21,7 +21,7 @@ var day = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
 // base is a store with its lanes and the cache of sets.
 type base struct {
-	t      *testing.T
+	t      testing.TB
 	engine store.Engine
 	writer *store.Writer
 	sets   *cmdb.Sets
@@ -41,7 +41,7 @@ func onEngines(t *testing.T, test func(t *testing.T, b *base)) {
 	t.Run("weak", func(t *testing.T) { test(t, newBase(t, storetest.Weak(storetest.Seed(t)))) })
 }
 
-func newBase(t *testing.T, e store.Engine) *base {
+func newBase(t testing.TB, e store.Engine) *base {
 	b := &base{t: t, engine: e, writer: storetest.NewWriter(t, e, nil), now: day}
 	b.forget()
 	return b
@@ -211,4 +211,4 @@ func packages(n int, changed ...int) fact.Set {
 	return fact.NewSet(facts)
 }
 
-func random(t *testing.T) *rand.Rand { return rand.New(rand.NewPCG(storetest.Seed(t), 1)) }
+func random(t testing.TB) *rand.Rand { return rand.New(rand.NewPCG(storetest.Seed(t), 1)) }

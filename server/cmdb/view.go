@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -107,34 +106,24 @@ func (v View) History(ci CI) iter.Seq2[Revision, error] {
 	}
 }
 
-// AsOf returns the last revision of a CI that was recorded at t or before, by
-// binary search: stamps rise with the numbers. It returns ErrNotFound if the CI
-// did not exist then.
+// AsOf returns the last revision of a CI that was recorded at t or before. Of its
+// revisions two or three are read, however many there are. It returns ErrNotFound if
+// the CI did not exist then.
 func (v View) AsOf(ci CI, t time.Time) (Revision, error) {
 	if err := v.inScope(ci.ID); err != nil {
 		return Revision{}, err
 	}
-	lo, hi := ci.From(), ci.Rev
-	var found Revision
-	for lo <= hi {
-		mid := lo + (hi-lo)/2
-		r, err := v.revision(ci.ID, mid)
-		if err != nil {
-			return Revision{}, err
-		}
-		if !r.At().After(t) { // UnixNano would overflow for far times
-			found, lo = r, mid+1
-		} else {
-			hi = mid - 1
-		}
-	}
-	if found.N == 0 && ci.From() > 1 {
+	var room [2]lightRevision
+	found, err := v.lastUntil(&lightHead{ID: ci.ID, Rev: ci.Rev, First: ci.First, Created: ci.Created, Changed: ci.Changed}, nanos(t), &room)
+	switch {
+	case err == nil:
+		return v.revision(ci.ID, found.N)
+	case !errors.Is(err, ErrNotFound):
+		return Revision{}, err
+	case ci.From() > 1:
 		return Revision{}, fmt.Errorf("CI %s at %s: %w: its history before revision %d was removed, as keep_history says", ci.Name, t.UTC().Format(time.RFC3339), ErrNotFound, ci.From())
 	}
-	if found.N == 0 {
-		return Revision{}, fmt.Errorf("CI %s at %s: %w: it is known since %s", ci.Name, t.UTC().Format(time.RFC3339), ErrNotFound, ci.Created.Format(time.RFC3339))
-	}
-	return found, nil
+	return Revision{}, fmt.Errorf("CI %s at %s: %w: it is known since %s", ci.Name, t.UTC().Format(time.RFC3339), ErrNotFound, ci.Created.Format(time.RFC3339))
 }
 
 // As gives the head as it was after a revision: what a question with a time sees.
@@ -200,105 +189,6 @@ func (v View) Patched(d fact.Digest) (whole fact.Set, delta fact.Delta, err erro
 func (v View) Stored(d fact.Digest) (base fact.Digest, delta fact.Delta, full fact.Set, err error) {
 	delta, full, err = stored(v.r, v.tenant, d)
 	return delta.Base, delta, full, err
-}
-
-// FactChange is what one revision did to one fact.
-type FactChange struct{ Path, Old, New string }
-
-// FactChanges lists what a revision changed below prefix ("" = everything), by
-// path.
-func (v View) FactChanges(r Revision, prefix string) ([]FactChange, error) {
-	sections := maps.Clone(r.State)
-	if sections == nil {
-		sections = fact.State{}
-	}
-	for s, d := range r.Prev {
-		if _, ok := sections[s]; !ok {
-			sections[s] = d
-		}
-	}
-	var out []FactChange
-	for _, section := range slices.Sorted(maps.Keys(sections)) {
-		if r.State[section] == r.Prev[section] || !mayHold(section, prefix) {
-			continue
-		}
-		changes, err := v.sectionChanges(r, section, prefix)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, changes...)
-	}
-	return out, nil
-}
-
-func (v View) sectionChanges(r Revision, section, prefix string) ([]FactChange, error) {
-	old, err := v.Set(r.Prev, section)
-	if err != nil {
-		return nil, err
-	}
-	now, err := v.Set(r.State, section)
-	if err != nil {
-		return nil, err
-	}
-	if prefix != "" {
-		old, now = under(old, prefix), under(now, prefix)
-	}
-	var out []FactChange
-	d := fact.Diff(old, now)
-	for _, p := range d.Drop {
-		was, _ := old.Get(p)
-		out = append(out, FactChange{Path: p, Old: was})
-	}
-	for _, f := range d.Put {
-		was, _ := old.Get(f.Path)
-		out = append(out, FactChange{Path: f.Path, Old: was, New: f.Value})
-	}
-	slices.SortFunc(out, func(a, b FactChange) int { return strings.Compare(a.Path, b.Path) })
-	return out, nil
-}
-
-// Under tells whether a fact path is prefix itself or below it as a tree:
-// "etc/cups" covers "etc/cups" and "etc/cups/cupsd.conf", not "etc/cups-browsed".
-func Under(path, prefix string) bool {
-	prefix = strings.TrimSuffix(prefix, "/")
-	return prefix == "" || path == prefix || strings.HasPrefix(path, prefix+"/")
-}
-
-func under(s fact.Set, prefix string) fact.Set {
-	var out fact.Set
-	for _, f := range s {
-		if Under(f.Path, prefix) {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-func mayHold(section, prefix string) bool {
-	return prefix == "" || fact.SectionOf(prefix) == section
-}
-
-// LastChange returns the newest revision of a CI, at or before the one numbered
-// from, that changed something below prefix; ok is false if none did.
-func (v View) LastChange(ci CI, from uint64, prefix string) (r Revision, ok bool, err error) {
-	ci.Rev = min(ci.Rev, from)
-	section := fact.SectionOf(prefix)
-	for r, err := range v.History(ci) {
-		if err != nil {
-			return r, false, err
-		}
-		if r.State[section] == r.Prev[section] {
-			continue
-		}
-		changes, err := v.sectionChanges(r, section, prefix)
-		if err != nil {
-			return r, false, err
-		}
-		if len(changes) > 0 {
-			return r, true, nil
-		}
-	}
-	return Revision{}, false, nil
 }
 
 // Guarded returns an error that wraps store.ErrCorrupt unless name and folder of
