@@ -74,6 +74,7 @@ func (s *Service) byReading(ctx context.Context, q *question, req *rollcallv1.Co
 type question struct {
 	items    cmdb.View
 	subjects map[string]*subject
+	courses  map[string]course // by CI
 }
 
 // machines loads every section of the CIs. Sets are shared between CIs, so a
@@ -95,33 +96,6 @@ func (q *question) machines(found []*subject) (ms []compare.Machine, names []str
 	return ms, names, nil
 }
 
-// history gives what a fact has been on a machine, oldest first. It is asked for
-// the best candidates only. A damaged record ends the history there.
-func (q *question) history(id, path string) []compare.Past {
-	sub := q.subject(id)
-	if sub == nil {
-		return nil
-	}
-	var past []compare.Past
-	ci := sub.head
-	ci.Rev = sub.ci.Rev
-	for r, err := range q.items.History(ci) {
-		if err != nil {
-			break
-		}
-		section := fact.SectionOf(path)
-		if r.State[section] == r.Prev[section] {
-			continue
-		}
-		was, now := q.valueAt(r.Prev, path), q.valueAt(r.State, path)
-		if was != now || len(r.Prev) == 0 {
-			past = append(past, compare.Past{Since: r.At(), Value: now.value, Present: now.present})
-		}
-	}
-	slices.Reverse(past)
-	return past
-}
-
 // subject gives a CI that was read, or reads it; nil if it is gone.
 func (q *question) subject(id string) *subject {
 	if sub := q.subjects[id]; sub != nil {
@@ -134,20 +108,6 @@ func (q *question) subject(id string) *subject {
 	sub := &subject{items: q.items, head: ci, ci: ci}
 	q.subjects[id] = sub
 	return sub
-}
-
-type valueAt struct {
-	value   string
-	present bool
-}
-
-func (q *question) valueAt(s fact.State, path string) valueAt {
-	set, err := q.items.Set(s, fact.SectionOf(path))
-	if err != nil {
-		return valueAt{}
-	}
-	v, ok := set.Get(path)
-	return valueAt{v, ok}
 }
 
 func (q *question) fill(reply *rollcallv1.CompareReply, res compare.Result) {

@@ -3,12 +3,14 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"rollcall/internal/fact"
 	"rollcall/server/cmdb"
+	"rollcall/server/index"
 )
 
 // How peers are chosen. Those nearest by site are looked at closely; the others
@@ -27,21 +29,56 @@ type kin struct {
 	like  float64 // share of packages in common
 }
 
-// peers returns the CIs most like one: of its class, near by site, of its model,
-// with nearly its packages. The words say what they have in common.
-func (q *question) peers(ctx context.Context, items cmdb.View, me cmdb.CI) (found []*subject, chosen string, err error) {
-	var all []kin
-	for ci, err := range items.All() {
-		if err = cmp.Or(err, ctx.Err()); err != nil {
-			return nil, "", err
-		}
+// near returns the CIs of the class of one that are nearest to it by site, then by
+// name: from the index or, while there is none, by reading every head.
+func (s *Service) near(ctx context.Context, items cmdb.View, me cmdb.CI) (all []kin, err error) {
+	add := func(ci cmdb.CI) {
 		if ci.ID != me.ID && ci.Class == me.Class && len(ci.State) > 0 {
-			all = append(all, kin{subject: &subject{items: items, head: ci, ci: ci}, near: common(ci.Site, me.Site)})
+			all = append(all, kin{subject: &subject{items: items, head: ci, ci: ci}, near: index.Common(ci.Site, me.Site)})
 		}
 	}
+	var ids []string
+	err = index.ErrLoading
+	if s.Index != nil {
+		err = s.Index.Look(items.Scope(), func(v index.View) error {
+			for _, slot := range v.Near(me.Class, me.Site, nearby+1) {
+				ids = append(ids, v.ID(slot))
+			}
+			return nil
+		})
+	}
+	if errors.Is(err, index.ErrLoading) {
+		for ci, err := range items.All() {
+			if err = cmp.Or(err, ctx.Err()); err != nil {
+				return nil, err
+			}
+			add(ci)
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		ci, err := items.CI(id)
+		if errors.Is(err, cmdb.ErrNotFound) {
+			continue // gone since
+		}
+		if err != nil {
+			return nil, err
+		}
+		add(ci)
+	}
 	slices.SortFunc(all, func(a, b kin) int { return cmp.Or(cmp.Compare(b.near, a.near), cmp.Compare(a.ci.Name, b.ci.Name)) })
-	all = all[:min(len(all), nearby)]
-	mine, err := q.portrait(&subject{items: items, head: me, ci: me})
+	return all[:min(len(all), nearby)], nil
+}
+
+// peers returns the CIs most like one: of its class, near by site, of its model,
+// with nearly its packages. The words say what they have in common.
+func (q *question) peers(ctx context.Context, s *Service, me cmdb.CI) (found []*subject, chosen string, err error) {
+	all, err := s.near(ctx, q.items, me)
+	if err != nil {
+		return nil, "", err
+	}
+	mine, err := q.portrait(&subject{items: q.items, head: me, ci: me})
 	if err != nil {
 		return nil, "", err
 	}
@@ -89,16 +126,6 @@ func (q *question) portrait(u *subject) (p portrait, err error) {
 	p.model, _ = hw.Get("hw/system/product")
 	p.packages, err = u.Facts("pkg")
 	return p, err
-}
-
-// common counts the leading components that two sites share.
-func common(a, b string) int {
-	n := 0
-	x, y := strings.Split(a, "/"), strings.Split(b, "/")
-	for n < min(len(x), len(y)) && x[n] == y[n] {
-		n++
-	}
-	return n
 }
 
 // alike is the share of paths in which two sets agree, whatever the values:

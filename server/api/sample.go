@@ -47,20 +47,20 @@ func (s *Service) byIndex(ctx context.Context, q *question, req *rollcallv1.Comp
 			return err
 		}
 		two.sample(reply)
-		p := newPruner(two, q.section)
+		p := newPruner(two, q.value)
 		g.Broken, reply.Broken = p.machines(two.broken)
 		g.Working, reply.Working = p.machines(two.working)
 		return cmp.Or(p.err, ctx.Err())
 	})
 }
 
-// section reads a section of a CI; one that is gone has none.
-func (q *question) section(id, name string) (fact.Set, error) {
+// value reads what a CI has at a path; one that is gone has nothing.
+func (q *question) value(id, path string) (string, bool, error) {
 	sub := q.subject(id)
-	if sub == nil {
-		return nil, nil
+	if sub == nil || sub.ci.State[fact.SectionOf(path)].IsZero() {
+		return "", false, nil
 	}
-	return q.items.Set(sub.ci.State, name)
+	return q.items.Value(sub.ci.State[fact.SectionOf(path)], path)
 }
 
 // bits gives the CIs of a filter and a list that have reported.
@@ -151,11 +151,11 @@ type pruner struct {
 	sets  map[index.Part]fact.Set  // what is left of each set
 	equal map[string]fact.Set      // sets with the same facts are one
 	texts map[index.Fact]fact.Fact // that were read
-	read  func(id, section string) (fact.Set, error)
+	read  func(id, path string) (string, bool, error)
 	err   error // of read
 }
 
-func newPruner(t sides, read func(id, section string) (fact.Set, error)) *pruner {
+func newPruner(t sides, read func(id, path string) (string, bool, error)) *pruner {
 	p := &pruner{v: t.view, read: read, keep: make([]bool, t.view.FactCount()), sets: map[index.Part]fact.Set{}, equal: map[string]fact.Set{}, texts: map[index.Fact]fact.Fact{}}
 	some := t.broken.Clone()
 	some.Or(t.working)
@@ -209,7 +209,7 @@ func (p *pruner) machines(group index.Bits) (ms []compare.Machine, names []strin
 }
 
 // set gives what is left of a section of a machine. Of digests that no other set
-// has the index knows a hash: then the section is read.
+// has the index knows a hash: they are read.
 func (p *pruner) set(slot uint32, section string, part index.Part) fact.Set {
 	s, ok := p.sets[part]
 	if ok {
@@ -228,17 +228,13 @@ func (p *pruner) set(slot uint32, section string, part index.Part) fact.Set {
 		}
 	}
 	var own []fact.Fact
-	var read fact.Set
 	for f, known := range p.v.Own(part) {
 		if !known {
-			if read == nil {
-				if read, p.err = p.read(p.v.ID(slot), section); p.err != nil {
-					return nil
-				}
+			if f.Value, known, p.err = p.read(p.v.ID(slot), f.Path); p.err != nil {
+				return nil
 			}
-			f.Value, known = read.Get(f.Path) // it may have changed meanwhile
 		}
-		if known {
+		if known { // it may be gone since
 			own = append(own, f)
 		}
 	}

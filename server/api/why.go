@@ -43,7 +43,7 @@ func (s *Service) Why(ctx context.Context, req *rollcallv1.WhyRequest) (*rollcal
 		}
 		reply.Ci, reply.Name, reply.ComparedMs = me.ID, me.Name, millis(worked)
 		q := question{items: items, subjects: map[string]*subject{}}
-		peers, err := q.odd(ctx, reply, me, when(req.GetWorkedMs()), limit)
+		peers, err := q.odd(ctx, s, reply, me, when(req.GetWorkedMs()), limit)
 		if err != nil {
 			return err
 		}
@@ -53,8 +53,8 @@ func (s *Service) Why(ctx context.Context, req *rollcallv1.WhyRequest) (*rollcal
 }
 
 // odd fills in what sets the CI apart from its peers, and returns those.
-func (q *question) odd(ctx context.Context, reply *rollcallv1.WhyReply, me cmdb.CI, worked time.Time, limit int) ([]compare.Machine, error) {
-	found, chosen, err := q.peers(ctx, q.items, me)
+func (q *question) odd(ctx context.Context, s *Service, reply *rollcallv1.WhyReply, me cmdb.CI, worked time.Time, limit int) ([]compare.Machine, error) {
+	found, chosen, err := q.peers(ctx, s, me)
 	if err != nil {
 		return nil, err
 	}

@@ -168,6 +168,17 @@ func (v View) Set(s fact.State, section string) (fact.Set, error) {
 	return v.sets.Load(v.r, v.tenant, d)
 }
 
+// Value returns what a set has at a path, and whether it has anything, without
+// putting the set together.
+func (v View) Value(set fact.Digest, path string) (string, bool, error) {
+	h, err := v.sets.load(v.r, v.tenant, set, 0)
+	if err != nil {
+		return "", false, err
+	}
+	value, ok := h.whole.get(h.patch, path)
+	return value, ok, nil
+}
+
 // LoadSet returns a fact set by digest.
 func (v View) LoadSet(d fact.Digest) (fact.Set, error) { return v.sets.Load(v.r, v.tenant, d) }
 
