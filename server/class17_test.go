@@ -48,7 +48,7 @@ func TestClass17LogAndMetricInjection(t *testing.T) {
 		err := r.srv.writer.Update(t.Context(), func(tx store.Tx) error {
 			items := cmdb.In(tx, r.cfg.Tenant, cmdb.Everywhere)
 			for n := i; n < i+batch; n++ {
-				ci, err := items.New(fmt.Sprintf("ci%018x", n), fmt.Sprintf("host-%d", n), "workstation", "")
+				ci, err := items.New(fmt.Sprintf("ci%020x", n), fmt.Sprintf("host-%d", n), "workstation", "")
 				if err != nil {
 					return err
 				}

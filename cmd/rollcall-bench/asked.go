@@ -31,6 +31,7 @@ type askedServer struct {
 	Made      float64 `json:"index_made_seconds"`
 	IndexSize float64 `json:"index_bytes"`
 	Heap      float64 `json:"heap_live_bytes"`
+	Private   uint64  `json:"private_bytes"`
 	RSS       uint64  `json:"rss_bytes"`
 	Peak      uint64  `json:"peak_rss_bytes"`
 	Store     uint64  `json:"store_bytes"`
@@ -85,7 +86,7 @@ func (a *app) measure(ctx context.Context, q inquiry, s *stock) (res asked, err 
 		}
 		r := ask(ctx, one, office.first, q.each)
 		if ctx.Err() != nil {
-			return res, ctx.Err()
+			return res, errors.Join(errors.New("interrupted: the table is of what was asked by then"), s.figures(context.WithoutCancel(ctx), &res.Server))
 		}
 		a.say("%s: %.2f ms%s", r.Name, r.MedianMS, r.Problem)
 		res.Questions = append(res.Questions, r)
@@ -137,7 +138,7 @@ func (s *stock) indexed(ctx context.Context) error {
 		if err := errors.Join(ctx.Err(), s.alive()); err != nil {
 			return err
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(time.Second) // it costs the server something to be asked
 	}
 }
 
@@ -147,7 +148,7 @@ func (s *stock) figures(ctx context.Context, to *askedServer) error {
 	if err != nil {
 		return err
 	}
-	to.RSS, to.Peak, to.Store, to.CPU = u.rss, u.peak, u.store, u.cpu.Seconds()
+	to.Private, to.RSS, to.Peak, to.Store, to.CPU = u.private, u.rss, u.peak, u.store, u.cpu.Seconds()
 	f, err := s.scrape(ctx)
 	to.Made, to.IndexSize, to.Heap = f["rollcall_index_made_seconds"], f["rollcall_index_bytes"], f["go_gc_heap_live_bytes"]
 	return err
@@ -209,6 +210,7 @@ func (r asked) print(out io.Writer) error {
 	f, s := r.Fleet, r.Server
 	fmt.Fprintf(out, "\n%d machines, seed %d, %d revisions over %d days, written in %.0f s; store: %s\n", f.Machines, f.Seed, f.Revisions, f.Past, f.Seconds, size(float64(s.Store)))
 	fmt.Fprintf(out, "start: first answer after %.2f s, the index after %.2f s (made in %.2f s)\n", s.Answers, s.Index, s.Made)
-	_, err := fmt.Fprintf(out, "memory: index %s, live heap %s, process %s, %s at its peak\n", size(s.IndexSize), size(s.Heap), size(float64(s.RSS)), size(float64(s.Peak)))
+	_, err := fmt.Fprintf(out, "memory: index %s, live heap %s, process %s of its own, %s with the store's file, %s at its peak\n",
+		size(s.IndexSize), size(s.Heap), size(float64(s.Private)), size(float64(s.RSS)), size(float64(s.Peak)))
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -191,7 +192,8 @@ func (h *process) close() error {
 
 // usage is what the server's process costs and keeps.
 type usage struct {
-	rss, peak     uint64 // bytes
+	rss, peak     uint64 // bytes; the pages of the store's file that are mapped count
+	private       uint64 // of them what is no file's
 	cpu           time.Duration
 	store, mirror uint64 // bytes on disk
 }
@@ -222,17 +224,20 @@ func (h *process) usage(mirror bool) (u usage, err error) {
 	}
 	for line := range strings.Lines(string(status)) {
 		w := strings.Fields(line)
-		if len(w) != 3 || w[0] != "VmRSS:" && w[0] != "VmHWM:" {
+		if len(w) != 3 || !slices.Contains([]string{"VmRSS:", "VmHWM:", "RssAnon:"}, w[0]) {
 			continue
 		}
 		kib, err := strconv.ParseUint(w[1], 10, 53)
 		if err != nil {
 			return u, fmt.Errorf("look at the server: /proc/%s/status: %w", pid, err)
 		}
-		if w[0] == "VmRSS:" {
+		switch w[0] {
+		case "VmRSS:":
 			u.rss = kib << 10
-		} else {
+		case "VmHWM:":
 			u.peak = kib << 10
+		case "RssAnon:":
+			u.private = kib << 10
 		}
 	}
 	if info, err := os.Stat(filepath.Join(h.data(), "rollcall.db")); err == nil {

@@ -47,8 +47,8 @@ them.
 
 The JSON of --json: {"version", "fleet": {"machines", "seed", "past", "days",
 "revisions", "fill_seconds"}, "server": {"answers_seconds", "index_seconds",
-"index_made_seconds", "index_bytes", "heap_live_bytes", "rss_bytes",
-"peak_rss_bytes", "store_bytes", "cpu_seconds"}, "questions": [{"name", "question",
+"index_made_seconds", "index_bytes", "heap_live_bytes", "private_bytes",
+"rss_bytes", "peak_rss_bytes", "store_bytes", "cpu_seconds"}, "questions": [{"name", "question",
 "count", "found", "median_ms", "p99_ms", "server_ms", "bar_ms", "problem"}]}.
 "answers_seconds" is from the start of the process to the first answer to an
 operator, "index_seconds" until the index answers too.`,
@@ -99,10 +99,10 @@ func (a *app) questions(ctx context.Context, q inquiry) (err error) {
 		return nil
 	}
 	res, err := a.measure(ctx, q, s)
-	if err != nil {
-		return err
+	if len(res.Questions) > 0 {
+		err = errors.Join(err, a.tell(q.json, res))
 	}
-	return a.tell(q.json, res)
+	return err
 }
 
 // stock is a server's folder with a fleet in it.

@@ -86,6 +86,10 @@ func (a *app) newStock(ctx context.Context, q inquiry) (s *stock, err error) {
 	if err = os.WriteFile(filepath.Join(h.folder, loginFile), []byte(text+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("keep login: %w", err)
 	}
+	// An empty mirror is one; where there is none the server would render all.
+	if err := os.Mkdir(filepath.Join(h.data(), "mirror"), 0o700); err != nil {
+		return nil, fmt.Errorf("fill the store: %w", err)
+	}
 	start := time.Now()
 	revisions, err := a.fill(ctx, q, s)
 	if err != nil {

@@ -33,19 +33,11 @@ func (s *Service) Status(ctx context.Context, _ *rollcallv1.StatusRequest) (*rol
 	}
 	cloned := 0
 	err = s.view(ctx, func(r store.Reader, items cmdb.View) error {
-		for ci, err := range items.All() {
-			if errors.Is(err, store.ErrCorrupt) && s.Index != nil {
-				continue // the index names it
-			}
-			if err != nil {
-				return err
-			}
-			reply.Items++
-			reply.Presence[s.Presence.Of(ci.ID, s.Now())]++
-			if ci.Cloned {
-				cloned++
-			}
+		standing, err := s.standing(items)
+		if err != nil {
+			return err
 		}
+		reply.Items, reply.Presence, cloned = standing.items, standing.presence, standing.cloned
 		waiting, err := enrol.At(r, s.Tenant).Waiting()
 		if err != nil {
 			return err

@@ -122,21 +122,16 @@ func (c standing) Describe(ch chan<- *prometheus.Desc) {
 func (c standing) Collect(ch chan<- prometheus.Metric) {
 	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 	defer stop()
-	counts := map[string]int{cmdb.Live: 0, cmdb.Silent: 0, cmdb.NeverSeen: 0}
-	err := c.s.Engine.View(ctx, func(r store.Reader) error {
-		for ci, err := range cmdb.At(r, c.s.Tenant, c.s.Sets, cmdb.Everywhere).All() {
-			if err != nil {
-				return err
-			}
-			counts[c.s.Presence.Of(ci.ID, c.s.Now())]++
-		}
-		return nil
+	var standing counted
+	err := c.s.Engine.View(ctx, func(r store.Reader) (err error) {
+		standing, err = c.s.standing(cmdb.At(r, c.s.Tenant, c.s.Sets, cmdb.Everywhere))
+		return err
 	})
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for presence, n := range counts {
-		gauge(c.presence, float64(n), presence)
+	for _, presence := range []string{cmdb.Live, cmdb.Silent, cmdb.NeverSeen} {
+		gauge(c.presence, float64(standing.presence[presence]), presence)
 	}
 	n, stopped := c.s.Mirror.Backlog(ctx)
 	gauge(c.backlog, float64(n))

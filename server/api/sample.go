@@ -153,6 +153,8 @@ type pruner struct {
 	texts map[index.Fact]fact.Fact // that were read
 	read  func(id, path string) (string, bool, error)
 	err   error // of read
+
+	differ, all *index.Picker
 }
 
 func newPruner(t sides, read func(id, path string) (string, bool, error)) *pruner {
@@ -179,6 +181,7 @@ func newPruner(t sides, read func(id, path string) (string, bool, error)) *prune
 			}
 		}
 	}
+	p.differ, p.all = t.view.Pick(p.keep), t.view.Pick(nil)
 	return p
 }
 
@@ -215,17 +218,18 @@ func (p *pruner) set(slot uint32, section string, part index.Part) fact.Set {
 	if ok {
 		return s
 	}
-	var kept []index.Fact
 	var key strings.Builder
 	key.WriteString(section)
-	for _, x := range p.v.In(part) {
-		if whole[section] || p.keep[x] {
-			kept = append(kept, x)
-			key.WriteByte(byte(x))
-			key.WriteByte(byte(x >> 8))
-			key.WriteByte(byte(x >> 16))
-			key.WriteByte(byte(x >> 24))
-		}
+	kept := p.differ.In(part)
+	if whole[section] {
+		kept = p.all.In(part)
+	}
+	slices.Sort(kept)
+	for _, x := range kept {
+		key.WriteByte(byte(x))
+		key.WriteByte(byte(x >> 8))
+		key.WriteByte(byte(x >> 16))
+		key.WriteByte(byte(x >> 24))
 	}
 	var own []fact.Fact
 	for f, known := range p.v.Own(part) {

@@ -174,7 +174,7 @@ func (v View) facts(slot uint32, section string) fact.Set {
 		if name != section {
 			continue
 		}
-		for _, x := range v.In(part) {
+		for _, x := range v.Pick(nil).In(part) {
 			f, _ := v.Fact(x)
 			out = append(out, f)
 		}

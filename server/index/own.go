@@ -229,6 +229,11 @@ func (c *core) promote(set uint32, path pathID, value []byte) Fact {
 	return x
 }
 
+// fewValues is how many values of a path get numbers even if one set alone has
+// them: versions of packages have no more, and are then found without a look at
+// every set.
+const fewValues = 32
+
 // place gives the number of a fact of a set or, if no other set has it, the fact
 // as the set's own. Facts of sets that others will be like get a number at once.
 // The set except is about to go.
@@ -245,7 +250,8 @@ func (c *core) placed(path pathID, packed []byte, number bool, except uint32) ho
 		}
 		return holding{x: x}
 	}
-	number = number || c.sets.n >= maxOwners
+	p := c.paths.at(uint32(path))
+	number = number || p.own == 0 && p.facts < fewValues || c.sets.n >= maxOwners
 	if number {
 		except = noSet
 	}

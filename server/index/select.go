@@ -215,8 +215,8 @@ type plan struct {
 
 func (p plan) price() int {
 	switch p.how {
-	case ByPosting:
-		return 0
+	case ByPosting: // a source costs less than comparing a value does
+		return min(p.values/16, 1<<30)
 	case ByDictionary:
 		return min(1+p.values, 1<<30)
 	case ByCandidate:
@@ -262,8 +262,25 @@ func (s *selection) plan(t query.Term) plan {
 	}
 	if _, ok := t.Literals(); ok && !slices.ContainsFunc(p.globs, query.ByPath) {
 		p.how = ByPosting
+		p.values = s.sources(t, p.paths)
 	}
 	return p
+}
+
+// sources counts the sets and bases that hold what a term looks up.
+func (s *selection) sources(t query.Term, paths [][]pathID) (n int) {
+	values, _ := t.Literals()
+	var one [1]uint32
+	for _, ids := range paths {
+		for _, id := range ids {
+			for _, value := range values {
+				for x := range s.f.alike(id, value) {
+					n += len(s.f.lists.slimGet(s.f.dict.facts.at(uint32(x)).has, &one))
+				}
+			}
+		}
+	}
+	return n
 }
 
 func (s *selection) term(t query.Term, among Bits) (Bits, error) {
@@ -328,6 +345,11 @@ func (s *selection) byFacts(t query.Term, p plan, among Bits, step *Step) (Bits,
 func (s *selection) facts(t query.Term, glob string, paths []pathID, how How, among, found Bits, step *Step) error {
 	h := hits{selection: s, t: t, glob: glob, among: among, sure: s.Group(), unsure: s.Group()}
 	for _, id := range paths {
+		if how == ByPosting && len(paths) == 1 && step.Among*8 < step.Looked {
+			step.How, step.Looked = ByCandidate, step.Among
+			h.eachValue(id)
+			continue
+		}
 		if how == ByPosting {
 			h.literals(id)
 			values, _ := t.Literals()
