@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,9 +123,7 @@ func (f *fleetStore) record(id string, news []cmdb.Prepared) {
 		}
 		next := old
 		next.State = fact.State{}
-		for name, d := range old.State {
-			next.State[name] = d
-		}
+		maps.Copy(next.State, old.State)
 		for n, p := range news {
 			next.State[p.Section] = p.Digest
 			if isNew[n], err = f.sets.Put(tx, fleetTenant, p); err != nil {

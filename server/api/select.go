@@ -42,6 +42,7 @@ type selection struct {
 // chosen is a CI that was selected.
 type chosen struct {
 	id, name string
+	lower    string    // the name, by which lists are ordered
 	changed  time.Time // as the index knows it; zero: it was read
 }
 
@@ -85,7 +86,10 @@ func (s *Service) find(ctx context.Context, items cmdb.View, filter string, at t
 		}
 		return err
 	})
-	slices.SortFunc(sel.found, func(a, b chosen) int { return cmp.Or(compareNames(a.name, b.name), strings.Compare(a.id, b.id)) })
+	for i := range sel.found { // once, not for each comparison
+		sel.found[i].lower = strings.ToLower(sel.found[i].name)
+	}
+	slices.SortFunc(sel.found, func(a, b chosen) int { return cmp.Or(strings.Compare(a.lower, b.lower), strings.Compare(a.id, b.id)) })
 	return sel, err
 }
 

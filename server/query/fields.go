@@ -1,5 +1,7 @@
 package query
 
+import "slices"
+
 // FieldKind says how the values of a field are compared.
 type FieldKind string
 
@@ -24,8 +26,11 @@ type FieldInfo struct {
 }
 
 // Fields returns all fields in the order in which help shows them.
-func Fields() []FieldInfo {
-	return []FieldInfo{
+func Fields() []FieldInfo { return slices.Clone(fields) }
+
+// Each comparison of a value asks for the kind of its field: the table is made once.
+var (
+	fields = []FieldInfo{
 		{"name", Text, "name of the CI", nil},
 		{"ci", Text, "id of the CI", nil},
 		{"class", Text, "server, workstation, laptop, diskless, thin-client, …", []string{"id/class"}},
@@ -58,21 +63,26 @@ func Fields() []FieldInfo {
 		{"seen", Time, "when it last reported", nil},
 		{"created", Time, "when the CI was recorded", nil},
 	}
+	fieldsByName = byName(fields)
+)
+
+func byName(all []FieldInfo) map[string]FieldInfo {
+	m := make(map[string]FieldInfo, len(all))
+	for _, f := range all {
+		m[f.Name] = f
+	}
+	return m
 }
 
 // fieldNamed returns the description of a field.
 func fieldNamed(name string) (FieldInfo, bool) {
-	for _, f := range Fields() {
-		if f.Name == name {
-			return f, true
-		}
-	}
-	return FieldInfo{}, false
+	f, ok := fieldsByName[name]
+	return f, ok
 }
 
 func fieldNames() []string {
 	var names []string
-	for _, f := range Fields() {
+	for _, f := range fields {
 		names = append(names, f.Name)
 	}
 	return names

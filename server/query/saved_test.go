@@ -2,6 +2,7 @@ package query
 
 import (
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -194,21 +195,20 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		use := "@it"
+		var use strings.Builder
+		use.WriteString("@it")
 		for i, p := range params {
-			use += map[bool]string{true: "(", false: ", "}[i == 0] + p + " = " + word(strings.ToValidUTF8(value, "?"))
+			use.WriteString(map[bool]string{true: "(", false: ", "}[i == 0] + p + " = " + word(strings.ToValidUTF8(value, "?")))
 		}
 		if len(params) > 0 {
-			use += ")"
+			use.WriteString(")")
 		}
 		filters := map[string]string{"it": src}
-		for name, text := range names.filters {
-			filters[name] = text
-		}
-		e, err := Parse(use, saved{filters: filters, baselines: names.baselines})
+		maps.Copy(filters, names.filters)
+		e, err := Parse(use.String(), saved{filters: filters, baselines: names.baselines})
 		var se *SyntaxError
 		if err != nil && !errors.As(err, &se) {
-			t.Fatalf("Parse(%s) with %q: %v", use, src, err)
+			t.Fatalf("Parse(%s) with %q: %v", use.String(), src, err)
 		}
 		if err == nil && len(e.String()) <= MaxSource {
 			if again, err := Parse(e.String(), names); err != nil || !reflect.DeepEqual(again, e) {
