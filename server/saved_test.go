@@ -23,7 +23,7 @@ func (r *running) saveFilter(t *testing.T, by *operator, name, site, text string
 func (r *running) setBaseline(t *testing.T, by *operator, name, site, filter string) error {
 	t.Helper()
 	_, err := rollcallv1.NewSavedClient(by.conn).SetBaseline(t.Context(), &rollcallv1.SetBaselineRequest{
-		Name: name, Site: site, Filter: filter, Reason: "a test", Paths: []string{"etc"},
+		Name: name, Site: site, Filter: filter, Reason: "a test", Paths: []string{"etc", "pkg"},
 	})
 	return err
 }
@@ -184,6 +184,7 @@ func TestWhatIsSavedIsBounded(t *testing.T) {
 		"a bad path":     {Name: "a", Filter: "name = *", Reason: "x", Paths: []string{"../etc"}},
 		"too many paths": {Name: "a", Filter: "name = *", Reason: "x", Paths: slices.Repeat([]string{"etc"}, 101)},
 		"nothing there":  {Name: "a", Filter: "name = *", Reason: "x", Paths: []string{"nowhere"}},
+		"fingerprints":   {Name: "a", Filter: "name = *", Reason: "x", Paths: []string{"etc"}}, // each machine has its own
 		"a bad site":     {Name: "a", Filter: "name = *", Reason: "x", Site: "no/where"},
 		"a bad filter":   {Name: "a", Filter: "naem = *", Reason: "x"},
 	} {
