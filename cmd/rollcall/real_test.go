@@ -29,7 +29,7 @@ func TestScriptsAgainstTheRealServer(t *testing.T) {
 			return setup(env)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"real": startReal, "machine": runAgent, "witness": runWitness, "inert": checkInert, "mode": checkMode, "status": checkStatus,
+			"real": startReal, "machine": runAgent, "witness": runWitness, "inert": checkInert, "mode": checkMode, "status": checkStatus, "clock": readClock,
 		},
 	})
 }
@@ -78,6 +78,14 @@ func startReal(ts *testscript.TestScript, neg bool, args []string) {
 		done <- err
 		ts.Fatalf("server: %v", err)
 	}
+}
+
+// readClock puts the time into a variable: "clock NAME".
+func readClock(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: clock NAME")
+	}
+	ts.Setenv(args[0], time.Now().UTC().Format(time.RFC3339Nano))
 }
 
 // runAgent plays a machine whose root is a folder: "machine enrol DIR TOKEN" and

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -94,13 +93,14 @@ func (s *Service) made(ctx context.Context, what string, scope cmdb.Scope, withi
 	defer stop()
 	err := s.Engine.View(limited, func(r store.Reader) error {
 		items := cmdb.At(r, s.Tenant, s.Sets, scope)
-		var asked []*subject
+		all := &subject{} // takes the errors of all others, which a report need not keep
 		src := report.Source{
 			Select: func(ctx context.Context, filter string, at time.Time) ([]report.Machine, error) {
 				found, err := s.selectCIs(ctx, items, filter, at)
-				asked = append(asked, found...)
 				out := make([]report.Machine, len(found))
 				for i, sub := range found {
+					sub.from = all
+					all.err = cmp.Or(all.err, sub.err)
 					out[i] = sub
 				}
 				return out, err
@@ -118,10 +118,7 @@ func (s *Service) made(ctx context.Context, what string, scope cmdb.Scope, withi
 		if err := fn(limited, src); err != nil {
 			return err
 		}
-		if i := slices.IndexFunc(asked, func(sub *subject) bool { return sub.err != nil }); i >= 0 {
-			return asked[i].err
-		}
-		return nil
+		return all.err
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return status.Errorf(codes.ResourceExhausted, "%s took longer than %s: ask about fewer CIs with a filter, such as one site", what, within)

@@ -24,7 +24,7 @@ type subject struct {
 
 	fields map[string]string // declared as of then, once they were asked for
 	err    error             // of reading them, also for those that came from this one
-	from   *subject          // that this one came from by AsOf
+	from   *subject          // that this one came from by AsOf, or that gathers errors
 }
 
 // Field returns the values of a field of the filter language that is not a fact;
