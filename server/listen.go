@@ -280,13 +280,6 @@ func (d *doors) welcome(id identity.KeyID) bool {
 	return d.guests[id].Allow()
 }
 
-// count tells how many connections are open and how many of them are strangers'.
-func (d *doors) count() (open, strangers int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.open), d.strangers.Len()
-}
-
 // outstayed closes a connection that has not shown who it is.
 func (c *door) outstayed() {
 	c.of.mu.Lock()

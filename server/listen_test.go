@@ -237,3 +237,10 @@ func TestHowOftenAnAddressMayAskForAdmissionCanBeSet(t *testing.T) {
 	_, err := r.enrol(r.stranger(3), r.token(&rollcallv1.NewTokenRequest{}))
 	wantCode(t, "the third within a minute", err, codes.ResourceExhausted)
 }
+
+// count tells how many connections are open and how many of them are strangers'.
+func (d *doors) count() (open, strangers int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.open), d.strangers.Len()
+}
