@@ -56,7 +56,7 @@ func (a *app) showBaseline(b *rollcallv1.Baseline, facts fact.Set, under string,
 	doc := baselineFactsJSON{Baseline: baselineOf(b), Facts: map[string]string{}}
 	t := table{header: []string{"FACT", "VALUE"}, elastic: 1}
 	for _, f := range facts {
-		if under != "" && f.Path != under && !strings.HasPrefix(f.Path, under+"/") {
+		if !fact.Under(f.Path, under) {
 			continue
 		}
 		doc.Facts[f.Path] = f.Value

@@ -181,9 +181,8 @@ func chosen(facts fact.Set, prefix string) (out []fact.Fact) {
 	if prefix == "" {
 		return nil
 	}
-	prefix = strings.TrimSuffix(prefix, "/")
 	for _, f := range facts {
-		if f.Path == prefix || strings.HasPrefix(f.Path, prefix+"/") {
+		if fact.Under(f.Path, prefix) {
 			out = append(out, f)
 		}
 	}

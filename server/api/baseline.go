@@ -78,13 +78,6 @@ func checkPaths(paths []string) ([]string, error) {
 	return out, nil
 }
 
-// below tells whether a fact is at or below one of the paths.
-func below(path string, paths []string) bool {
-	return len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool {
-		return strings.HasPrefix(path, p) && (len(path) == len(p) || path[len(p)] == '/')
-	})
-}
-
 // ownPrint tells whether a fact is about a file whose content is withheld or sealed:
 // each machine has a fingerprint of its own of it, so that no two compare.
 func ownPrint(f fact.Fact) bool {
@@ -122,7 +115,7 @@ func tallyOf(ctx context.Context, subs []*subject, paths []string) (tally, error
 			return c, err
 		}
 		for _, f := range set {
-			if below(f.Path, paths) && !ownPrint(f) {
+			if fact.UnderAny(f.Path, paths) && !ownPrint(f) {
 				c.have[f] += n
 			}
 		}
@@ -165,7 +158,7 @@ func (s *Service) Deviations(ctx context.Context, req *rollcallv1.DeviationsRequ
 		if err != nil {
 			return err
 		}
-		want = slices.DeleteFunc(want, func(f fact.Fact) bool { return !below(f.Path, paths) })
+		want = slices.DeleteFunc(want, func(f fact.Fact) bool { return !fact.UnderAny(f.Path, paths) })
 		reply.Baseline = baselineInfo(b)
 		subs, notes, err := s.some(ctx, items, req.GetFilter(), when(req.GetAtMs()))
 		if err != nil {

@@ -54,7 +54,7 @@ func (g *Glance) section(old, now fact.Digest, prefix string) ([]FactChange, err
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(differences(a, b), func(c FactChange) bool { return !Under(c.Path, prefix) }), nil
+	return slices.DeleteFunc(differences(a, b), func(c FactChange) bool { return !fact.Under(c.Path, prefix) }), nil
 }
 
 // between lists what is different between two sets; a zero digest has no facts.
@@ -101,13 +101,6 @@ func differences(old, now fact.Set) []FactChange {
 		}
 	}
 	return out
-}
-
-// Under tells whether a fact path is prefix itself or below it as a tree:
-// "etc/cups" covers "etc/cups" and "etc/cups/cupsd.conf", not "etc/cups-browsed".
-func Under(path, prefix string) bool {
-	prefix = strings.TrimSuffix(prefix, "/")
-	return prefix == "" || path == prefix || strings.HasPrefix(path, prefix+"/")
 }
 
 func mayHold(section, prefix string) bool {

@@ -137,12 +137,12 @@ func TestChangesAreThoseBetweenTheSets(t *testing.T) {
 					for _, prefix := range []string{"", "pkg", "pkg/p0017", "pkg/p0017/version", "pkg/p001", "etc"} {
 						want := map[string]cmdb.FactChange{}
 						for path := range old {
-							if old[path] != now[path] && cmdb.Under(path, prefix) {
+							if old[path] != now[path] && fact.Under(path, prefix) {
 								want[path] = cmdb.FactChange{Path: path, Old: old[path], New: now[path]}
 							}
 						}
 						for path := range now {
-							if old[path] != now[path] && cmdb.Under(path, prefix) {
+							if old[path] != now[path] && fact.Under(path, prefix) {
 								want[path] = cmdb.FactChange{Path: path, Old: old[path], New: now[path]}
 							}
 						}

@@ -166,7 +166,7 @@ func (p *parser) differs() Expr {
 		p.fail(at, fmt.Sprintf("there is no baseline %s", at.show()), "rollcall baseline list shows those that there are")
 		return e
 	}
-	e.Facts = within(e.Facts, e.Paths)
+	e.Facts = slices.DeleteFunc(slices.Clone(e.Facts), func(f fact.Fact) bool { return !fact.UnderAny(f.Path, e.Paths) })
 	if len(e.Facts) == 0 {
 		p.fail(at, fmt.Sprintf("the baseline %s holds nothing there", at.show()), "rollcall baseline show "+e.Baseline+" tells what it holds")
 	}
@@ -200,18 +200,4 @@ func (p *parser) place() string {
 		p.fail(t, fmt.Sprintf("%s is no path of a fact", t.show()), "paths begin with their section: etc/cups, pkg/cups, hw")
 	}
 	return path
-}
-
-// within keeps the facts that are at or below one of the paths.
-func within(facts fact.Set, paths []string) fact.Set {
-	if len(paths) == 0 {
-		return facts
-	}
-	var out fact.Set
-	for _, f := range facts {
-		if slices.ContainsFunc(paths, func(p string) bool { return f.Path == p || strings.HasPrefix(f.Path, p+"/") }) {
-			out = append(out, f)
-		}
-	}
-	return out
 }
