@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	rollcallv1 "rollcall/proto/rollcall/v1"
@@ -12,7 +11,6 @@ import (
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
 	"rollcall/server/evidence"
-	"rollcall/server/query"
 	"rollcall/server/report"
 	"rollcall/server/store"
 
@@ -61,10 +59,11 @@ func (s *Service) report(ctx context.Context, req *rollcallv1.RunReportRequest) 
 	if err != nil {
 		return nil, err
 	}
-	if strings.TrimSpace(req.GetFilter()) != "" { // alone: a bracket in it must not change what the report is about
-		if _, err := query.Parse(req.GetFilter(), nil); err != nil {
-			return nil, err
-		}
+	if err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
+		_, err := parsed(items, req.GetFilter()) // alone: a bracket in it must not change what the report is about
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	o := callerOf(ctx).operator
 	if len(o.Sites(rolesOf(d)...)) == 0 {
