@@ -26,10 +26,25 @@ type offline struct {
 	sets   *cmdb.Sets
 	tenant string
 	cfg    Config
+
+	unsound bool // check found that its records must not be read
 }
 
 // openOffline opens the store for reading; a server that runs has it locked.
 func openOffline(cfg Config) (*offline, error) {
+	o, err := openUnread(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.schema(); err != nil {
+		return nil, errors.Join(err, o.engine.Close())
+	}
+	return o, nil
+}
+
+// openUnread is openOffline for a store whose pages are to be checked before any
+// record is read.
+func openUnread(cfg Config) (*offline, error) {
 	if _, err := identity.LoadKey(cfg.KeyFile()); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open %s: %w", cfg.Data, ErrNotInitialised)
 	}
@@ -37,16 +52,21 @@ func openOffline(cfg Config) (*offline, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A store of a newer program is not judged by the rules of this one. Whatever
-	// else is wrong with the record of the schema is for the check to say.
-	if err := store.Schema(context.Background(), engine); errors.Is(err, store.ErrSchema) {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", cfg.Data, err), engine.Close())
-	}
 	sets, err := cmdb.NewSets()
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	return &offline{engine, sets, cfg.Tenant, cfg}, nil
+	return &offline{engine: engine, sets: sets, tenant: cfg.Tenant, cfg: cfg}, nil
+}
+
+// schema returns an error if a newer program wrote the store: it is not judged by
+// the rules of this one. Whatever else is wrong with the record of the schema is
+// for the check to say.
+func (o *offline) schema() error {
+	if err := store.Schema(context.Background(), o.engine); errors.Is(err, store.ErrSchema) {
+		return fmt.Errorf("open %s: %w", o.cfg.Data, err)
+	}
+	return nil
 }
 
 // Report is what Check found.
@@ -65,7 +85,7 @@ type Report struct {
 // log and what its leaves are about. It changes nothing.
 func Check(ctx context.Context, cfg Config) (Report, error) {
 	var rep Report
-	o, err := openOffline(cfg)
+	o, err := openUnread(cfg)
 	if err != nil {
 		return rep, err
 	}
@@ -76,6 +96,12 @@ func Check(ctx context.Context, cfg Config) (Report, error) {
 func (o *offline) check(ctx context.Context, rep *Report) error {
 	key, err := identity.LoadKey(o.cfg.KeyFile())
 	if err != nil {
+		return err
+	}
+	if err := o.structure(ctx, rep); err != nil || o.unsound {
+		return err
+	}
+	if err := o.schema(); err != nil {
 		return err
 	}
 	var known serverKeys
@@ -91,9 +117,6 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 		governed: map[string][]byte{}, changed: map[string]lastChange{}, purged: map[string]bool{},
 		sets: map[fact.Digest]bool{}, contents: map[fact.Digest]bool{}, heads: map[string]cmdb.CI{}, md5s: map[fact.Digest]string{},
 	}
-	if _, err := o.engine.Check(ctx, c.fault); err != nil {
-		return err
-	}
 	return o.engine.View(ctx, func(r store.Reader) error {
 		c.View, c.r, c.keys = cmdb.At(r, o.tenant, o.sets, cmdb.Everywhere), r, enrol.At(r, o.tenant)
 		var err error
@@ -108,6 +131,20 @@ func (o *offline) check(ctx context.Context, rep *Report) error {
 		}
 		return nil
 	})
+}
+
+// structure checks the pages of the file. If their tree is damaged, no record can
+// be read safely, and the check ends here.
+func (o *offline) structure(ctx context.Context, rep *Report) error {
+	fault := func(err error) { rep.Faults = append(rep.Faults, Fault{RuleBytes, err.Error()}) }
+	_, err := o.engine.Check(ctx, func(err error) {
+		o.unsound = o.unsound || errors.Is(err, bolt.ErrTree)
+		fault(err)
+	})
+	if o.unsound {
+		fault(errors.New("no record was checked, because pages that lead to them are damaged: restore a backup"))
+	}
+	return err
 }
 
 // checker walks one snapshot.

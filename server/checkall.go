@@ -37,12 +37,15 @@ type Acknowledged struct{ Envelope, Receipt []byte }
 // The server must not run.
 func CheckAll(ctx context.Context, cfg Config, known Known) (Report, error) {
 	var rep Report
-	o, err := openOffline(cfg)
+	o, err := openUnread(cfg)
 	if err != nil {
 		return rep, err
 	}
 	fault := func(rule Rule, err error) { rep.Faults = append(rep.Faults, Fault{rule, err.Error()}) }
 	err = o.check(ctx, &rep)
+	if o.unsound {
+		return rep, errors.Join(err, o.engine.Close())
+	}
 	if err == nil {
 		err = o.acknowledged(ctx, known.Acknowledged, fault)
 	}

@@ -10,9 +10,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+// ErrTree marks a fault of the pages that hold data. To read them all the same is
+// not safe: in bbolt, a page that leads back to itself or a length that reaches
+// elsewhere can end the process in a way that no program can catch.
+var ErrTree = errors.New("the tree of pages is damaged")
+
 // Check reads the structure of the file: every page is used once or free, is
 // what it says, and holds its keys in order. It calls report for every fault and
-// returns how many there were. What values say is checked by those who know
+// returns how many there were; some of them match ErrTree. What values say is checked by those who know
 // them: most flipped bits lie in values.
 //
 // It looks at a snapshot; others read and write meanwhile. bbolt has a check of

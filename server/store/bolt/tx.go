@@ -92,7 +92,17 @@ func (r *reader) Scan(s store.Space, from, to []byte, limit int) iter.Seq2[store
 		}) || c == nil {
 			return
 		}
+		// A damaged page can hold any key. Who scans a prefix cuts it off, so no
+		// key outside of the range may get there, and none comes twice.
+		least := from
 		for n := 0; k != nil && (to == nil || bytes.Compare(k, to) < 0) && (limit <= 0 || n < limit); n++ {
+			if order := bytes.Compare(k, least); order < 0 || order == 0 && n > 0 {
+				yield(store.Pair{}, fmt.Errorf("scan %s: %w", s, &store.CorruptError{
+					Key: store.Key{Space: s, K: bytes.Clone(k)}, Reason: fmt.Sprintf("it stands behind %.200q", least),
+				}))
+				return
+			}
+			least = k
 			if n%checkEvery == checkEvery-1 && r.ctx.Err() != nil {
 				yield(store.Pair{}, fmt.Errorf("scan %s: %w", s, r.ctx.Err()))
 				return

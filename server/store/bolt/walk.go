@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"rollcall/server/store"
 )
 
 // The format of bbolt's pages, version 2: go.etcd.io/bbolt/internal/common
@@ -43,12 +45,20 @@ type walk struct {
 	file   io.ReaderAt
 	report func(error)
 
-	size  uint64   // of a page
-	pages uint64   // number of pages of the snapshot
-	use   []string // what each page is used for
+	inTree bool     // the pages that are read hold data
+	outer  bool     // and they are those that list the buckets
+	size   uint64   // of a page
+	pages  uint64   // number of pages of the snapshot
+	use    []string // what each page is used for
 }
 
-func (w *walk) faultf(format string, args ...any) { w.report(fmt.Errorf(format, args...)) }
+func (w *walk) faultf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	if w.inTree {
+		err = fmt.Errorf("%w: %w", ErrTree, err)
+	}
+	w.report(err)
+}
 
 // all walks from a meta page, which bbolt has verified.
 func (w *walk) all(meta []byte) error {
@@ -59,9 +69,11 @@ func (w *walk) all(meta []byte) error {
 	w.use = make([]string, w.pages)
 	w.claim(0, 1, "meta")
 	w.claim(1, 1, "meta")
+	w.inTree, w.outer = true, true
 	if err := w.tree(root, 0, nil, nil); err != nil {
 		return err
 	}
+	w.inTree = false
 	if freelist == noFreelist {
 		return nil
 	}
@@ -151,15 +163,16 @@ type element struct {
 	bucket     bool   // of a leaf
 }
 
-// elements reads the elements of a page and checks bounds and order; ok is false
-// after a report.
+// elements reads the elements of a page and checks that their keys and values
+// follow the elements and each other, as bbolt writes them, and the order of the
+// keys; ok is false after a report. A damaged count shows in where the first one is.
 func (w *walk) elements(where string, page []byte, leaf bool, from, to []byte) (es []element, ok bool) {
 	n := int(binary.NativeEndian.Uint16(page[10:]))
 	if pageHead+n*elementLen > len(page) {
 		w.faultf("%s is too short for %d elements", where, n)
 		return nil, false
 	}
-	last := from
+	last, next := from, uint64(pageHead+n*elementLen)
 	for i := range n {
 		e := page[pageHead+i*elementLen:]
 		word := func(i int) uint64 { return uint64(binary.NativeEndian.Uint32(e[4*i:])) }
@@ -173,6 +186,11 @@ func (w *walk) elements(where string, page []byte, leaf bool, from, to []byte) (
 			w.faultf("%s: element %d reaches beyond the page", where, i)
 			return nil, false
 		}
+		if uint64(pageHead+i*elementLen)+pos != next {
+			w.faultf("%s: element %d is not where the one before it ends", where, i)
+			return nil, false
+		}
+		next += ksize + vsize
 		el.key, el.value = e[pos:pos+ksize], e[pos+ksize:pos+ksize+vsize]
 		if c := bytes.Compare(el.key, last); c < 0 || c == 0 && i > 0 || to != nil && bytes.Compare(el.key, to) >= 0 {
 			w.faultf("%s: the key %.80q of element %d is out of order", where, el.key, i)
@@ -204,31 +222,44 @@ func (w *walk) branch(id uint64, page []byte, depth int, from, to []byte) error 
 func (w *walk) leaf(where string, page []byte, depth int, from, to []byte) error {
 	es, _ := w.elements(where, page, true, from, to)
 	for _, e := range es {
-		if !e.bucket {
-			continue
-		}
 		inner := fmt.Sprintf("bucket %.40q", e.key)
-		if len(e.value) < bucketHead {
-			w.faultf("%s: %s has no head", where, inner)
-			continue
-		}
-		root := binary.NativeEndian.Uint64(e.value)
-		var err error
-		switch inline := e.value[bucketHead:]; {
-		case root != 0:
-			err = w.tree(root, depth+1, nil, nil)
-		case len(inline) < pageHead || binary.NativeEndian.Uint16(inline[8:]) != flagLeaf:
-			w.faultf("%s: %s has no page", where, inner)
-		case depth > maxDepth:
-			w.faultf("%s: %s lies more than %d levels deep", where, inner, maxDepth)
+		switch {
+		case !w.outer && !e.bucket:
+		case !w.outer:
+			w.faultf("%s: %s lies in another bucket", where, inner)
+		case !e.bucket || !isSpace(e.key):
+			w.faultf("%s: %.40q is not the bucket of a space", where, e.key)
 		default:
-			err = w.leaf(inner, inline, depth+1, nil, nil)
-		}
-		if err != nil {
-			return err
+			w.outer = false
+			if err := w.bucket(where, inner, e.value, depth); err != nil {
+				return err
+			}
+			w.outer = true
 		}
 	}
 	return nil
+}
+
+// isSpace tells whether a space has a bucket of that name.
+func isSpace(name []byte) bool {
+	return slices.ContainsFunc(store.Spaces[:], func(s store.Space) bool { return s.String() == string(name) })
+}
+
+// bucket walks a bucket from the value that it has in the page named where.
+func (w *walk) bucket(where, name string, value []byte, depth int) error {
+	if len(value) < bucketHead {
+		w.faultf("%s: %s has no head", where, name)
+		return nil
+	}
+	if root := binary.NativeEndian.Uint64(value); root != 0 {
+		return w.tree(root, depth+1, nil, nil)
+	}
+	inline := value[bucketHead:]
+	if len(inline) < pageHead || binary.NativeEndian.Uint16(inline[8:]) != flagLeaf {
+		w.faultf("%s: %s has no page", where, name)
+		return nil
+	}
+	return w.leaf(name, inline, depth+1, nil, nil)
 }
 
 // free claims the pages of the free list.
