@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+
+	"rollcall/internal/fact"
 )
 
 func dmi() Collector {
@@ -43,7 +45,7 @@ func collectDMI(_ context.Context, h Host, s *Sink) error {
 	product, version := model(h, s)
 	s.Fact("hw/system/product", product)
 	s.Fact("hw/system/version", version)
-	if uuid := h.Line(s, dmiDir+"/product_uuid"); !badUUID(uuid) {
+	if uuid := h.Line(s, dmiDir+"/product_uuid"); !fact.BadUUID(uuid) {
 		s.Fact("id/uuid", strings.ToLower(uuid))
 	}
 	if n, err := strconv.Atoi(h.Line(s, dmiDir+"/chassis_type")); err == nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"rollcall/internal/fact"
 )
 
 func machineID() Collector {
@@ -30,7 +32,7 @@ func collectMachineID(_ context.Context, h Host, s *Sink) error {
 		// LTSP makes it from the MAC address at each boot: it says no more than
 		// the MAC, and changes with the network card.
 		s.Fact("id/machine-id/weak", "ltsp")
-	case placeholder(id):
+	case fact.Placeholder(id):
 		s.Fact("id/machine-id/weak", "placeholder")
 	}
 	return nil
