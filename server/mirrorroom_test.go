@@ -65,6 +65,9 @@ func TestAFullDiskOfTheMirrorStopsTheMirrorAlone(t *testing.T) {
 		}
 		m.Facts["hw"] = noise(rng)
 		m.report(t, false)
+		if n%10 == 9 { // the mirror gives way to reports
+			waitFor(t, "the mirror, or its stop", func() bool { return figure("rollcall_mirror_backlog 0") || stopped() })
+		}
 	}
 	for range 3 {
 		m.Facts["hw"] = noise(rng)
