@@ -225,6 +225,7 @@ func useDamaged(t *testing.T, name string, records int) (whole int, found bool) 
 		t.Errorf("Check = %v", cerr)
 	}
 	if lethal {
+		_ = e.Close() // may fail, must return
 		return 0, true
 	}
 	whole, err = readAll(t.Context(), e)
