@@ -23,8 +23,8 @@ import (
 
 // filler writes what a server would know of a fleet into its store, without
 // anybody sending it: sets and contents, heads and revisions, by the writer that
-// ingest uses. There are no keys, envelopes and receipts, no leaves of the
-// evidence log, and nothing for the mirror.
+// ingest uses. There are no envelopes and receipts. Unless enrols is set there are
+// no keys either, no leaves of the evidence log, and nothing for the mirror.
 type filler struct {
 	fleet  *sim.Fleet
 	agents *sim.Agents
@@ -36,6 +36,9 @@ type filler struct {
 	bases  map[fact.Digest]bool // sets and contents that are stored
 	files  map[fact.Digest]bool
 
+	enrols bool     // each machine gets a key, and the mirror what is recorded
+	cis    []string // ids of their CIs then
+
 	revisions int
 }
 
@@ -44,8 +47,8 @@ const (
 	fillStep    = 512 // machines
 	fillTxKeys  = 800
 	fillTxBytes = 700 << 10
-	headKeys    = 10 // of one revision
-	headBytes   = 6 << 10
+	headKeys    = 20 // of one revision, and of a key
+	headBytes   = 12 << 10
 )
 
 // unit is one revision on its way.
@@ -285,7 +288,12 @@ func (f *filler) write(tx store.Tx, u unit) (fresh []cmdb.Prepared, err error) {
 	id := f.ciOf(u.number)
 	var old, next cmdb.CI
 	reason := "interval"
-	if !u.first {
+	if f.enrols {
+		if id, err = f.admit(tx, u); err != nil {
+			return nil, err
+		}
+	}
+	if !u.first || f.enrols {
 		old, err = c.CI(id)
 		next = old
 	} else {
@@ -295,7 +303,10 @@ func (f *filler) write(tx store.Tx, u unit) (fresh []cmdb.Prepared, err error) {
 	if err != nil {
 		return nil, err
 	}
-	next.Site, next.State, next.Trust = u.member.Site, maps.Clone(old.State), "T1"
+	next.State, next.Trust = maps.Clone(old.State), "T1"
+	if !f.enrols {
+		next.Site = u.member.Site
+	}
 	if next.State == nil {
 		next.State = fact.State{}
 	}
@@ -319,6 +330,9 @@ func (f *filler) write(tx store.Tx, u unit) (fresh []cmdb.Prepared, err error) {
 	_, rev, err := c.Record(f.now, old, next, cmdb.Revision{By: "agent " + strings.TrimPrefix(id, "ci"), Reason: reason, Claimed: f.now.UnixMilli()})
 	if err != nil {
 		return nil, err
+	}
+	if f.enrols {
+		return fresh, nil
 	}
 	return fresh, tx.Delete(cmdb.MirrorKey(f.tenant, rev.Stamp, id))
 }

@@ -24,6 +24,7 @@ type plan struct {
 	login, second, net      string // of another server
 	json                    string
 	patience                time.Duration
+	night                   bool
 }
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -44,6 +45,11 @@ and has nothing else out of the ordinary.
 Each school's machines come from an address of their own. Interrupted, it prints
 what there is by then.
 
+With --night the machines, their keys and what they are at first are written straight
+into the store, and nothing is played but the point release: each machine reports it
+over a connection of its own, while index and mirror run, and it ends when both have
+it. So the night of a large fleet can be played without its first days.
+
 The JSON of --json: {"version", "machines", "seed", "from", "clients", "complete",
 "phases": [{"name", "count", "seconds", "per_second", "median_ms", "p99_ms",
 "refused", "failed", "waiting", "facts", "server_us", "store_bytes"}],
@@ -53,6 +59,7 @@ The JSON of --json: {"version", "machines", "seed", "from", "clients", "complete
 "growth_per_machine_year" is 0 where there were too few days or machines to tell.`,
 		Example: `  rollcall-bench simulate --machines 500
   rollcall-bench simulate --machines 2000 --seed 7 --days 14 --json run.json
+  rollcall-bench simulate --machines 10000 --night --mirror-wait 30m
   rollcall-bench simulate --machines 100 --login kari.login --second ola.login --net 10.0.0.0/8`,
 		Args: cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c.Context(), p) },
@@ -64,6 +71,7 @@ The JSON of --json: {"version", "machines", "seed", "from", "clients", "complete
 	f.StringVar(&p.from, "from", "2026-06-29", "virtual `DAY` of the first reports, from 2023-06-10")
 	f.IntVar(&p.clients, "clients", 64, "`NUMBER` of machines that speak at the same time")
 	f.DurationVar(&p.patience, "mirror-wait", 2*time.Minute, "at most so long a phase waits until the git mirror has caught up")
+	f.BoolVar(&p.night, "night", false, "fill the store of the own server, and play the night of a point release alone")
 	f.StringVar(&p.program, "server-program", "", "rollcall-server as a `FILE`; empty: beside this program, else in PATH")
 	f.StringVar(&p.folder, "folder", "", "new `FOLDER` for the own server, which is kept; empty: a temporary one")
 	f.StringVar(&p.login, "login", "", "`FILE` with the login of an admin and approver of the server to use")
@@ -86,6 +94,9 @@ func (p plan) check() (from, release sim.Day, err error) {
 	}
 	if p.login == "" && p.second != "" || p.login != "" && (p.program != "" || p.folder != "") {
 		return 0, 0, cmdline.Usagef("--login and --second lead to a server that runs; --server-program and --folder are for one of our own")
+	}
+	if p.login != "" && p.night {
+		return 0, 0, cmdline.Usagef("--night writes into the store of a server of our own: leave --login out")
 	}
 	if from, err = sim.ParseDay(p.from); err != nil {
 		return 0, 0, cmdline.Usage(fmt.Errorf("--from: %w", err))
@@ -113,9 +124,13 @@ func (a *app) simulate(ctx context.Context, p plan) (err error) {
 	}
 	var own *process
 	var logins [2]identity.Token
-	if p.login == "" {
+	var filled *filler
+	switch {
+	case p.night:
+		own, logins, filled, err = a.openNight(ctx, p, fleet)
+	case p.login == "":
 		own, logins, err = openProcess(ctx, p)
-	} else {
+	default:
 		logins, err = loginsOf(p)
 	}
 	if err != nil {
@@ -129,7 +144,12 @@ func (a *app) simulate(ctx context.Context, p plan) (err error) {
 		return err
 	}
 	defer d.close()
-	err = d.live(ctx, p.days, release)
+	if filled != nil {
+		d.take(filled)
+		err = d.night(ctx, release)
+	} else {
+		err = d.live(ctx, p.days, release)
+	}
 	if ctx.Err() != nil {
 		err = errors.Join(errors.New("interrupted: the table is of what was done by then"), d.problem())
 	}

@@ -73,6 +73,54 @@ func TestAFleetLivesThroughEverythingAtARealServer(t *testing.T) {
 	}
 }
 
+// TestANightIsPlayedOnAFleetThatWasWrittenIntoTheStore looks that what was written
+// is what the machines go on from: each delta is recorded, none as a full report.
+func TestANightIsPlayedOnAFleetThatWasWrittenIntoTheStore(t *testing.T) {
+	server := serverFile(t)
+	folder, err := os.MkdirTemp("/tmp", "rcb") // a socket's path in it must not be long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	own, file := filepath.Join(folder, "own"), filepath.Join(folder, "run.json")
+	var out, trouble bytes.Buffer
+	a := &app{out: &out, err: &trouble}
+	if code := a.run(t.Context(), []string{"simulate", "--machines", "60", "--night", "--clients", "8", "--server-program", server, "--folder", own, "--json", file}); code != 0 {
+		t.Fatalf("exit status %d\n%s\n%s", code, out.String(), trouble.String())
+	}
+	var r result
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]phaseResult{}
+	for _, p := range r.Phases {
+		got[p.Name] = p
+	}
+	for name, want := range map[string]int{"mirror of first reports": 120, "point release": 60, "mirror catches up": 60} {
+		if got[name].Count > want || got[name].Count == 0 || got[name].Failed > 0 { // what is mirrored by the first look does not count
+			t.Errorf("%s counts %d, want at most %d", name, got[name].Count, want)
+		}
+	}
+	if f := got["point release"]; f.Count != 60 || f.Facts > 400*f.Count || f.Facts < 50*f.Count {
+		t.Errorf("a point release moves %d facts on %d machines: those of a delta are some hundred", f.Facts, f.Count)
+	}
+	if !r.Complete || r.Server.Backlog != 0 {
+		t.Errorf("complete %v, %d revisions behind", r.Complete, r.Server.Backlog)
+	}
+	c := exec.Command(server, "check", "--config", filepath.Join(own, "server.conf"))
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("check of the store: %v\n%s", err, out)
+	}
+}
+
 func TestAnInterruptPrintsWhatThereIsAndLeavesNothing(t *testing.T) {
 	server := serverFile(t)
 	short, err := os.MkdirTemp("/tmp", "rcb") // a socket's path in it must not be long
@@ -107,6 +155,7 @@ func TestSimulateRefusesWhatMakesNoSense(t *testing.T) {
 		"--from yesterday":           "--from: day \"yesterday\": want YYYY-MM-DD from 2023-06-10 to 2026-11-20",
 		"--from 2026-07-05 --days 7": "no point release comes after them; the last was on 2026-07-11",
 		"--login a --folder b":       "--login and --second lead to a server that runs",
+		"--login a --night":          "--night writes into the store of a server of our own",
 		"--second b":                 "--login and --second lead to a server that runs",
 		"x":                          "",
 	} {

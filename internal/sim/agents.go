@@ -201,7 +201,7 @@ func (a *Agents) body(i int, l *link) *rollcallv1.Body {
 		Realm: a.realm, Seq: l.seq, BootId: append(boot, boot...), UptimeMs: up % 86_400_000,
 		TimeClaimedMs: f.day.Time().UnixMilli() + int64(up%86_400_000), Measurements: measurements(up).Encode(),
 	}
-	if l.began {
+	if l.prev != [sha256.Size]byte{} {
 		body.Prev = l.prev[:]
 	}
 	return body

@@ -12,7 +12,8 @@ type Taken struct {
 // Take gives what a server would record of a machine by now, and counts it as
 // recorded, without any envelope: for those who fill a store and send nothing. The
 // first time that is all the machine has, as deltas from what it shares with
-// others; later it is what has changed since. It must not be mixed with Report.
+// others; later it is what has changed since. A Report after it is the first of its
+// key's chain, and must not be followed by another Take.
 func (a *Agents) Take(i int) (all []Taken) {
 	l := &a.links[i]
 	m := a.fleet.Member(i)
