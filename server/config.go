@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/conf"
 	"rollcall/internal/seal"
+	"rollcall/server/cmdb"
 	"rollcall/server/store"
 )
 
@@ -31,6 +32,10 @@ type Config struct {
 	SessionIdle time.Duration `conf:"session_idle"`        // it ends when it is not used for so long
 	Reserve     conf.Size     `conf:"reserve"`             // read-only when less is free on the disk; 0: the larger of 2 % and 512 MiB
 
+	Sitesummary         string `conf:"sitesummary"`          // host:port where sitesummary-client uploads, plain HTTP; empty: nowhere
+	SitesummarySite     string `conf:"sitesummary_site"`     // where machines are put that come in that way
+	SitesummaryMachines int    `conf:"sitesummary_machines"` // so many may
+
 	BackupRecipients []string `conf:"backup_recipient"` // age; their private halves are offline
 	KeepHistory      string   `conf:"keep_history"`     // see period; empty: for ever
 	KeepEnvelopes    string   `conf:"keep_envelopes"`
@@ -41,6 +46,7 @@ func Defaults() Config {
 	return Config{
 		Data: "/var/lib/rollcall-server", Listen: ":7465", Metrics: "127.0.0.1:9465", Tenant: "main",
 		SilentAfter: 72 * time.Hour, Connections: 4000, PerHost: 500, Handshakes: 200, Enrolments: 60, Session: 8 * time.Hour, SessionIdle: 30 * time.Minute,
+		SitesummaryMachines: 2000,
 	}
 }
 
@@ -86,6 +92,15 @@ func (c *Config) Validate() error {
 	if c.Enrolments < 1 || c.Enrolments > mostEnrolments {
 		errs = append(errs, conf.Bad("enrolments_per_host", "want 1 to %d a minute", mostEnrolments))
 	}
+	if _, _, err := net.SplitHostPort(c.Sitesummary); c.Sitesummary != "" && err != nil {
+		errs = append(errs, conf.Bad("sitesummary", "want host:port, or :port for all addresses"))
+	}
+	if err := cmdb.CheckSite(c.SitesummarySite); err != nil {
+		errs = append(errs, conf.Bad("sitesummary_site", "%v", err))
+	}
+	if c.SitesummaryMachines < 1 || c.SitesummaryMachines > mostUnsigned {
+		errs = append(errs, conf.Bad("sitesummary_machines", "want 1 to %d", mostUnsigned))
+	}
 	for key, value := range map[string]string{"keep_history": c.KeepHistory, "keep_envelopes": c.KeepEnvelopes} {
 		if _, err := period(value); err != nil {
 			errs = append(errs, conf.Bad(key, "%v", err))
@@ -108,6 +123,7 @@ const leastConfigured = 8 << 20
 const (
 	mostHandshakes = 10_000
 	mostEnrolments = 60_000
+	mostUnsigned   = 100_000
 )
 
 // maxSocket is the length of a socket's path, see unix(7).

@@ -24,6 +24,7 @@ import (
 	"rollcall/server/index"
 	"rollcall/server/ingest"
 	"rollcall/server/mirror"
+	"rollcall/server/sitesummary"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 
@@ -59,6 +60,8 @@ type Server struct {
 	stale    chan struct{} // the mirror shows what is gone
 	eraser   *eraser
 	index    *index.Index
+
+	sitesummary *sitesummary.Service // nil: it is off
 }
 
 // Init makes the data folder, the server's key and an empty store. It changes
@@ -163,6 +166,7 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	}
 	s.service.Eraser = s.eraser
 	s.service.RegisterStanding(s.registry)
+	s.besideSitesummary()
 	live := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")}
 	s.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live)))
 	return nil
@@ -249,6 +253,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { s.room.watch(gctx); return nil })
 	g.Go(func() error { return s.signCheckpoints(gctx) })
 	g.Go(func() error { return s.serveMetrics(gctx) })
+	g.Go(func() error { return s.serveSitesummary(gctx) })
 	g.Go(func() error { return s.control(gctx, control) })
 	g.Go(func() error {
 		var broken error

@@ -128,6 +128,8 @@ func trusted(class string) string {
 		return "T0: what a machine claims that booted from the network"
 	case "T1":
 		return "T1: signed with a key on its disk"
+	case "unsigned":
+		return "unsigned: uploaded by its sitesummary-client; anybody on the network could have"
 	}
 	return orDash(class)
 }

@@ -204,8 +204,12 @@ func (s *Service) Set(ctx context.Context, req *rollcallv1.SetRequest) (*rollcal
 // source: whoever boots in its place could have put anything there.
 func (s *Service) sourceAt(r store.Reader, items cmdb.View, name string, at time.Time) (*subject, error) {
 	sub, err := s.subjectAt(r, items, name, at)
-	if err == nil && sub.ci.TrustClass() == enrol.T0 {
+	switch {
+	case err != nil:
+	case sub.ci.TrustClass() == enrol.T0:
 		err = fmt.Errorf("CI %s, trust class T0, is no source of a restore: %w: its /etc comes from its boot image", sub.ci.Name, enrol.ErrTrust)
+	case sub.ci.TrustClass() == cmdb.Unsigned:
+		err = fmt.Errorf("CI %s is no source of a restore: %w: nobody signs for it", sub.ci.Name, enrol.ErrTrust)
 	}
 	return sub, err
 }

@@ -79,9 +79,13 @@ type CI struct {
 // From returns the number of the oldest revision that is kept.
 func (c CI) From() uint64 { return max(1, c.First) }
 
+// Unsigned is the trust class of a CI of which everything was told by somebody who
+// signs nothing: it stands below every class of those who do.
+const Unsigned = "unsigned"
+
 // TrustClass tells how far what was observed of the CI can be trusted: "T0" is a
 // claim of a machine that booted from the network, "T1" is signed with a key in a
-// file. It is empty where no machine ever spoke for the CI. Heads that were stored
+// file, Unsigned is below both. It is empty where no machine ever spoke for the CI. Heads that were stored
 // before there were classes name none.
 func (c CI) TrustClass() string {
 	if c.Trust == "" && len(c.State) > 0 {

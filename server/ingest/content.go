@@ -67,6 +67,14 @@ func isSealed(b []byte) bool {
 	return len(b) > len(head) && string(b[:len(head)]) == head
 }
 
+// Beside runs fn while nothing that it finds in the store is removed: for those who
+// store sets of their own, beside reports.
+func (s *Service) Beside(fn func() error) error {
+	s.alone.RLock()
+	defer s.alone.RUnlock()
+	return fn()
+}
+
 // Alone runs fn while no report is between finding a content in the store and
 // being recorded with its name: the time to remove contents.
 func (s *Service) Alone(fn func() error) error {

@@ -1,0 +1,231 @@
+package sitesummary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"rollcall/server/store"
+
+	"golang.org/x/time/rate"
+)
+
+// Collector is the path that sitesummary-client posts to.
+const Collector = "/cgi-bin/sitesummary-collector.cgi"
+
+// thanks is what sitesummary-upload waits for.
+const thanks = "Thanks for your submission to site-summary!\nSITESUMMARY HTTP-POST OK\n"
+
+// Bounds of the door, which stands open to everybody in the building.
+const (
+	maxBody   = 4 << 20
+	atOnce    = 4 // uploads that are unpacked at the same time
+	patience  = 10 * time.Second
+	conns     = 256
+	connsHost = 16 // loopback apart, where a proxy may stand
+
+	// Uploads of one address: all machines of a school may come from one. A client
+	// sends one after its start and one a day.
+	hostRate, hostBurst = 1, 120 // a second
+	// Uploads of one machine: more than a few in a row are no client's.
+	machineEvery, machineBurst = 10 * time.Minute, 6
+	limitersKept               = 20_000
+)
+
+// door answers HTTP.
+type door struct {
+	s        *Service
+	slots    chan struct{}
+	hosts    limiters
+	machines limiters
+}
+
+// limiters are rate limits by name; when there are too many, all begin anew.
+type limiters struct {
+	mu    sync.Mutex
+	by    map[string]*rate.Limiter
+	limit rate.Limit
+	burst int
+}
+
+func (l *limiters) allow(name string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.by == nil || len(l.by) > limitersKept {
+		l.by = map[string]*rate.Limiter{}
+	}
+	if l.by[name] == nil {
+		l.by[name] = rate.NewLimiter(l.limit, l.burst)
+	}
+	return l.by[name].AllowN(now, 1)
+}
+
+// Serve answers on a listener until ctx ends.
+func (s *Service) Serve(ctx context.Context, lis net.Listener) error {
+	s.known.Store(-1)
+	d := &door{
+		s: s, slots: make(chan struct{}, atOnce),
+		hosts:    limiters{limit: hostRate, burst: hostBurst},
+		machines: limiters{limit: rate.Every(machineEvery), burst: machineBurst},
+	}
+	srv := &http.Server{
+		Handler: d, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 45 * time.Second,
+		IdleTimeout: 5 * time.Second, MaxHeaderBytes: 8 << 10,
+	}
+	srv.SetKeepAlivesEnabled(false)
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(&crowd{Listener: lis, hosts: map[string]int{}}); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve sitesummary: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.URL.Path != Collector {
+		d.answer(w, http.StatusNotFound, "Nothing is here but "+Collector+"\n")
+		return
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		d.answer(w, http.StatusMethodNotAllowed, "Sitesummary HTTP-POST submission URL, answered by Rollcall\n")
+		return
+	}
+	from := sender(r)
+	out, err := d.take(r, w, from)
+	d.s.counts.count(out, err)
+	if err != nil {
+		// No answer holds the words that an upload is taken by, whatever was sent.
+		code := codeOf(err)
+		if code == http.StatusInternalServerError {
+			d.s.Log.Error("sitesummary upload failed", "from", from.String(), "err", err)
+			err = errors.New("the server failed; its log says why")
+		}
+		d.answer(w, code, "Refused: "+strings.ReplaceAll(err.Error(), "POST OK", "")+"\n")
+		return
+	}
+	d.s.Log.Info("sitesummary upload", "from", from.String(), "result", string(out))
+	d.answer(w, http.StatusOK, thanks)
+}
+
+func (d *door) answer(w http.ResponseWriter, code int, text string) {
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, text) // whoever went away does not read it
+}
+
+func (d *door) take(r *http.Request, w http.ResponseWriter, from netip.Addr) (Outcome, error) {
+	if !d.hosts.allow(hostOf(from), d.s.Now()) {
+		return "", fmt.Errorf("%w from %s: try again later", ErrTooMany, from)
+	}
+	if r.ContentLength > maxBody {
+		return "", fmt.Errorf("%w: %d bytes, at most %d", ErrUpload, r.ContentLength, maxBody)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	case <-ctx.Done():
+		return "", fmt.Errorf("%w at once: try again later", ErrTooMany)
+	}
+	up, err := readForm(http.MaxBytesReader(w, r.Body, maxBody), r.Header.Get("Content-Type"))
+	if err != nil {
+		return "", err
+	}
+	if mac := primaryMAC(up.Files["system/ifconfig-a"]); mac != "" && !d.machines.allow(mac, d.s.Now()) {
+		return "", fmt.Errorf("%w of %s: try again in %s", ErrTooMany, entryID(mac), machineEvery)
+	}
+	return d.s.Take(r.Context(), from, up)
+}
+
+// primaryMAC is the address that an upload is known by.
+func primaryMAC(ifconfig []byte) string {
+	s := &sheet{}
+	s.ifconfig(ifconfig)
+	return s.mac
+}
+
+// readForm reads the one part of the form that sitesummary-upload sends.
+func readForm(body io.Reader, contentType string) (Upload, error) {
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
+		return Upload{}, fmt.Errorf("%w: want multipart/form-data", ErrUpload)
+	}
+	form := multipart.NewReader(body, params["boundary"])
+	for range 8 {
+		part, err := form.NextRawPart()
+		if err != nil {
+			return Upload{}, fmt.Errorf("%w: no file \"sitesummary\" in the form: %w", ErrUpload, err)
+		}
+		if part.FormName() != "sitesummary" {
+			continue
+		}
+		encoding := part.Header.Get("Content-Encoding")
+		if !strings.HasSuffix(part.FileName(), ".tar.gz") || encoding != "" && encoding != "identity" {
+			return Upload{}, fmt.Errorf("%w: want a file .tar.gz without further encoding", ErrUpload)
+		}
+		return unpack(part)
+	}
+	return Upload{}, fmt.Errorf("%w: too many parts in the form", ErrUpload)
+}
+
+func codeOf(err error) int {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, ErrUpload):
+		return http.StatusBadRequest
+	case errors.Is(err, ErrTooMany):
+		return http.StatusTooManyRequests
+	case errors.Is(err, ErrDisposed):
+		return http.StatusForbidden
+	case errors.Is(err, ErrStarting), errors.Is(err, store.ErrReadOnly), errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrClosed):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// sender tells where an upload comes from. A web server on this machine that
+// passes uploads on names it in the last place of X-Forwarded-For; what it was told
+// by others stands before that.
+func sender(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	from := peer.Addr().Unmap().WithZone("")
+	if !from.IsLoopback() {
+		return from
+	}
+	all := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	told, err := netip.ParseAddr(strings.TrimSpace(all[len(all)-1]))
+	if err != nil {
+		return from
+	}
+	return told.Unmap().WithZone("")
+}
+
+// hostOf is what counts as one sender: an address, or a /64 of IPv6.
+func hostOf(a netip.Addr) string {
+	if a.Is4() || !a.IsValid() {
+		return a.String()
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return a.String()
+	}
+	return p.String()
+}
