@@ -38,6 +38,14 @@ func rules() []rule {
 		{"hw/removable/**", eventLike, nil},
 		{"hw/monitor/**", eventLike, nil},
 		{"hw/raid/*/sync", volatile, nil},
+		{"hw/alarm/**", eventLike, nil},
+		{"hw/smart/*/left", bucketed, step(5)}, // percent
+		{"hw/smart/*/reallocated", bucketed, rare()},
+		{"hw/smart/*/pending", bucketed, rare()},
+		{"hw/smart/*/uncorrectable", bucketed, rare()},
+		{"hw/smart/*/bad-sectors", bucketed, rare()},
+		{"hw/smart/*/selftest-errors", bucketed, rare()},
+		{"hw/smart/*/verdict", eventLike, nil}, // udisks may not have looked yet
 
 		// Network. Addresses and routes come and go with a cable, and a link that
 		// is down tells no speed.
@@ -48,6 +56,7 @@ func rules() []rule {
 		{"net/dns/*", eventLike, nil},
 		{"net/search", eventLike, nil},
 		{"net/options", eventLike, nil},
+		{"dhcp/**", eventLike, nil},
 
 		// File systems. A USB stick that is mounted for a minute is no history.
 		{"fs/size/*", eventLike, percent(5)},
@@ -59,7 +68,14 @@ func rules() []rule {
 		{"module/*", eventLike, nil},
 		{"port/**", eventLike, nil},
 		{"svc/*/failed", eventLike, nil},
-		{"apt/lists/age", bucketed, levels(0, 0, 3, 7, 14, 30, 60, 90, 180, 365)}, // days
+		{"guest/*/*/runs", eventLike, nil},
+		{"apparmor/profile/*", eventLike, nil},
+		{"firewall/iptables", eventLike, nil},
+		{"firewall/ip6tables", eventLike, nil},
+		{"time/**", eventLike, nil},
+		{"antivirus/clamav/age", bucketed, levels(0, 0, 3, 7, 14, 30, 60, 90, 180, 365)}, // days
+		{"backup/*/*/age", bucketed, levels(0, 0, 2, 4, 7, 14, 30, 60, 90, 180, 365)},    // days
+		{"apt/lists/age", bucketed, levels(0, 0, 3, 7, 14, 30, 60, 90, 180, 365)},        // days
 	}
 }
 
@@ -111,6 +127,10 @@ func levels(margin uint64, limits ...uint64) bucket {
 		return strconv.FormatUint(reached, 10)
 	}
 }
+
+// rare are the steps of a count that should be zero and never stops growing once
+// it is not.
+func rare() bucket { return levels(0, 0, 1, 10, 100, 1000, 10_000) }
 
 // number reads a decimal number that leaves room for rounding.
 func number(s string) (uint64, bool) {

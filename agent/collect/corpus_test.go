@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/ulikunitz/xz"
+
+	"rollcall/internal/fact"
 )
 
 // corpus gives a folder of the captured data that the project does not
@@ -149,4 +151,23 @@ func keyValues(text []byte) map[string]string {
 		}
 	}
 	return m
+}
+
+// inert runs collectors over a root whose files make no sense, and fails if one
+// panics or tells something that is not inert and within bounds.
+func inert(t *testing.T, root fs.FS, collectors ...Collector) {
+	t.Helper()
+	got := Run(t.Context(), Host{FS: root, Now: func() time.Time { return noon }}, collectors)
+	for _, s := range got.Status {
+		if strings.Contains(s.Detail, "panic") || strings.Contains(s.Detail, "malformed") {
+			t.Errorf("%s: %s", s.Name, s.Detail)
+		}
+	}
+	for _, set := range []fact.Set{got.Facts, got.Measurements} {
+		for _, f := range set {
+			if err := f.Check(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }

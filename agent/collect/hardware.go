@@ -18,12 +18,16 @@ func hardware() []Collector {
 		disk(),
 		raid(),
 		volume(),
+		volumeGroups(),
+		smart(),
 		filesystems(),
 		monitor(),
 		gpu(),
 		battery(),
 		firmware(),
-		temperatures(),
+		sensors(),
+		memoryErrors(),
+		sessions(),
 		loads(),
 	}
 }

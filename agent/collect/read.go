@@ -104,6 +104,34 @@ func (h Host) Names(dir string) ([]string, error) {
 	}
 }
 
+// Entries is Names for a folder that may be missing: it gives none then, and notes
+// in the sink when it may not be listed.
+func (h Host) Entries(s *Sink, dir string) ([]string, error) {
+	names, err := h.Names(dir)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		s.Denied(dir)
+		return nil, nil
+	case Absent(err):
+		return nil, nil
+	}
+	return names, err
+}
+
+// Content is ReadFile for a file that may be missing: it gives nil then, and notes
+// in the sink when it may not be read.
+func (h Host) Content(s *Sink, name string, limit int) ([]byte, error) {
+	b, err := h.ReadFile(name, limit)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		s.Denied(name)
+		return nil, nil
+	case Absent(err):
+		return nil, nil
+	}
+	return b, err
+}
+
 // Link gives the last component of a link's target, "" where there is no link:
 // in sysfs the name of a driver, a subsystem or a device.
 func (h Host) Link(name string) string {
@@ -160,4 +188,11 @@ func (h Host) Lines(name string, f func(line string) bool) error {
 func Absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, ErrRemote) ||
 		errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ENODATA)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }

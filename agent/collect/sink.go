@@ -2,6 +2,7 @@ package collect
 
 import (
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -85,6 +86,17 @@ func (s *Sink) Denied(name string) {
 	if s.denied == "" && !s.closed {
 		s.denied = name
 	}
+}
+
+// Found ends the run of a collector that looks in several places: it is
+// fs.ErrNotExist if nothing was there and nothing was refused.
+func (s *Sink) Found(something bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if something || s.denied != "" {
+		return nil
+	}
+	return fs.ErrNotExist
 }
 
 func (s *Sink) refuse(path string) {

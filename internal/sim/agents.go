@@ -231,7 +231,7 @@ var collectors = func() (all []*rollcallv1.CollectorStatus) {
 	} {
 		all = append(all, &rollcallv1.CollectorStatus{Name: name, Status: rollcallv1.CollectorStatus_OK, TookMs: 3})
 	}
-	for _, name := range []string{"usb", "raid", "volume", "monitor", "gpu", "battery", "temperature"} {
+	for _, name := range []string{"usb", "raid", "volume", "monitor", "gpu", "battery", "sensors"} {
 		all = append(all, &rollcallv1.CollectorStatus{Name: name, Status: rollcallv1.CollectorStatus_NOT_HERE, TookMs: 1})
 	}
 	return all

@@ -11,7 +11,7 @@ import (
 // fact, or that only say when something was looked at.
 var skipped = []string{
 	"id/machine-id", "id/hostname", "id/uuid", "id/serial/", "id/tag", "apt/upgrade/", "apt/lists/", "apt/key/",
-	"fs/size/", "fs/fstab/", "m/", "hw/serial",
+	"fs/size/", "fs/fstab/", "m/", "hw/serial", "printer/",
 }
 
 // priors of what rarely is a cause, by the beginning of the path.
