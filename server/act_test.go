@@ -14,7 +14,7 @@ import (
 // that a report named, whose leaf commits to their digests.
 var readOnly = map[string]bool{
 	"Items/List": true, "Items/Get": true, "Items/History": true, "Items/Changes": true, "Items/File": true, "Items/FileLog": true,
-	"Items/Compare": true, "Items/Why": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true, "Radar/Shared": true,
+	"Items/Compare": true, "Items/Why": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true, "Identity/Same": true, "Radar/Shared": true,
 	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
 	"Agents/Upload":       true,
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true, "Evidence/Prove": true,
@@ -66,6 +66,25 @@ var deeds = map[string]struct {
 		m := r.machine(1)
 		return func() error {
 			_, err := r.kari.Set(t.Context(), &rollcallv1.SetRequest{Ci: m.ci, Fields: map[string]string{"room": "12"}})
+			return err
+		}
+	}},
+	"Identity/Merge": {evidence.Merge, func(t *testing.T, r *running) func() error {
+		a, b := r.machine(1), r.machine(2)
+		r.endKey(a)
+		return func() error {
+			_, err := r.kari.Merge(t.Context(), &rollcallv1.MergeRequest{Ci: a.ci, Into: b.ci, Anyway: true})
+			return err
+		}
+	}},
+	"Identity/Split": {evidence.Split, func(t *testing.T, r *running) func() error {
+		a, b := r.machine(1), r.machine(2)
+		r.endKey(a)
+		if _, err := r.kari.Merge(t.Context(), &rollcallv1.MergeRequest{Ci: a.ci, Into: b.ci, Anyway: true}); err != nil {
+			t.Fatal(err)
+		}
+		return func() error {
+			_, err := r.kari.Split(t.Context(), &rollcallv1.SplitRequest{Ci: a.ci})
 			return err
 		}
 	}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"rollcall/internal/fact"
 	"rollcall/server/cmdb"
@@ -18,6 +19,7 @@ func (c *checker) indexes(ctx context.Context) error {
 	if err != nil {
 		return c.damaged(err)
 	}
+	c.merged()
 	c.rule = RuleBlobs
 	for _, f := range c.rep.Faults {
 		if f.Rule == RuleBlobs || f.Rule == RuleBytes {
@@ -25,6 +27,20 @@ func (c *checker) indexes(ctx context.Context) error {
 		}
 	}
 	return c.orphans(ctx)
+}
+
+// merged checks that CIs that were merged name each other.
+func (c *checker) merged() {
+	for _, ci := range c.heads {
+		if into := ci.Into(); into != "" && !slices.Contains(c.heads[into].Parts(), ci.ID) {
+			c.fault(fmt.Errorf("CI %s (%s) was merged into CI %s, which does not name it", ci.ID, ci.Name, into))
+		}
+		for _, id := range ci.Parts() {
+			if c.heads[id].Into() != ci.ID {
+				c.fault(fmt.Errorf("CI %s (%s) names CI %s as merged into it, which is not", ci.ID, ci.Name, id))
+			}
+		}
+	}
 }
 
 // md5Of gives the MD5 of a content, empty for one whose damage was told of.

@@ -142,7 +142,7 @@ func (c *checker) leaf(t evidence.Told) {
 		if m.List != hex.EncodeToString(t.Entry.Subject) {
 			c.fault(fmt.Errorf("%s: the record of the revocation is another one, or is gone", t))
 		}
-	case t.Entry.Kind == evidence.Declare:
+	case t.Entry.Kind == evidence.Declare, t.Entry.Kind == evidence.Merge, t.Entry.Kind == evidence.Split:
 		n, err := strconv.ParseUint(t.Entry.Detail["revision"], 10, 64)
 		if err == nil {
 			err = c.declared(t.Entry.CI, n, t.Entry.Subject)

@@ -123,7 +123,7 @@ func numbersBelow(n int) []int {
 
 // body gives a machine what people can see of it from outside.
 func body(m *sim.Machine, number int) {
-	m.Facts["id"] = fact.NewSet([]fact.Fact{{Path: "id/hostname", Value: m.Name}, {Path: "id/uuid", Value: fmt.Sprintf("00000000-0000-0000-0000-%012x", number)}})
+	m.Facts["id"] = fact.NewSet([]fact.Fact{{Path: "id/hostname", Value: m.Name}, {Path: "id/uuid", Value: fmt.Sprintf("5a7d1c40-4218-4287-a3ef-%012x", number)}})
 	m.Facts["net"] = fact.Set{{Path: "net/eno1/permanent", Value: fmt.Sprintf("02:00:00:%02x:%02x:%02x", number>>16, number>>8&255, number&255)}}
 }
 

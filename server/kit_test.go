@@ -137,6 +137,7 @@ type operator struct {
 	rollcallv1.AccountClient
 	rollcallv1.TrailClient
 	rollcallv1.ReportsClient
+	rollcallv1.IdentityClient
 	conn  *grpc.ClientConn
 	token identity.Token
 }
@@ -171,7 +172,8 @@ func (r *running) as(token identity.Token) *operator {
 	return &operator{
 		rollcallv1.NewItemsClient(conn), rollcallv1.NewAdminClient(conn), rollcallv1.NewEvidenceClient(conn),
 		rollcallv1.NewKeysClient(conn), rollcallv1.NewProposalsClient(conn), rollcallv1.NewRadarClient(conn),
-		rollcallv1.NewAccountClient(conn), rollcallv1.NewTrailClient(conn), rollcallv1.NewReportsClient(conn), conn, token,
+		rollcallv1.NewAccountClient(conn), rollcallv1.NewTrailClient(conn), rollcallv1.NewReportsClient(conn),
+		rollcallv1.NewIdentityClient(conn), conn, token,
 	}
 }
 

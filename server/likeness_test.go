@@ -16,7 +16,7 @@ func TestAMachineThatWaitsIsLikenedToTheOneWhoseEvidenceItShows(t *testing.T) {
 		m := r.machine(uint64(n + 1))
 		body(m.Machine, n+1)
 		if n == 2 { // a value of two is nobody's
-			m.Facts["id"] = fact.NewSet([]fact.Fact{{Path: "id/hostname", Value: m.Name}, {Path: "id/uuid", Value: "00000000-0000-0000-0000-000000000002"}})
+			m.Facts["id"] = fact.NewSet([]fact.Fact{{Path: "id/hostname", Value: m.Name}, {Path: "id/uuid", Value: "5a7d1c40-4218-4287-a3ef-000000000002"}})
 		}
 		m.report(t, true)
 	}
@@ -25,10 +25,10 @@ func TestAMachineThatWaitsIsLikenedToTheOneWhoseEvidenceItShows(t *testing.T) {
 		id, net   []fact.Fact
 		like, why string
 	}{
-		{"with a known card", nil, []fact.Fact{{Path: "net/eno1/permanent", Value: "02:00:00:00:00:01"}}, "sim-00001", "same permanent MAC"},
-		{"with a known card in another place", nil, []fact.Fact{{Path: "net/enp9s0/permanent", Value: "02:00:00:00:00:03"}}, "sim-00003", "same permanent MAC"},
-		{"with a known UUID and name", []fact.Fact{{Path: "id/hostname", Value: "sim-00001"}, {Path: "id/uuid", Value: "00000000-0000-0000-0000-000000000001"}}, nil, "sim-00001", "same SMBIOS UUID, host name"},
-		{"with a UUID that two have", []fact.Fact{{Path: "id/uuid", Value: "00000000-0000-0000-0000-000000000002"}}, nil, "", ""},
+		{"with a known card", nil, []fact.Fact{{Path: "net/eno1/permanent", Value: "02:00:00:00:00:01"}}, "sim-00001", "probably one machine: the same permanent MAC"},
+		{"with a known card in another place", nil, []fact.Fact{{Path: "net/enp9s0/permanent", Value: "02:00:00:00:00:03"}}, "sim-00003", "probably one machine: the same permanent MAC"},
+		{"with a known UUID and name", []fact.Fact{{Path: "id/hostname", Value: "sim-00001"}, {Path: "id/uuid", Value: "5a7d1c40-4218-4287-a3ef-000000000001"}}, nil, "sim-00001", "probably one machine: the same SMBIOS UUID, the same host name"},
+		{"with a UUID that two have", []fact.Fact{{Path: "id/uuid", Value: "5a7d1c40-4218-4287-a3ef-000000000002"}}, nil, "", ""},
 		{"with a pattern for a UUID", []fact.Fact{{Path: "id/uuid", Value: "*000001"}}, nil, "", ""},
 		{"that nobody has seen", []fact.Fact{{Path: "id/hostname", Value: "pc99"}}, nil, "", ""},
 	}

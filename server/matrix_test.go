@@ -82,6 +82,12 @@ var matrix = map[string]rule{
 	"Items/Content":  {roles: "restorer", ask: func(p *spot) proto.Message { return &rollcallv1.ContentRequest{Ci: p.ci} }},
 	"Items/Set":      {roles: "operator", ask: func(p *spot) proto.Message { return &rollcallv1.SetRequest{Ci: p.ci} }}, // changes nothing
 
+	"Identity/Same": {roles: "every", ask: func(p *spot) proto.Message { return &rollcallv1.SameRequest{Ci: p.ci} }},
+	"Identity/Merge": {roles: "operator", through: codes.InvalidArgument, ask: func(p *spot) proto.Message { // with itself
+		return &rollcallv1.MergeRequest{Ci: p.ci, Into: p.ci}
+	}},
+	"Identity/Split": {roles: "operator", through: codes.InvalidArgument, ask: func(p *spot) proto.Message { return &rollcallv1.SplitRequest{Ci: p.ci} }}, // it is whole
+
 	"Evidence/Prove":       {roles: "auditor", ask: func(p *spot) proto.Message { return &rollcallv1.ProveRequest{Ci: p.ci} }},
 	"Evidence/Checkpoint":  {roles: "every"},
 	"Evidence/Consistency": {roles: "every"},

@@ -100,6 +100,8 @@ func mirrorRev(r cmdb.Revision) mirror.Rev {
 		CI: r.CI, N: r.N, Stamp: r.Stamp, Name: r.Name, Class: r.Class, Site: r.Site, By: r.By, Reason: r.Reason, Report: r.Report,
 		Repo: r.Repo, Folder: r.Folder, PrevRepo: r.PrevRepo, PrevFolder: r.PrevFolder, State: r.State, Prev: r.Prev,
 	}
+	// While it is merged nothing else is recorded of it.
+	out.Into, out.Left = r.Fields[cmdb.IntoField].New, r.Fields[cmdb.IntoField].Old
 	for _, name := range slices.Sorted(maps.Keys(r.Fields)) {
 		out.Fields = append(out.Fields, mirror.Field{Name: name, Old: r.Fields[name].Old, New: r.Fields[name].New})
 	}

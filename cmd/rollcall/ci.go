@@ -16,7 +16,8 @@ and whatever else you declare come from people.`,
 		Example: `  rollcall ci list --site elm/north
   rollcall ci show room12-pc07`,
 	}
-	c.AddCommand(a.ciListCommand(), a.ciShowCommand(), a.ciHistoryCommand(), a.ciSetCommand(), a.ciEraseCommand())
+	c.AddCommand(a.ciListCommand(), a.ciShowCommand(), a.ciHistoryCommand(), a.ciSetCommand(), a.ciEraseCommand(),
+		a.ciSameCommand(), a.ciMergeCommand(), a.ciSplitCommand())
 	return c
 }
 

@@ -38,6 +38,7 @@ type server struct {
 	rollcallv1.TrailClient
 	rollcallv1.ReportsClient
 	rollcallv1.SavedClient
+	rollcallv1.IdentityClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -79,6 +80,7 @@ func dial(t identity.Token, glass string) (*server, error) {
 		RecoveryClient: rollcallv1.NewRecoveryClient(conn),
 		EvidenceClient: rollcallv1.NewEvidenceClient(conn),
 		SavedClient:    rollcallv1.NewSavedClient(conn),
+		IdentityClient: rollcallv1.NewIdentityClient(conn),
 	}, nil
 }
 

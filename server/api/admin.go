@@ -95,7 +95,7 @@ func (s *Service) Pending(ctx context.Context, req *rollcallv1.PendingRequest) (
 		if keys, err = keysIn(items, keys); err != nil {
 			return err
 		}
-		known := &likeness{s: s, ctx: ctx, items: items}
+		known := &resembling{s: s, ctx: ctx, items: items}
 		for _, k := range keys {
 			i, err := keyInfo(items, k, known)
 			if err != nil {

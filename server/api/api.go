@@ -46,6 +46,7 @@ type Service struct {
 	rollcallv1.UnimplementedSavedServer
 	rollcallv1.UnimplementedTrailServer
 	rollcallv1.UnimplementedReportsServer
+	rollcallv1.UnimplementedIdentityServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -101,6 +102,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterSavedServer(g, s)
 	rollcallv1.RegisterTrailServer(g, s)
 	rollcallv1.RegisterReportsServer(g, s)
+	rollcallv1.RegisterIdentityServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

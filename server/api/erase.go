@@ -40,7 +40,10 @@ func (s *Service) Erase(ctx context.Context, req *rollcallv1.EraseRequest) (*rol
 	var key enrol.Key
 	var speaks bool
 	err := s.view(ctx, func(r store.Reader, items cmdb.View) (err error) {
-		if ci, err = items.CI(req.GetCi()); err != nil {
+		if ci, err = items.CI(req.GetCi()); err == nil {
+			err = ci.Apart()
+		}
+		if err != nil {
 			return err
 		}
 		key, speaks, err = enrol.At(r, s.Tenant).KeyOf(ci.ID)

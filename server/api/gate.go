@@ -70,6 +70,10 @@ var gates = map[string]gate{
 	rollcallv1.Items_Manifest_FullMethodName: sited(auth.Restorer),
 	rollcallv1.Items_Content_FullMethodName:  sited(auth.Restorer),
 
+	rollcallv1.Identity_Same_FullMethodName:  sited(auth.Viewer),
+	rollcallv1.Identity_Merge_FullMethodName: sited(auth.Worker), // no key changes hands
+	rollcallv1.Identity_Split_FullMethodName: sited(auth.Worker),
+
 	rollcallv1.Radar_Shared_FullMethodName: sited(auth.Worker, auth.Auditor),
 
 	rollcallv1.Admin_Status_FullMethodName:         sited(auth.Viewer),

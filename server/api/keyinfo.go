@@ -17,7 +17,7 @@ const maxDiffers = 40
 
 // keyInfo tells what people see of a key. known is given where the CI is wanted
 // that it looks like.
-func keyInfo(items cmdb.View, k enrol.Key, known *likeness) (*rollcallv1.KeyInfo, error) {
+func keyInfo(items cmdb.View, k enrol.Key, known *resembling) (*rollcallv1.KeyInfo, error) {
 	i := &rollcallv1.KeyInfo{
 		KeyId: k.ID, Words: wordsOf(k), State: string(k.State), Hostname: k.Hostname, Source: k.Source, TokenName: k.TokenTag,
 		Site: k.Site, Class: k.Class, Ci: cmp.Or(k.CI, k.WantCI), AskedMs: millis(k.Asked), Facts: k.Facts, Cloned: k.Cloned, DecidedBy: k.By,

@@ -198,7 +198,7 @@ func (sel *selection) readPart(ctx context.Context, items cmdb.View, at time.Tim
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		ok := err == nil
+		ok := err == nil && then.Status != cmdb.Merged
 		if ok && sel.expr != nil {
 			sub := &light{s: sel.s, items: items, facts: glance, then: then, at: sel.at}
 			ok, err = query.Match(sel.expr, sub, sel.now)

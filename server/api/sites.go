@@ -24,7 +24,7 @@ func (s *Service) Sites(ctx context.Context, _ *rollcallv1.SitesRequest) (*rollc
 			if err != nil {
 				return err
 			}
-			for site := ci.Site; site != ""; site = parentOf(site) {
+			for site := ci.Site; site != "" && ci.Into() == ""; site = parentOf(site) {
 				counts[site]++
 			}
 		}

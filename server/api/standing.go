@@ -39,6 +39,9 @@ func (s *Service) standing(items cmdb.View) (counted, error) {
 		if err != nil {
 			return c, err
 		}
+		if ci.Into() != "" {
+			continue
+		}
 		c.items++
 		c.presence[s.Presence.Of(ci.ID, s.Now())]++
 		if ci.Cloned {

@@ -23,6 +23,9 @@ const (
 // digits and hyphens, such as owner, room, purchased, barcode. An empty value
 // removes a field.
 func (w Writer) Declare(ci CI, fields map[string]string) (CI, error) {
+	if into := ci.Into(); into != "" {
+		return CI{}, fmt.Errorf("CI %s: %w: it was merged into CI %s: change that one, or split them", ci.Name, ErrInvalid, into)
+	}
 	ci.Fields = maps.Clone(ci.Fields)
 	if ci.Fields == nil {
 		ci.Fields = map[string]string{}
@@ -84,6 +87,8 @@ func checkField(name string) error {
 		return fmt.Errorf("field %.40q: %w: want 1 to 32 lower-case letters, digits and hyphens", name, ErrInvalid)
 	}
 	switch name {
+	case IntoField, PartsField:
+		return fmt.Errorf("field %s: %w: see rollcall ci merge", name, ErrInvalid)
 	case "id", "ci", "presence", "mac", "serial", "os", "kernel", "changed", "created", "uuid", "vendor", "model", "ip":
 		return fmt.Errorf("field %s: %w: it is observed, not declared", name, ErrInvalid)
 	}

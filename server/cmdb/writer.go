@@ -154,7 +154,11 @@ func (w Writer) CheckPlace(ci, site, class string) error {
 		return err
 	}
 	if ci != "" {
-		if _, err := w.CI(ci); err != nil || site == "" {
+		head, err := w.CI(ci)
+		if err == nil && head.Into() != "" {
+			err = head.Apart()
+		}
+		if err != nil || site == "" {
 			return err
 		}
 	}

@@ -211,3 +211,35 @@ func TestAnImageTokenAdmitsNothingElse(t *testing.T) {
 		}
 	})
 }
+
+func TestASeatIsNeverMergedNorAnyCIForWhichAKeySpeaks(t *testing.T) {
+	onEngines(t, func(t *testing.T, b *base) {
+		r := newRoom(b, 500)
+		seat, err := r.boot(day, newKey(t), mac)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pc, other := b.enrolled("one", newKey(t), enrol.Token{}), b.enrolled("two", newKey(t), enrol.Token{})
+		try := func(goes, into string) error {
+			return b.try(func(w enrol.Writer) error { return w.MayMerge(goes, into) })
+		}
+		if err := try(pc.CI, other.CI); !errors.Is(err, enrol.ErrState) {
+			t.Errorf("a CI for which a key speaks: %v, want ErrState", err)
+		}
+		if err := b.try(func(w enrol.Writer) error { _, err := w.Revoke(day, pc.ID, "kari", "gone"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := try(pc.CI, other.CI); err != nil {
+			t.Errorf("one whose key has ended: %v", err)
+		}
+		if err := try(pc.CI, seat.CI); !errors.Is(err, enrol.ErrTrust) {
+			t.Errorf("into a seat: %v, want ErrTrust", err)
+		}
+		if err := b.try(func(w enrol.Writer) error { _, err := w.Revoke(day, seat.ID, "kari", "gone"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := try(seat.CI, other.CI); !errors.Is(err, enrol.ErrTrust) {
+			t.Errorf("a seat: %v, want ErrTrust", err)
+		}
+	})
+}

@@ -40,6 +40,8 @@ const (
 	Login       Kind = "login-change" // a password, a session or another means of login was changed
 	Site        Kind = "site"         // a site was added, changed or removed
 	Declare     Kind = "declare"      // people changed what is declared about a CI
+	Merge       Kind = "merge"        // a CI was found to be another one
+	Split       Kind = "split"        // a CI that was merged is its own again
 	Policy      Kind = "policy"       // a rule of the server was changed
 	Purge       Kind = "purge"        // something was erased
 	Proposal    Kind = "proposal"     // a write that needs a second person was proposed, confirmed or refused

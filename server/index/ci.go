@@ -113,12 +113,16 @@ func (f *fleet) remove(id string) {
 	f.free = append(f.free, slot)
 }
 
-// put takes in what a CI is now. Sets that the core does not have come from
+// put takes in what a CI is now; one that was merged is taken out. Sets that the core does not have come from
 // read. What could not be read is noted, and the rest is taken in.
 func (f *fleet) put(ci cmdb.CI, read *reader) error {
 	id, err := binaryID(ci.ID)
 	if err != nil {
 		return err
+	}
+	if ci.Status == cmdb.Merged { // another one is in its place
+		f.remove(ci.ID)
+		return nil
 	}
 	delete(f.lost, ci.ID)
 	slot, ok := f.slotOf(id)

@@ -20,9 +20,14 @@ const (
 // commit stands for.
 func message(r Rev, sections map[string]*sectionChange) string {
 	var phrases, lines []string
-	if r.first() {
+	switch {
+	case r.Into != "": // that all of it goes is told by the tree
+		phrases = []string{"is CI " + line(r.Into) + ", merged into it"}
+	case r.Left != "":
+		phrases = []string{"is not CI " + line(r.Left) + ", split from it"}
+	case r.first():
 		phrases = []string{firstWords(sections)}
-	} else {
+	default:
 		phrases, lines = words(r, sections)
 	}
 	if len(phrases) == 0 {

@@ -39,6 +39,8 @@ type Rev struct {
 	Reason string
 	Report string // hash of the envelope in hexadecimal
 	Claim  bool   // the CI's keys are of trust class T0, all or none: nothing of it may be restored
+	Into   string // id of the CI that it was found to be, which is in its place from here on; empty: it is its own
+	Left   string // id of the CI that it was found not to be, and was split from by this revision
 
 	// Repo is the path of the repository and Folder the name of the machine's
 	// folder in it, after the revision and before. An empty Repo means that the

@@ -160,6 +160,9 @@ func ciText(r Rev) []byte {
 	if r.Claim {
 		b = append(b, "trust: T0\n"...)
 	}
+	if r.Into != "" {
+		b = fmt.Appendf(b, "merged-into: %s\n", line(r.Into))
+	}
 	return b
 }
 
