@@ -154,6 +154,14 @@ func (o *offline) secrets(ctx context.Context, cfg Config, words [][]byte, fault
 			return ctx.Err()
 		})
 	})
+	if err == nil {
+		err = o.engine.View(ctx, func(r store.Reader) error {
+			return ingest.Envelopes(r, o.tenant, func(hash fact.Digest, raw []byte) error {
+				seen(fmt.Sprintf("%s %s", kindEnvelope, hash), ingest.Readable(kindEnvelope, raw))
+				return ctx.Err()
+			})
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("look for secrets: %w", err)
 	}

@@ -197,11 +197,12 @@ func (e *eraser) ofKeys(r store.Reader, job cmdb.Erasure, rest *remains) error {
 			rest.keys = append(rest.keys, k)
 		}
 	}
-	return ingest.Named(r, e.tenant, func(key string, hash fact.Digest) {
+	_, err = ingest.Named(r, e.tenant, 0, func(key string, hash fact.Digest) {
 		if own[key] {
 			rest.names[key] = append(rest.names[key], hash)
 		}
 	})
+	return err
 }
 
 // forget removes what keys and log say of the CI.

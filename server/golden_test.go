@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"rollcall/internal/fact"
-	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
@@ -22,13 +21,16 @@ import (
 
 var update = flag.Bool("update", false, "write the golden store of the present version anew; those of released versions stay")
 
+// presentGolden is a store of schema version 3.
+const presentGolden = "store-v3"
+
 // TestAStoreOfVersion1StillOpens opens what the first version wrote: everything
 // in it is readable, and the mirror rendered from it has the same commit ids.
 func TestAStoreOfVersion1StillOpens(t *testing.T) {
 	if *update {
 		writeGolden(t)
 	}
-	for _, name := range []string{"store-v1", "store-v1-2026-11"} {
+	for _, name := range []string{"store-v1", "store-v1-2026-11", presentGolden} {
 		t.Run(name, func(t *testing.T) { opensStill(t, name) })
 	}
 }
@@ -37,6 +39,11 @@ func opensStill(t *testing.T, name string) {
 	cfg := folder(t)
 	if err := os.WriteFile(cfg.KeyFile(), golden(t, name+".key"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if name == presentGolden { // the others have no log
+		if err := os.WriteFile(cfg.LogKeyFile(), golden(t, name+".log.key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	z, err := zstd.NewReader(nil)
 	if err != nil {
@@ -117,14 +124,20 @@ func writeGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, b := range map[string][]byte{
-		"store-v1.db.zst": z.EncodeAll(db, nil), "store-v1.heads": []byte(mirrorHeads(t, r.cfg) + "\n"),
+		presentGolden + ".db.zst": z.EncodeAll(db, nil), presentGolden + ".heads": []byte(mirrorHeads(t, r.cfg) + "\n"),
 	} {
 		if err := os.WriteFile(filepath.Join("testdata", name), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := identity.SaveKey("testdata/store-v1.key", r.srv.key); err != nil {
-		t.Fatal(err)
+	for name, from := range map[string]string{".key": r.cfg.KeyFile(), ".log.key": r.cfg.LogKeyFile()} {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("testdata/"+presentGolden+name, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

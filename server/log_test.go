@@ -273,7 +273,7 @@ func TestCheckNamesWhateverWasRewrittenInTheLog(t *testing.T) {
 		{"what explains a leaf is edited", func(tx store.Tx) error {
 			k := logRecord(2)
 			k.K = bytes.Replace(k.K, []byte("/log/"), []byte("/lognote/"), 1)
-			return reframe(tx, k, func(b []byte) []byte { return bytes.Replace(b, []byte(`"salt":"`), []byte(`"salt":"AAAA`), 1) })
+			return reframe(tx, k, func(b []byte) []byte { b[10] ^= 1; return b }) // within the salt
 		}, []string{"leaf 2 ("}},
 		{"the checkpoint is another", func(tx store.Tx) error {
 			return reframe(tx, store.At(store.Record, "main", "/checkpoint"), func(b []byte) []byte { return bytes.Replace(b, []byte(`"note":"`), []byte(`"note":"AAAA`), 1) })

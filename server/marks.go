@@ -28,6 +28,7 @@ type marks struct {
 	skip   string            // a CI whose revisions do not count
 	ended  map[string]bool   // keys whose envelopes do not count
 	heads  map[string]uint64 // CI → the revision up to which it was looked at
+	next   uint64            // leaf from which on reports were not looked at
 	kinds  map[string]map[fact.Digest]bool
 	named  map[fact.Digest]bool // sets that are a CI's, not only what those are deltas from
 }
@@ -74,11 +75,12 @@ func (m *marks) add(ctx context.Context, r store.Reader, v cmdb.View) error {
 	for _, d := range lists {
 		m.kinds[kindKeys][d] = true
 	}
-	return ingest.Named(r, m.tenant, func(key string, hash fact.Digest) {
+	m.next, err = ingest.Named(r, m.tenant, m.next, func(key string, hash fact.Digest) {
 		if !m.ended[key] {
 			m.kinds[kindEnvelope][hash] = true
 		}
 	})
+	return err
 }
 
 func (m *marks) revision(v cmdb.View, r cmdb.Revision) error {

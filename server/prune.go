@@ -95,7 +95,11 @@ func (e *eraser) prune(ctx context.Context, cfg Config, by string, dry bool) (p 
 		}
 	}
 	for _, b := range reports {
-		if err := e.removeOne(ctx, b); err != nil {
+		err := e.removeOne(ctx, b)
+		if err == nil {
+			err = store.UpdateAgain(ctx, e.writes, func(tx store.Tx) error { return ingest.DropEnvelope(tx, e.tenant, b.name) })
+		}
+		if err != nil {
 			return p, fmt.Errorf("prune: %w", err)
 		}
 	}

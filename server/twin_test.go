@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,15 +154,6 @@ func (w *twin) drop(kind string, content []byte) {
 		w.t.Fatalf("no %s holds %q", kind, content)
 	}
 	w.update(func(tx store.Tx) error { return tx.Delete(store.Key{Space: store.Blob, K: gone}) })
-}
-
-// spare tells whether the receipt at a key is for none of the reports that a test
-// knows to be acknowledged.
-func spare(k []byte, known Known) bool {
-	return !slices.ContainsFunc(known.Acknowledged, func(a Acknowledged) bool {
-		hash := sha256.Sum256(a.Envelope)
-		return bytes.HasSuffix(k, hash[:])
-	})
 }
 
 // git runs git on the mirror of the one school.

@@ -13,6 +13,7 @@ import (
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
 	"rollcall/server"
+	"rollcall/server/ingest"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 )
@@ -100,6 +101,11 @@ func reused(ctx context.Context, cfg server.Config, numbers map[string]map[uint6
 			return once(numbers, bytes.Clone(content))
 		})
 	})
+	if err == nil {
+		err = e.View(ctx, func(r store.Reader) error {
+			return ingest.Envelopes(r, cfg.Tenant, func(_ fact.Digest, raw []byte) error { return once(numbers, raw) })
+		})
+	}
 	return errors.Join(err, e.Close())
 }
 

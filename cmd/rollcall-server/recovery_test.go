@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/fact"
 	"rollcall/internal/seal"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
+	"rollcall/server/ingest"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
 )
@@ -76,7 +78,10 @@ func history(t *testing.T, dir string) map[string]string {
 				all[fmt.Sprintf("%s %x", space, p.K)] = text
 			}
 		}
-		return nil
+		return ingest.Envelopes(r, "main", func(hash fact.Digest, raw []byte) error {
+			all["envelope "+hash.String()] = string(raw)
+			return nil
+		})
 	})
 	if err := errors.Join(err, e.Close()); err != nil {
 		t.Fatal(err)

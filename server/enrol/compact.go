@@ -96,6 +96,7 @@ func (c Chain) AppendFields(f *store.Fields) error {
 		anew = binary.BigEndian.AppendUint64(anew, n)
 	}
 	f.Bytes(6, anew)
+	f.Uint(7, c.Last)
 	return nil
 }
 
@@ -119,6 +120,8 @@ func (c *Chain) ReadField(number uint64, v []byte) error {
 		for ; len(v) > 0; v = v[8:] {
 			c.Anew = append(c.Anew, binary.BigEndian.Uint64(v))
 		}
+	case 7:
+		c.Last = store.UintOf(v)
 	}
 	return nil
 }

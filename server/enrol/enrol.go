@@ -112,6 +112,7 @@ type Chain struct {
 	Count   uint64   `json:"count"`             // recorded reports
 	Restart bool     `json:"restart,omitempty"` // the next full report is taken wherever it stands in the chain
 	Anew    []uint64 `json:"anew,omitempty"`    // numbers of the reports that were taken so
+	Last    uint64   `json:"last,omitempty"`    // index in the log of the last report, plus 1; 0: a program of before recorded it
 }
 
 // Items is what admission needs of the CIs, in the same transaction.

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"rollcall/server/store"
@@ -13,7 +14,7 @@ import (
 //	Record  <t>/loghead                     number of leaves, 8 bytes big-endian, framed
 //	Record  <t>/log/<n be64>                length (2 bytes big-endian) and bytes of leaf n, then the hashes of
 //	                                        32 bytes that tlog.StoredHashes gives for it, framed
-//	Record  <t>/lognote/<n be64>            explanation, framed JSON: what erasing takes away
+//	Record  <t>/lognote/<n be64>            explanation, compact or framed JSON: what erasing takes away
 //	Record  <t>/leafof/<envelope hash>      index of a report's leaf, 8 bytes big-endian, framed
 //	Record  <t>/checkpoint                  Signed, framed JSON
 //	Record  <t>/witnesses                   list of Witnessed, framed JSON
@@ -47,6 +48,31 @@ type explanation struct {
 	Sum     []byte `json:"sum,omitempty"`     // SHA-256 of the content
 	Content []byte `json:"content,omitempty"` // none for a signed kind: the envelope is stored elsewhere
 	Erased  int64  `json:"erased,omitempty"`  // milliseconds since 1970; all else is gone then
+}
+
+// AppendFields implements store.Compact. Changing a number breaks every existing
+// database.
+func (n explanation) AppendFields(f *store.Fields) error {
+	f.Bytes(1, n.Salt)
+	f.Bytes(2, n.Sum)
+	f.Bytes(3, n.Content)
+	f.Uint(4, uint64(n.Erased))
+	return nil
+}
+
+// ReadField implements store.Compact.
+func (n *explanation) ReadField(number uint64, v []byte) error {
+	switch number {
+	case 1:
+		n.Salt = bytes.Clone(v)
+	case 2:
+		n.Sum = bytes.Clone(v)
+	case 3:
+		n.Content = bytes.Clone(v)
+	case 4:
+		n.Erased = int64(store.UintOf(v))
+	}
+	return nil
 }
 
 func be64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

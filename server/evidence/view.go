@@ -110,8 +110,13 @@ func (v View) Leaves(from uint64, limit int) iter.Seq2[Numbered, error] {
 
 // IndexOf returns the index of the leaf of an envelope, or ErrNotFound.
 func (v View) IndexOf(envelope [sumSize]byte) (uint64, error) {
-	k := leafOfKey(v.tenant, envelope)
-	b, err := store.GetFramed(v.r, k)
+	return IndexOf(v.r, v.tenant, envelope)
+}
+
+// IndexOf is View.IndexOf, also within a transaction.
+func IndexOf(g store.Getter, tenant string, envelope [sumSize]byte) (uint64, error) {
+	k := leafOfKey(tenant, envelope)
+	b, err := store.GetFramed(g, k)
 	if err != nil {
 		return 0, err
 	}

@@ -21,10 +21,12 @@ import (
 // Keys of this package. Changing one breaks every existing database.
 //
 //	space   key                                   value
-//	Record  <t>/receipt/<key id>/<envelope hash>  the receipt that was given
+//	Record  <t>/report/<leaf be64>                recorded, by the index of its leaf in the log
+//	Record  <t>/receipt/<key id>/<envelope hash>  the receipt that was given, by a program of before schema version 3
 //	Record  <t>/fork/<key id>/<envelope hash>     Fork, framed JSON
 //	Meta    <t>/envelopes-pruned                  time in ms since 1970 before which envelopes are not kept, be64
-//	Blob    <t>/envelope/<hash>                   the envelope as it came
+//	Blob    <t>/envelope/<hash>                   an envelope as it came that is not in its report: a large one, one
+//	                                              that was kept apart, and all of before schema version 3
 const envelopeKind = "envelope"
 
 func receiptKey(tenant, key string, hash fact.Digest) store.Key {
@@ -56,7 +58,11 @@ const (
 // Envelope returns the envelope that led to a revision, as it came. It returns
 // store.ErrNoBlob if it is not there, and store.ErrCorrupt if it is another.
 func Envelope(g store.Getter, tenant string, hash fact.Digest) ([]byte, error) {
-	raw, err := store.GetBlob(g, tenant, envelopeKind, hash)
+	r, _, ok, err := recordedAs(g, tenant, hash)
+	raw := r.envelope
+	if err == nil && (!ok || raw == nil) {
+		raw, err = store.GetBlob(g, tenant, envelopeKind, hash)
+	}
 	if err == nil && sha256.Sum256(raw) != hash {
 		err = fmt.Errorf("envelope %s: %w: it is another", hash, store.ErrCorrupt)
 	}

@@ -162,12 +162,12 @@ func (s *Service) forked(ctx context.Context, key enrol.Key, body *rollcallv1.Bo
 		if err != nil {
 			return err
 		}
-		receipt, err := store.GetFramed(tx, receiptKey(s.Tenant, key.ID, env.hash))
+		receipt, err := ReceiptFor(tx, s.Tenant, key.ID, env.hash)
 		switch {
 		case err != nil:
 			return err
 		case receipt != nil: // it was on its way twice
-			res = Result{Outcome: Recorded, Receipt: bytes.Clone(receipt)}
+			res = Result{Outcome: Recorded, Receipt: receipt}
 			return nil
 		case follows(present, chain, body) || chain.Restart: // the one before it was on its way, or an operator decided
 			res = Result{Outcome: NeedFull}

@@ -8,7 +8,6 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -117,7 +116,7 @@ func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, from strin
 func (s *Service) accept(ctx context.Context, env identity.Envelope, from string, raw []byte) (Result, error) {
 	now := s.now()
 	came := arrival{raw: raw, hash: sha256.Sum256(raw), from: from}
-	known, err := s.recall(ctx, env.KeyID, came.hash)
+	known, err := s.recall(ctx, env.KeyID)
 	if err != nil {
 		return Result{}, err
 	}
@@ -148,14 +147,13 @@ func (s *Service) UnderWay() int { return int(s.under.Load()) }
 
 // recollection is what the store knows of whoever sent an envelope.
 type recollection struct {
-	key     enrol.Key
-	chain   enrol.Chain
-	state   fact.Digest // of the key's CI
-	receipt []byte      // that the envelope got, if it came before
+	key   enrol.Key
+	chain enrol.Chain
+	state fact.Digest // of the key's CI
 }
 
 // recall reads it in one snapshot.
-func (s *Service) recall(ctx context.Context, id identity.KeyID, hash fact.Digest) (known recollection, err error) {
+func (s *Service) recall(ctx context.Context, id identity.KeyID) (known recollection, err error) {
 	err = s.Engine.View(ctx, func(r store.Reader) (err error) {
 		v := enrol.At(r, s.Tenant)
 		if known.key, err = v.Key(id); err != nil {
@@ -164,11 +162,6 @@ func (s *Service) recall(ctx context.Context, id identity.KeyID, hash fact.Diges
 		if known.chain, err = v.Chain(known.key.ID); err != nil {
 			return err
 		}
-		receipt, err := store.GetFramed(r, receiptKey(s.Tenant, known.key.ID, hash))
-		if err != nil {
-			return err
-		}
-		known.receipt = bytes.Clone(receipt)
 		ci, err := cmdb.At(r, s.Tenant, s.Sets, cmdb.Everywhere).CI(known.key.CI)
 		known.state = ci.State.Digest()
 		if errors.Is(err, cmdb.ErrNotFound) {

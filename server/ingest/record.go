@@ -20,8 +20,13 @@ import (
 // report handles an envelope with a payload.
 func (s *Service) report(ctx context.Context, known recollection, body *rollcallv1.Body, env arrival) (Result, error) {
 	key, chain := known.key, known.chain
-	if known.receipt != nil { // it is recorded already: its first receipt
-		return Result{Outcome: Recorded, Receipt: known.receipt}, nil
+	if !news(key, chain, body) {
+		switch receipt, err := s.given(ctx, key.ID, env.hash); {
+		case err != nil:
+			return Result{}, err
+		case receipt != nil: // it is recorded already: its first receipt
+			return Result{Outcome: Recorded, Receipt: receipt}, nil
+		}
 	}
 	if err := s.Writer.Ready(); err != nil {
 		return Result{}, err // before the payload is unpacked
@@ -137,8 +142,10 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if b, err := store.GetFramed(tx, receiptKey(s.Tenant, key.ID, env.hash)); err != nil || b != nil {
-		return Result{Outcome: Recorded, Receipt: bytes.Clone(b)}, nil, err
+	if !news(present, chain, body) {
+		if b, err := ReceiptFor(tx, s.Tenant, key.ID, env.hash); err != nil || b != nil {
+			return Result{Outcome: Recorded, Receipt: b}, nil, err
+		}
 	}
 	gap, anew := false, false
 	if !follows(present, chain, body) {
@@ -188,14 +195,18 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 		given.Logged, given.Leaf = true, index
 	}
 	receipt := given.Sign(s.Key)
-	chain = enrol.Chain{Seq: body.GetSeq(), Head: env.hash[:], Receipt: receipt, Count: chain.Count + 1, Anew: chain.Anew}
+	r := recorded{key: key.ID, hash: env.hash, receipt: receipt, before: chain.Last}
+	if len(env.raw) <= smallReport {
+		r.envelope = env.raw
+	}
+	chain = enrol.Chain{Seq: body.GetSeq(), Head: env.hash[:], Receipt: receipt, Count: chain.Count + 1, Anew: chain.Anew, Last: index + 1}
 	if anew {
 		chain.Anew = append(chain.Anew, chain.Count)
 	}
 	if err := keys.PutChain(key.ID, chain); err != nil {
 		return Result{}, nil, err
 	}
-	if err := store.PutFramed(tx, receiptKey(s.Tenant, key.ID, env.hash), receipt); err != nil {
+	if err := store.PutJSON(tx, reportKey(s.Tenant, index), r); err != nil {
 		return Result{}, nil, err
 	}
 	failpoint.Hit(failpoint.AfterApply)
@@ -205,6 +216,22 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 // follows tells whether an envelope is the next one of its key's chain.
 func follows(key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) bool {
 	return !key.Cloned && body.GetSeq() > chain.Seq && bytes.Equal(body.GetPrev(), chain.Head)
+}
+
+// news tells without a look that an envelope was not recorded before: it names the
+// newest one, which was recorded after all others. What an operator has let begin
+// anew stands in no such order.
+func news(key enrol.Key, chain enrol.Chain, body *rollcallv1.Body) bool {
+	return follows(key, chain, body) && !chain.Restart && len(chain.Anew) == 0
+}
+
+// given returns the receipt that an envelope got before, nil if it got none.
+func (s *Service) given(ctx context.Context, key string, hash fact.Digest) (receipt []byte, err error) {
+	err = s.Engine.View(ctx, func(r store.Reader) error {
+		receipt, err = ReceiptFor(r, s.Tenant, key, hash)
+		return err
+	})
+	return receipt, err
 }
 
 // restarts tells whether an operator has decided that the next full report of a
@@ -229,7 +256,7 @@ func (s *Service) ahead(g store.Getter, key enrol.Key, chain enrol.Chain, body *
 	if err != nil || !bytes.Equal(r.Envelope[:], body.GetPrev()) {
 		return false, nil // a bad receipt proves nothing
 	}
-	known, err := g.Get(receiptKey(s.Tenant, key.ID, r.Envelope))
+	known, err := ReceiptFor(g, s.Tenant, key.ID, r.Envelope)
 	return known == nil, err
 }
 
@@ -246,10 +273,12 @@ func (s *Service) fits(ctx context.Context, key enrol.Key, chain enrol.Chain, bo
 	return gap || restarts(key, chain), gap, err
 }
 
-// putAll stores the envelope and the sets.
+// putAll stores the sets, and an envelope that is too large for the report's record.
 func (s *Service) putAll(tx store.Tx, ws resolved, hash fact.Digest, raw []byte) (stored []cmdb.Prepared, err error) {
-	if err := s.putEnvelope(tx, hash, raw); err != nil {
-		return nil, err
+	if len(raw) > smallReport {
+		if err := s.putEnvelope(tx, hash, raw); err != nil {
+			return nil, err
+		}
 	}
 	for _, p := range ws.sets {
 		isNew, err := s.Sets.Put(tx, s.Tenant, p)

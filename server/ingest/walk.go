@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"rollcall/internal/fact"
@@ -55,13 +54,6 @@ func opened(g store.Getter, tenant string, hash fact.Digest) (identity.Envelope,
 		return env, nil, fmt.Errorf("envelope %s: %w: %w", hash, ErrMalformed, err)
 	}
 	return env, &body, nil
-}
-
-// ReceiptFor returns the receipt that an envelope of a key got; nil if none is
-// stored.
-func ReceiptFor(g store.Getter, tenant, key string, hash fact.Digest) ([]byte, error) {
-	b, err := store.GetFramed(g, receiptKey(tenant, key, hash))
-	return bytes.Clone(b), err
 }
 
 // Readable returns a blob of the store as whoever looks for words would read it:
@@ -180,6 +172,9 @@ func (t Trail) follow(last, next Link, body *rollcallv1.Body) error {
 func receiptsOf(r store.Reader, tenant, key string, server []ed25519.PublicKey) ([]identity.Receipt, error) {
 	prefix := store.At(store.Record, tenant, "/receipt/", key, "/").K
 	var all []identity.Receipt
+	if err := receiptsBack(r, tenant, key, server, func(rec identity.Receipt) { all = append(all, rec) }); err != nil {
+		return nil, err
+	}
 	for p, err := range r.Scan(store.Record, prefix, store.PrefixEnd(prefix), 0) {
 		if err != nil {
 			return nil, err
@@ -200,61 +195,6 @@ func receiptsOf(r store.Reader, tenant, key string, server []ed25519.PublicKey) 
 	}
 	slices.SortFunc(all, func(a, b identity.Receipt) int { return cmp.Compare(a.Index, b.Index) })
 	return all, nil
-}
-
-// Named calls fn with every envelope that got a receipt or was kept apart, and the
-// key that it is of.
-func Named(r store.Reader, tenant string, fn func(key string, hash fact.Digest)) error {
-	for _, kind := range []string{"/receipt/", "/fork/"} {
-		prefix := []byte(tenant + kind)
-		for p, err := range r.Scan(store.Record, prefix, store.PrefixEnd(prefix), 0) {
-			if err != nil {
-				return err
-			}
-			key, hash, ok := strings.Cut(string(p.K[len(prefix):]), "/")
-			if !ok || len(hash) != len(fact.Digest{}) {
-				return &store.CorruptError{Key: store.Key{Space: store.Record, K: p.K}, Reason: "not the name of an envelope"}
-			}
-			fn(key, fact.Digest([]byte(hash)))
-		}
-	}
-	return nil
-}
-
-// Forget removes, in a transaction, that an envelope of a key was recorded or kept
-// apart: its receipt and its fork. The envelope itself is a content of the store.
-func Forget(tx store.Tx, tenant, key string, hash fact.Digest) error {
-	for _, k := range []store.Key{receiptKey(tenant, key, hash), forkKey(tenant, key, hash)} {
-		if err := tx.Delete(k); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Receipts calls fn with every receipt that was given, as it is written down; who
-// signed it is not looked at.
-func Receipts(r store.Reader, tenant string, fn func(key string, rec identity.Receipt) error) error {
-	prefix := []byte(tenant + "/receipt/")
-	for p, err := range r.Scan(store.Record, prefix, store.PrefixEnd(prefix), 0) {
-		if err != nil {
-			return err
-		}
-		k := store.Key{Space: store.Record, K: p.K}
-		raw, err := store.OpenFramed(k, p.V)
-		if err != nil {
-			return err
-		}
-		rec, err := identity.ReadReceipt(raw)
-		if err != nil {
-			return fmt.Errorf("receipt %s: %w", k, err)
-		}
-		key, _, _ := strings.Cut(string(p.K[len(prefix):]), "/")
-		if err := fn(key, rec); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // PutPruned writes down, in a transaction, that envelopes recorded before a time

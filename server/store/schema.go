@@ -8,8 +8,8 @@ import (
 )
 
 // SchemaVersion is the version of everything that this program stores. Version 2
-// has records in compact form.
-const SchemaVersion = 2
+// has records in compact form, version 3 reports in the order of the log.
+const SchemaVersion = 3
 
 // ErrSchema is wrapped when a store was written by a newer program, or by
 // something else.
