@@ -72,6 +72,7 @@ func (a *Agent) gather(ctx context.Context) gathered {
 		status.State, status.Detail = collect.Failed, fact.Value("dpkg's record: "+err.Error())
 		g.incomplete = append(g.incomplete, collect.Status{State: collect.Failed, Owns: []string{"conffile/"}})
 	}
+	a.scanner.Remote = a.root.Remote("etc")
 	scan, err := a.scanner.Scan(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -142,7 +143,14 @@ func (a *Agent) watchFolders(w *fsnotify.Watcher) {
 	if !add(filepath.Join(a.cfg.Root, "var/lib/dpkg")) {
 		return
 	}
+	remote := a.remoteFolders()
+	if slices.Contains(remote, filepath.Join(a.cfg.Root, "etc")) {
+		return
+	}
 	err := filepath.WalkDir(filepath.Join(a.cfg.Root, "etc"), func(name string, d os.DirEntry, err error) error {
+		if slices.Contains(remote, name) {
+			return fs.SkipDir
+		}
 		if err != nil || !d.IsDir() {
 			return nil // what cannot be read is not watched
 		}
@@ -154,6 +162,19 @@ func (a *Agent) watchFolders(w *fsnotify.Watcher) {
 	if err != nil {
 		a.log.Warn("not all changes are seen at once", "err", err)
 	}
+}
+
+// remoteFolders lists mounts below /etc that may never answer. Without the list of
+// mounts the old one stands.
+func (a *Agent) remoteFolders() []string {
+	if err := a.root.Refresh(); err != nil {
+		a.log.Debug("watching", "err", err)
+	}
+	names := a.root.Remote("etc")
+	for i, name := range names {
+		names[i] = filepath.Join(a.cfg.Root, "etc", name)
+	}
+	return names
 }
 
 // relay turns bursts of events into one trigger.

@@ -63,6 +63,49 @@ func TestIdleMachineDoesNotChangeInAHundredRuns(t *testing.T) {
 	}
 }
 
+func TestIdleServerDoesNotChangeInAHundredRuns(t *testing.T) {
+	root := recorded(t, "testdata/tjener.txtar")
+	now := noon
+	h := Host{FS: root, Now: func() time.Time { return now }, Cache: &Cache{}}
+	const chip = "sys/class/hwmon/hwmon0/"
+	for _, f := range [][2]string{{chip + "name", "nct6775\n"}, {chip + "fan1_input", "900\n"}, {"sys/devices/system/edac/mc/mc0/ce_count", "0\n"}, {"var/lib/smartmontools/smartd.A-1.ata.state", smartdFile}} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root.dir, f[0])), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, root, f[0], f[1])
+	}
+	idle := func(i int) { // an hour of a server that nobody configures
+		now = now.Add(time.Hour)
+		write(t, root, "etc/cups/classes.conf", "<Class alle>\nInfo Alle\nState "+[]string{"Idle", "Stopped"}[i%2]+fmt.Sprintf("\nStateTime %d\nPrinter kopirom\nPrinter usb\nShared Yes\n</Class>\n", i))
+		write(t, root, "var/lib/clamav/daily.cld", fmt.Sprintf("ClamAV-VDB:%s:%d:2067012:90:X:x:r:1\n", now.UTC().Format("02 Jan 2006 15-04 -0700"), 27830+i))
+		write(t, root, "var/lib/dhcp/dhclient.eth1.leases", "lease {\n  interface \"eth1\";\n  option routers 192.0.2.1;\n  option domain-name-servers 192.0.2.1,192.0.2.2;\n"+
+			"  option dhcp-server-identifier 192.0.2.1;\n  option domain-name \"example.net\";\n  expire 6 "+now.Add(time.Hour).UTC().Format("2006/01/02 15:04:05")+";\n}\n")
+		day := now.UTC().Format("Jan 02")
+		write(t, root, "var/log/slbackup/slbackup.log", day+" 03:30:01 - Failed backing up client tjener\n")
+		write(t, root, "var/log/slbackup/slbackup.log.1", now.Add(-60*time.Hour).UTC().Format("Jan 02")+" 03:30:01 - Successfully finished backing up client tjener\n")
+		write(t, root, "var/log/rsnapshot.log", now.UTC().Format("[2006-01-02T15:04:05]")+" /usr/bin/rsnapshot daily: completed successfully\n[2026-11-01T02:40:01] /usr/bin/rsnapshot weekly: ERROR: rsync\n")
+		write(t, root, "var/log/backupninja.log", now.UTC().Format("Jan 02 15:04:05")+" Info: FINISHED: 3 actions run. 0 fatal. 0 error. 0 warning.\n")
+		write(t, root, "var/lib/rollcall/backup.d/borg.stamp", fmt.Sprint(i))
+		write(t, root, chip+"fan1_input", fmt.Sprintf("%d\n", 900+i))
+		write(t, root, chip+"fan1_alarm", fmt.Sprintf("%d\n", i%2))
+		write(t, root, "sys/devices/system/edac/mc/mc0/ce_count", fmt.Sprintf("%d\n", i))
+		write(t, root, "var/lib/smartmontools/smartd.A-1.ata.state", strings.ReplaceAll(smartdFile, "raw = 40621", fmt.Sprintf("raw = %d", 40621+i)))
+		write(t, root, "sys/kernel/security/apparmor/policy/profiles/usr.sbin.cupsd.12/name", []string{"/usr/sbin/cupsd", ""}[i%2])
+	}
+	var r Runner
+	idle(0)
+	first := r.Run(t.Context(), h, All(), Memory{})
+	m := first.Memory
+	for i := range 100 {
+		idle(i + 1)
+		got := r.Run(t.Context(), h, All(), m)
+		m = got.Memory
+		if d := differences(first.Facts, got.Facts); len(d) > 0 {
+			t.Fatalf("run %d: %v changed", i, d)
+		}
+	}
+}
+
 func TestPulledModuleAndNewCardChangeWhatTheyAre(t *testing.T) {
 	root := recorded(t, "testdata/laptop.txtar")
 	h := Host{FS: root, Now: time.Now}

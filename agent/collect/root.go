@@ -102,6 +102,21 @@ func (r *Root) hides(m mount) (name string, hidden bool) {
 	return name, below && (foreign || !m.local())
 }
 
+// Remote lists the mounts at or below a folder of the root that are not local,
+// relative to it ("" for the folder itself), as of the last Refresh. Whatever looks
+// at files without this Root must stay away from them.
+func (r *Root) Remote(dir string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []string
+	for _, name := range r.remote {
+		if rest, below := strings.CutPrefix(name+"/", dir+"/"); below {
+			found = append(found, strings.TrimSuffix(rest, "/"))
+		}
+	}
+	return found
+}
+
 // Open opens a regular file or a folder for reading.
 func (r *Root) Open(name string) (fs.File, error) {
 	fd, err := r.open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)

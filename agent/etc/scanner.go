@@ -85,6 +85,9 @@ type Scanner struct {
 	// Secret adds to the built-in list of secrets; the path is relative to
 	// /etc. It cannot take from the list.
 	Secret func(path string) bool
+	// Remote lists paths below /etc, "" for /etc itself, at which something is
+	// mounted that may never answer. They are not touched.
+	Remote []string
 	// Sniff stands in for the function Sniff where somebody remembers its answers
 	// for many machines; nil: it is asked.
 	Sniff func(piece []byte) (secret, comment bool)
@@ -164,6 +167,9 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 	}
 	if s.Recipients.Len() > 0 && s.Store == nil {
 		return Result{}, errors.New("scan etc: secrets are to be sealed but there is no store for them")
+	}
+	if slices.Contains(s.Remote, "") {
+		return Result{}, errors.New("scan etc: /etc is on a mount that is not local")
 	}
 	if s.Cache == nil {
 		s.Cache = &Cache{}

@@ -110,6 +110,10 @@ func (w *walker) entry(dir, depth int) error {
 	} else if rel = string(w.rel()); !w.fitting(rel) {
 		return nil
 	}
+	if slices.Contains(w.scanner.Remote, rel) {
+		w.leave(rel, "a mount that is not local: what it holds is left out")
+		return nil
+	}
 	name := path.Base(rel)
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {

@@ -46,13 +46,19 @@ func testsOf(fsys fs.FS) (map[string]bool, error) {
 
 var namedTest = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)\\w+)`")
 
-// unproven returns what the page lacks.
-func unproven(page string, tests map[string]bool) (problems []string) {
+// unknownTests returns which tests a page names that are not there.
+func unknownTests(page string, tests map[string]bool) (problems []string) {
 	for _, m := range namedTest.FindAllStringSubmatch(page, -1) {
 		if !tests[m[1]] {
 			problems = append(problems, m[1]+" is no test of this module")
 		}
 	}
+	return problems
+}
+
+// unproven returns what the page lacks.
+func unproven(page string, tests map[string]bool) (problems []string) {
+	problems = unknownTests(page, tests)
 	for _, part := range []struct {
 		form string
 		last int
@@ -78,6 +84,28 @@ func unproven(page string, tests map[string]bool) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// What docs/agent.md says of pitfalls is tested, or has a reason.
+func TestEveryTestThatThePageOfTheAgentNamesExists(t *testing.T) {
+	page, err := os.ReadFile("../../docs/agent.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := testsOf(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(page), "\n### Pitfalls\n")
+	if rows := strings.Count(table, "\n| "); !found || rows < 25 {
+		t.Errorf("the table of pitfalls has %d rows", rows)
+	}
+	for _, problem := range unknownTests(string(page), tests) {
+		t.Errorf("docs/agent.md: %s", problem)
+	}
+	if got := unknownTests("`TestOfNothing`", tests); len(got) != 1 { // the check can fail
+		t.Errorf("a test that is not there: %q", got)
+	}
 }
 
 func TestTheCheckOfTheSecurityPageCanFail(t *testing.T) {
