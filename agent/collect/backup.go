@@ -34,7 +34,7 @@ const (
 // that of the last good backup.
 func collectBackups(_ context.Context, h Host, s *Sink) error {
 	zone := localTime(h)
-	found := false
+	found, client := false, map[string]bool{}
 	for _, l := range []struct {
 		tool  string
 		logs  []string // the newest first
@@ -57,7 +57,7 @@ func collectBackups(_ context.Context, h Host, s *Sink) error {
 			}
 		}
 		for name, all := range runs {
-			found = true
+			found, client[name] = true, client[name] || l.tool == "slbackup"
 			backupFacts(h, s, l.tool, name, all)
 		}
 	}
@@ -65,7 +65,7 @@ func collectBackups(_ context.Context, h Host, s *Sink) error {
 	if err != nil {
 		return err
 	}
-	return s.Found(found || stamped || slbackupClients(h, s))
+	return s.Found(found || stamped || slbackupClients(h, s, client))
 }
 
 // logEnd reads the end of a log.
@@ -116,8 +116,8 @@ func backupStamps(h Host, s *Sink) (found bool, err error) {
 }
 
 // slbackupClients lists whom slbackup is to back up: blocks in the block <client>
-// of slbackup.conf. One without any run yet is there all the same.
-func slbackupClients(h Host, s *Sink) bool {
+// of slbackup.conf. Of one that no log knows it says that there never was a backup.
+func slbackupClients(h Host, s *Sink, known map[string]bool) bool {
 	found, depth := false, 0
 	// What cannot be read is said by the /etc scanner; here it means not configured.
 	_ = h.Lines("etc/slbackup/slbackup.conf", func(line string) bool {
@@ -128,7 +128,9 @@ func slbackupClients(h Host, s *Sink) bool {
 		case strings.HasPrefix(line, "<") && strings.HasSuffix(line, ">"):
 			if depth++; depth == 2 {
 				found = true
-				s.Fact(Path("backup", "slbackup", line[1:len(line)-1], "configured"), "yes")
+				if name := line[1 : len(line)-1]; !known[name] {
+					s.Fact(Path("backup", "slbackup", name, "last"), "never")
+				}
 			}
 		}
 		return true

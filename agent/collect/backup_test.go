@@ -25,7 +25,7 @@ func TestBackupsTellTheirLastRunAndTheLastGoodOne(t *testing.T) {
 		{"failed after a good one", map[string]string{log: "Dec 20 03:00:00 - Successfully finished backing up client a\nJan 02 03:00:00 - Failed backing up client a\n"}, map[string]string{"a/last": "failed", "a/age": "7"}},
 		{"no address", map[string]string{log: "Jan 02 03:00:00 - Backup of client a failed.\n"}, map[string]string{"a/last": "failed", "a/age": "never"}},
 		{"the good one is in the older log", map[string]string{log + ".1": "Dec 31 03:00:00 - Successfully finished backing up client a\n", log: "Jan 01 03:00:00 - Failed backing up client a.\n"}, map[string]string{"a/last": "failed", "a/age": "2"}},
-		{"configured and never run", map[string]string{"etc/slbackup/slbackup.conf": "<client>\n<a>\naddress a\n</a>\n</client>\nserver_type local\n"}, map[string]string{"a/configured": "yes"}},
+		{"configured and never run", map[string]string{"etc/slbackup/slbackup.conf": "<client>\n<a>\naddress a\n</a>\n</client>\nserver_type local\n"}, map[string]string{"a/last": "never"}},
 		{"nothing of it is a run", map[string]string{log: "Starting slbackup:\nx - y\n\xff - Failed backing up client b\n"}, map[string]string{}},
 	}
 	for _, tt := range tests {

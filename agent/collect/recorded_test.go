@@ -64,7 +64,7 @@ func TestRecordedLaptopGivesItsFactsAndNoneOfThisMachine(t *testing.T) {
 
 func TestRecordedServerGivesWhatIsThereBesidePackages(t *testing.T) {
 	root := recorded(t, "testdata/tjener.txtar")
-	got := Run(t.Context(), Host{FS: root, Now: func() time.Time { return noon }}, software())
+	got := Run(t.Context(), Host{FS: root, Now: func() time.Time { return noon }}, append(software(), smart()))
 	checkGolden(t, "testdata/tjener.facts", got)
 	for _, f := range got.Facts {
 		if strings.Contains(f.Value, "kanari") {

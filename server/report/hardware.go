@@ -2,6 +2,7 @@ package report
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -85,6 +86,13 @@ func hardware() []Definition {
 			reads: []string{"fs/usage/*"},
 		},
 		{
+			Name: "disk-health", For: []User{Technician, Operator}, Filter: "fact(hw/smart/*)",
+			Columns: []Column{name(), site(), part("disk", 2), part("what", 3), value("value", Text), field("seen")},
+			Order:   []string{"name", "disk", "what"},
+			lines:   eachFact("hw/smart/*/*", func(_ *run, l *line) bool { return ailing(l.path[len(l.path)-1], l.value) }),
+			reads:   []string{"hw/smart/*/*"},
+		},
+		{
 			Name: "raid", For: []User{Technician}, Filter: "fact(hw/raid/*/degraded)",
 			Params: []Param{{Name: "show", Kind: AsChoice, Default: "degraded", Allowed: []string{"degraded", "all"}}},
 			Columns: []Column{
@@ -106,4 +114,21 @@ func sizeOfMount() Column {
 		v, _ := set.Get("fs/size/" + escaped(l.path[2]))
 		return v, err
 	}}
+}
+
+// ailing tells whether what a drive says of itself is a reason to replace it soon.
+func ailing(what, value string) bool {
+	switch what {
+	case "verdict":
+		return value != "passed"
+	case "smartd":
+		return value != "no warning"
+	case "selftest":
+		return strings.HasPrefix(value, "error") || value == "fatal"
+	case "left": // percent of an SSD's life
+		return value == "0" || value == "5" || value == "10"
+	case "pending", "uncorrectable", "bad-sectors", "reallocated", "selftest-errors":
+		return value != "0"
+	}
+	return false
 }

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"strconv"
 	"strings"
+	"time"
 
 	"rollcall/internal/fact"
 	"rollcall/server/query"
@@ -90,6 +92,33 @@ func services() []Definition {
 			Name: "failed-services", For: []User{Technician, Operator}, Filter: "fact(svc/*/failed)",
 			Columns: []Column{part("service", 1), countMachines(), examples()},
 			Order:   []string{"-machines"}, lines: eachFact("svc/*/failed", nil), reads: []string{"svc/*/failed"},
+		},
+		{
+			Name: "certificates", For: []User{Technician, Operator}, Filter: "fact(cert/*/expires)",
+			Params: []Param{{Name: "within", Kind: AsNumber, Default: "30"}},
+			Columns: []Column{
+				name(), site(), value("expires", Day), part("file", 1), beside("subject", Text, "cert/*/expires", 2, "subject"),
+				beside("names", Text, "cert/*/expires", 2, "names"), beside("issuer", Text, "cert/*/expires", 2, "issuer"),
+			},
+			Order: []string{"expires"},
+			lines: eachFact("cert/*/expires", func(r *run, l *line) bool {
+				return l.value <= r.now().AddDate(0, 0, r.number("within")).UTC().Format(time.DateOnly)
+			}),
+			reads: []string{"cert/*/expires"},
+		},
+		{
+			Name: "backups", For: []User{Technician, Operator}, Filter: "fact(backup/*/*/last)",
+			Params: []Param{{Name: "older", Kind: AsNumber, Default: "4"}, {Name: "show", Kind: AsChoice, Default: "missing", Allowed: []string{"missing", "all"}}},
+			Columns: []Column{
+				name(), site(), part("tool", 1), part("backup", 2), value("last", Text), beside("good-days", Text, "backup/*/*/last", 3, "age"), field("seen"),
+			},
+			Order: []string{"name", "tool", "backup"},
+			lines: eachFact("backup/*/*/last", func(r *run, l *line) bool {
+				days, err := beside("", Text, "backup/*/*/last", 3, "age").read(r, l)
+				n, bad := strconv.Atoi(days)
+				return r.set["show"] == "all" || l.value != "ok" || err != nil || bad != nil || n >= r.number("older")
+			}),
+			reads: []string{"backup/*/*/last"},
 		},
 		{
 			Name: "open-ports", For: []User{Auditor, Technician}, Filter: "fact(port/*)",
