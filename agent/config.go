@@ -28,6 +28,7 @@ type Config struct {
 	NextPin    string        `conf:"next_pin"`    // of the key that the server will have, sha256:…
 	Site       string        `conf:"site"`        // hint for the server, elm/north/b1/room12
 	Class      string        `conf:"class"`       // hint for the server: server, workstation, laptop, …
+	Debsums    bool          `conf:"debsums"`     // compare the files of packages with their digests, a round each week
 	InMemory   bool          `conf:"in_memory"`   // keep the spool in memory (diskless clients)
 	SpoolSize  conf.Size     `conf:"spool_size"`  // of reports and contents that wait
 	Memory     conf.Size     `conf:"memory"`      // soft limit of the Go runtime

@@ -29,6 +29,7 @@ type memory struct {
 	Logs    map[string]collect.LogPosition `json:"logs,omitempty"`
 	Events  []collect.Event                `json:"events,omitempty"` // that no report has told yet
 	Way     way                            `json:"way,omitzero"`
+	Verify  collect.Verification           `json:"verify,omitzero"`
 }
 
 // way is what the server told about getting to it when many want to.
@@ -56,12 +57,12 @@ const etcCollector = "etc"
 // gather runs every collector and the scanner of /etc. Failures are in the
 // status, never an error.
 func (a *Agent) gather(ctx context.Context) gathered {
-	host := collect.Host{FS: a.root, Live: a.cfg.live(), Now: a.now, Cache: &a.cache}
+	host := collect.Host{FS: a.root, Live: a.cfg.live(), Now: a.now, Cache: &a.cache, Verify: a.cfg.Debsums}
 	res := a.runner.Run(ctx, host, a.collectors, a.memory.Collect)
 	g := gathered{measurements: res.Measurements, status: slices.Clone(res.Status)}
 	g.events = slices.Concat(a.memory.Events, a.noRoom.events(a.now()), res.Events)
 	g.events = g.events[max(0, len(g.events)-maxReported):]
-	g.memory = memory{Collect: res.Memory, Logs: a.cache.Logs()}
+	g.memory = memory{Collect: res.Memory, Logs: a.cache.Logs(), Verify: a.cache.Verification()}
 	facts := hinted(a.cfg, res.Facts)
 
 	start := a.now()
@@ -216,6 +217,7 @@ func (a *Agent) loadMemory() {
 		a.log.Warn("memory of the last look is not usable: starting without", "err", err)
 	}
 	a.cache.SetLogs(a.memory.Logs)
+	a.cache.SetVerification(a.memory.Verify)
 	a.client.Pass = a.memory.Way.Pass
 }
 

@@ -33,6 +33,9 @@ type Host struct {
 	// Live tells that FS is the root of the running machine: only then may a
 	// collector ask the kernel (netlink, uname, statfs) or D-Bus.
 	Live bool
+	// Verify asks for the files of packages to be compared with their digests, which
+	// reads all of them once a week.
+	Verify bool
 	// Now gives the present time; collectors use no other clock.
 	Now func() time.Time
 	// Cache spares reading again what is unchanged, and remembers how far log

@@ -29,5 +29,6 @@ func software() []Collector {
 		apparmor(),
 		guests(),
 		dhcpClients(),
+		verify(),
 	}
 }
