@@ -1,12 +1,15 @@
 package index
 
-import "slices"
+import (
+	"hash/maphash"
+	"slices"
+)
 
 // express finds the base on which a set takes least, or makes one. facts and its
 // own ones are in the order of paths; hint is a base that may fit.
-func (c *core) express(section uint16, facts []uint32, own owns, hint uint32) form {
+func (c *core) express(section uint16, facts []uint32, own []ownFact, hint uint32) form {
 	f := c.choose(section, facts, hint)
-	f.own = own
+	f.own, f.fresh = c.write(own), own
 	return f
 }
 
@@ -24,6 +27,11 @@ func (c *core) choose(section uint16, facts []uint32, hint uint32) form {
 	if hint != 0 && try(hint) {
 		return best
 	}
+	key := c.listHash(facts)
+	if n, ok := about.like[key]; ok && c.bases[n] != nil && c.bases[n].section == section && try(n) {
+		return best
+	}
+	defer func() { about.remember(key, best.base) }()
 	for i, n := range about.bases {
 		if n != hint && c.likely(n, facts, most) && try(n) {
 			copy(about.bases[1:i+1], about.bases[:i])
@@ -32,10 +40,31 @@ func (c *core) choose(section uint16, facts []uint32, hint uint32) form {
 		}
 	}
 	if n, ok := c.common(section, facts, best.cost()); ok {
-		f, _ := c.against(n, facts, len(facts)+len(c.bases[n].facts))
-		return f
+		best, _ = c.against(n, facts, len(facts)+len(c.bases[n].facts))
 	}
 	return best
+}
+
+// listHash is a hash of facts: machines of one make have many lists that are the same
+// but for what is their own.
+func (c *core) listHash(facts []uint32) uint64 {
+	if len(facts) == 0 {
+		return 0
+	}
+	return maphash.Bytes(c.seed, bytesOf(facts))
+}
+
+// maxLike bounds what is remembered of a section.
+const maxLike = 4096
+
+func (s *sectionRec) remember(like uint64, base uint32) {
+	if base == 0 {
+		return
+	}
+	if s.like == nil || len(s.like) >= maxLike {
+		s.like = map[uint64]uint32{}
+	}
+	s.like[like] = base
 }
 
 func (f form) cost() int { return len(f.adds) + len(f.drops) }
@@ -116,7 +145,7 @@ func (c *core) makeBase(section uint16, facts []uint32) (uint32, bool) {
 	}
 	c.bases[n] = &base{section: section, facts: facts}
 	for _, x := range facts {
-		c.has(x, sourceBase(n), true)
+		c.posted(x, sourceBase(n), true)
 	}
 	about.bases = slices.Insert(about.bases, 0, n)
 	about.lone = slices.DeleteFunc(about.lone, func(set uint32) bool {

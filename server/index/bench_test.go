@@ -99,7 +99,7 @@ func (f *fleet) figures() string {
 		}
 	}
 	for set := range uint32(f.sets.n) {
-		own += f.formOf(set).own.count()
+		own += len(f.listOwn(f.formOf(set).own))
 	}
 	for _, b := range f.bases[1:] {
 		if b != nil {
@@ -109,7 +109,7 @@ func (f *fleet) figures() string {
 	}
 	return fmt.Sprintf("%d numbered facts (%d in one set), %d own ones, %d paths, %d sets, %d bases with %d facts, %d lacks; text %.1f MB, lists %.1f of %.1f MB, tables %.1f MB",
 		f.dict.facts.n, alone, own, f.paths.n, f.sets.n, bases, baseFacts, len(f.lacks), float64(f.texts.bytes)/1e6, float64(f.lists.words)*4/1e6,
-		float64(len(f.lists.chunks)*listChunk*4)/1e6, float64(4*(len(f.owners.slots)+len(f.byFact.slots)+len(f.byPath.slots)+len(f.byKey.slots)+len(f.byID.slots)))/1e6)
+		float64(len(f.lists.chunks)*listChunk*4)/1e6, float64(len(f.owners.slots)+4*(len(f.byFact.slots)+len(f.byPath.slots)+len(f.byKey.slots)+len(f.byID.slots)))/1e6)
 }
 
 // BenchmarkFilter asks what people ask, and how cost grows.
@@ -175,7 +175,7 @@ func BenchmarkUpdate(b *testing.B) {
 				b.StartTimer()
 				read := newReader(cmdb.View{})
 				read.sets = delta
-				if err := f.put(ci, read); err != nil {
+				if err := f.put(f.head(ci), read); err != nil {
 					b.Fatal(err)
 				}
 				read.close(f.core)
@@ -205,5 +205,5 @@ func (w *world) upgraded(b *testing.B, f *fleet, slot uint32, packages int) (ci 
 	d.Result = next.Digest()
 	ci.State = maps.Clone(ci.State)
 	ci.State["pkg"] = d.Result
-	return ci, map[fact.Digest]stored{d.Result: {base: d.Base, delta: d}}
+	return ci, map[fact.Digest]stored{d.Result: f.stored(d)}
 }

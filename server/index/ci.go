@@ -115,7 +115,7 @@ func (f *fleet) remove(id string) {
 
 // put takes in what a CI is now; one that was merged is taken out. Sets that the core does not have come from
 // read. What could not be read is noted, and the rest is taken in.
-func (f *fleet) put(ci cmdb.CI, read *reader) error {
+func (f *fleet) put(ci head, read *reader) error {
 	id, err := binaryID(ci.ID)
 	if err != nil {
 		return err
@@ -208,40 +208,47 @@ func headFacts(ci cmdb.CI) []fact.Fact {
 	return facts
 }
 
-func (f *fleet) headSet(ci cmdb.CI, except uint32) uint32 {
-	section := f.section(headSection)
+// head is a CI with what its head says.
+type head struct {
+	cmdb.CI
+	facts []said
+	key   uint64
+}
+
+// head works out what a CI's head says. It only reads the dictionary, as say does.
+func (d *dict) head(ci cmdb.CI) head {
 	facts := headFacts(ci)
 	slices.SortFunc(facts, func(a, b fact.Fact) int { return strings.Compare(a.Path, b.Path) })
 	var key []byte
 	for _, x := range facts {
 		key = append(append(append(append(key, x.Path...), 0), x.Value...), 0)
 	}
-	k := f.keyOf(key)
+	return head{ci, d.say(facts), d.keyOf(key)}
+}
+
+func (f *fleet) headSet(ci head, except uint32) uint32 {
+	section, k := f.section(headSection), ci.key
 	if set, ok := f.known(k, section); ok {
 		return set
 	}
 	// Scopes are found by numbers.
-	list, own := f.sorted(facts, func(path string) bool { return path != headPrefix+"name" && !strings.HasPrefix(path, fieldPrefix) }, except)
+	list, own := f.sorted(ci.facts, func(path string) bool { return path != headPrefix+"name" && !strings.HasPrefix(path, fieldPrefix) }, except)
 	return f.store(section, k, f.express(section, list, own, 0))
 }
 
 // sorted sorts facts into those with a number and those that no other set has, both
 // in the order of their paths. number tells which get a number in any case.
-func (c *core) sorted(facts []fact.Fact, number func(path string) bool, except uint32) (list []uint32, own owns) {
-	var all []ownFact
+func (c *core) sorted(facts []said, number func(path string) bool, except uint32) (list []uint32, own []ownFact) {
 	for _, f := range facts {
-		p := c.path(f.Path)
-		if h := c.place(p, f.Value, number(f.Path), except); h.own != nil {
-			all = append(all, ownFact{p, h.own})
+		p := c.path(f.path, f.pathH)
+		if h := c.place(p, f.value, number(f.path), except); h.own != nil {
+			own = append(own, ownFact{path: p, value: h.own, hash: h.hash})
 		} else {
 			list = append(list, uint32(h.x))
 		}
 	}
 	c.byPathOrder(list)
-	slices.SortFunc(all, func(a, b ownFact) int { return cmp.Compare(a.path, b.path) })
-	for _, o := range all {
-		own = appendOwn(own, o)
-	}
+	slices.SortFunc(own, func(a, b ownFact) int { return cmp.Compare(a.path, b.path) })
 	return list, own
 }
 
@@ -256,12 +263,17 @@ func (c *core) store(section uint16, key uint64, f form) uint32 {
 
 func (f *fleet) sectionSet(section string, d fact.Digest, read *reader) (uint32, error) {
 	n, key := f.section(section), f.keyOf(d[:])
-	if set, ok := f.known(key, n); ok {
-		return set, nil
+	if _, fresh := read.sets[d]; !fresh || !read.once {
+		if set, ok := f.known(key, n); ok {
+			return set, nil
+		}
 	}
-	form, err := read.form(f.core, n, d, fact.Delta{}, 0)
+	form, err := read.form(f.core, n, d, stored{}, 0)
 	if err != nil {
 		return 0, err
+	}
+	if read.once {
+		delete(read.sets, d)
 	}
 	return f.store(n, key, form), nil
 }

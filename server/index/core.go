@@ -34,7 +34,7 @@ type setRec struct {
 	delta   listRef // see form.delta
 	members slim    // slots of the CIs that have it
 	section uint16
-	owning  bool // its own facts are in owners
+	owning  bool // it has facts of its own, and they are in owners
 }
 
 // base is what similar sets have in common.
@@ -47,8 +47,9 @@ type base struct {
 
 // sectionRec is what is known about the sets of a section.
 type sectionRec struct {
-	bases []uint32 // the one that fitted last comes first
-	lone  []uint32 // sets that fit none, of which the next base may be made
+	bases []uint32          // the one that fitted last comes first
+	lone  []uint32          // sets that fit none, of which the next base may be made
+	like  map[uint64]uint32 // the base that was last chosen for such a list of facts
 }
 
 // Sources: sets and bases share one space of numbers.
@@ -76,6 +77,7 @@ type form struct {
 	base        uint32
 	adds, drops []uint32
 	own         owns
+	fresh       []ownFact // what own says, if it was just worked out
 }
 
 func (c *core) limit(facts int) int { return min(smallSet, facts/smallPart) + facts/deltaPart }
@@ -87,7 +89,7 @@ func (c *core) sectionAbout(section uint16) *sectionRec {
 	return &c.about[section]
 }
 
-func (c *core) keyOf(digest []byte) uint64 { return maphash.Bytes(c.seed, digest) | 1 }
+func (d *dict) keyOf(digest []byte) uint64 { return maphash.Bytes(d.seed, digest) | 1 }
 
 func (c *core) setHash(id uint32) uint64 { return mix(c.seed, c.sets.at(id).key) }
 
@@ -153,13 +155,14 @@ func (c *core) factsOf(f form) []uint32 {
 
 // holding is a fact as a set has it: a number, or an own fact's packed value.
 type holding struct {
-	x   Fact
-	own []byte
+	x    Fact
+	own  []byte
+	hash uint64 // of own, if it is known
 }
 
 // find returns the fact of a form at a path.
 func (c *core) find(f form, p pathID) (holding, bool) {
-	if value, ok := f.own.find(p); ok {
+	if value, ok := c.ownAt(f.own, p); ok {
 		return holding{own: value}, true
 	}
 	if x, ok := c.inList(f.adds, p); ok {
@@ -183,11 +186,18 @@ func (c *core) text(h holding) (string, bool) {
 }
 
 func (c *core) inList(list []uint32, p pathID) (Fact, bool) {
-	i, ok := slices.BinarySearchFunc(list, p, func(x uint32, p pathID) int { return int(c.pathOf(x)) - int(p) })
-	if !ok {
+	lo, hi := 0, len(list)
+	for lo < hi {
+		if mid := int(uint(lo+hi) / 2); c.pathOf(list[mid]) < p {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == len(list) || c.pathOf(list[lo]) != p {
 		return 0, false
 	}
-	return Fact(list[i]), true
+	return Fact(list[lo]), true
 }
 
 // addSet stores a set that no CI has yet.
@@ -209,12 +219,12 @@ func (c *core) addSet(section uint16, key uint64, f form) uint32 {
 // post makes a set known to its facts, or unknown.
 func (c *core) post(id uint32, f form, on bool) {
 	if on {
-		c.enown(id)
+		c.enown(id, f.fresh)
 	} else {
 		c.disown(id)
 	}
 	for _, x := range f.adds {
-		c.has(x, sourceSet(id), on)
+		c.posted(x, sourceSet(id), on)
 	}
 	for _, x := range f.drops {
 		l := c.lacks[x]
@@ -231,7 +241,8 @@ func (c *core) post(id uint32, f form, on bool) {
 	}
 }
 
-func (c *core) has(x, source uint32, on bool) {
+// posted makes a fact known to one that has it, or unknown.
+func (c *core) posted(x, source uint32, on bool) {
 	rec := c.dict.facts.at(x)
 	if on {
 		rec.has = c.lists.slimAdd(rec.has, source)
@@ -242,8 +253,8 @@ func (c *core) has(x, source uint32, on bool) {
 	}
 }
 
-// sweep frees the numbers of facts that nobody has any more. It is called where no
-// list of facts is in the hands of anybody.
+// sweep frees the numbers of facts and paths that nobody has any more. It is called
+// where no list of facts is in the hands of anybody.
 func (c *core) sweep() {
 	for _, x := range c.gone {
 		if rec := c.dict.facts.at(x); rec.has == 0 && rec.value != 0 {
@@ -251,6 +262,7 @@ func (c *core) sweep() {
 		}
 	}
 	c.gone = c.gone[:0]
+	c.bury()
 }
 
 // join gives a CI a set.
@@ -296,7 +308,7 @@ func (c *core) dropBase(n uint32) {
 		return
 	}
 	for _, x := range b.facts {
-		c.has(x, sourceBase(n), false)
+		c.posted(x, sourceBase(n), false)
 	}
 	about := c.sectionAbout(b.section)
 	about.bases = slices.DeleteFunc(about.bases, func(o uint32) bool { return o == n })

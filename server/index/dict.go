@@ -19,7 +19,8 @@ type Fact uint32
 type pathID uint32
 
 type pathRec struct {
-	text    uint32 // in texts
+	hash    uint64
+	text    uint32 // in texts; 0: the number is free
 	first   uint32 // newest fact of the path + 1
 	facts   uint32 // that have a number
 	own     uint32 // that have none, see owns
@@ -34,13 +35,15 @@ type factRec struct {
 }
 
 // dict gives a number to every path, and to every fact that more than one set has.
-// The number of a fact that nobody has any more is used again; paths stay.
+// The number of a fact that nobody has any more is used again, and that of a path, see
+// bury.
 type dict struct {
 	seed     maphash.Seed
 	texts    texts
-	tails    tails
+	frames   frames
 	paths    column[pathRec]
 	facts    column[factRec]
+	columns  columns
 	byPath   table
 	byFact   table
 	sections []string
@@ -50,9 +53,9 @@ type dict struct {
 	patterns map[string]*pattern
 	free     []uint32 // numbers of no fact
 	gone     []uint32 // facts that perhaps nobody has, see sweep
-	lost     int      // bytes of texts of facts that are gone
-
-	buf []byte
+	noPaths  []pathID // numbers of no path
+	dead     int      // paths that nobody has anything at
+	lost     int      // bytes of texts of facts and paths that are gone
 }
 
 func newDict() *dict {
@@ -72,46 +75,90 @@ func (d *dict) section(name string) uint16 {
 	return n
 }
 
-func (d *dict) pathHash(id uint32) uint64 {
-	return maphash.Bytes(d.seed, d.texts.get(d.paths.at(id).text))
-}
+func (d *dict) pathHash(id uint32) uint64 { return d.paths.at(id).hash }
 
 // lookup returns the number of a path that some machine has or had.
-func (d *dict) lookup(path string) (pathID, bool) {
-	id, ok := d.byPath.find(maphash.String(d.seed, path), func(id uint32) bool {
-		return string(d.texts.get(d.paths.at(id).text)) == path
+func (d *dict) lookup(path string) (pathID, bool) { return d.lookupBy(path, d.hashPath(path)) }
+
+func (d *dict) lookupBy(path string, hash uint64) (pathID, bool) {
+	id, ok := d.byPath.find(hash, func(id uint32) bool {
+		p := d.paths.at(id)
+		return p.hash == hash && string(d.texts.get(p.text)) == path
 	})
 	return pathID(id), ok
 }
 
-func (d *dict) path(path string) pathID {
-	id, ok := d.lookup(path)
+// path gives a path its number; hash is that of the path.
+func (d *dict) path(path string, hash uint64) pathID {
+	id, ok := d.lookupBy(path, hash)
 	if ok {
 		return id
 	}
 	section := d.section(fact.SectionOf(path))
-	d.buf = append(d.buf[:0], path...)
-	id = pathID(d.paths.add(pathRec{text: d.texts.add(d.buf), section: section}))
-	d.byPath.insert(maphash.String(d.seed, path), uint32(id), d.pathHash)
+	rec := pathRec{hash: hash, text: d.texts.add([]byte(path)), section: section}
+	if n := len(d.noPaths); n > 0 {
+		id, d.noPaths = d.noPaths[n-1], d.noPaths[:n-1]
+		*d.paths.at(uint32(id)) = rec
+	} else {
+		id = pathID(d.paths.add(rec))
+	}
+	d.byPath.insert(hash, uint32(id), d.pathHash)
 	d.bySect[section] = append(d.bySect[section], id)
+	d.dead++ // until somebody has something at it
 	return id
+}
+
+// count takes note of facts at a path that came or went, with a number and without.
+func (d *dict) count(path pathID, facts, own int) {
+	p := d.paths.at(uint32(path))
+	if p.facts == 0 && p.own == 0 {
+		d.dead--
+	}
+	p.facts, p.own = uint32(int(p.facts)+facts), uint32(int(p.own)+own)
+	if p.facts == 0 && p.own == 0 {
+		d.dead++
+	}
+}
+
+// leastDead is how many paths and columns that nobody has nobody cares about.
+const leastDead = 256
+
+// bury frees the numbers of paths and columns that nobody has, once a quarter is such:
+// what is remembered of patterns goes with them. It is called where no path without
+// facts is in the hands of anybody.
+func (d *dict) bury() {
+	if d.columns.dead > leastDead && 4*d.columns.dead > d.columns.recs.n-len(d.columns.free) {
+		d.columns.bury()
+	}
+	if d.dead <= leastDead || 4*d.dead <= d.paths.n-len(d.noPaths) {
+		return
+	}
+	d.columns.bury()
+	for section, paths := range d.bySect {
+		d.bySect[section] = slices.DeleteFunc(paths, func(id pathID) bool {
+			p := d.paths.at(uint32(id))
+			if p.facts > 0 || p.own > 0 {
+				return false
+			}
+			d.byPath.remove(p.hash, uint32(id), d.pathHash)
+			d.lost += len(d.texts.get(p.text)) + 1
+			*p = pathRec{}
+			d.noPaths = append(d.noPaths, id)
+			return true
+		})
+	}
+	d.dead = 0
+	d.pmu.Lock()
+	clear(d.patterns)
+	d.pmu.Unlock()
 }
 
 func (d *dict) pathText(id pathID) string { return string(d.texts.get(d.paths.at(uint32(id)).text)) }
 
-// folded appends what the hash of a value is made of: it is the same for all
-// values that fold to the same. Of a digest that is its hash and what follows it.
-func (d *dict) folded(dst, packed []byte) []byte {
-	if packed = short(d.seed, packed); !whole(packed) {
-		return append(dst, packed...)
-	}
-	var text [96]byte
-	return fold(dst, string(d.tails.unpack(text[:0], packed)))
-}
-
-func (d *dict) factHash(id uint32) uint64 {
+func (d *dict) hashOfFact(id uint32) uint64 {
 	f := d.facts.at(id)
-	return d.ownHash(f.path, d.texts.get(f.value))
+	var room [96]byte
+	return d.factHash(f.path, d.valueHash(d.short(room[:0], d.texts.get(f.value))))
 }
 
 // value returns the value of a fact, and whether it is known: see short.
@@ -120,23 +167,23 @@ func (d *dict) value(f Fact) (string, bool) {
 }
 
 func (d *dict) unpacked(packed []byte) (string, bool) {
-	return string(d.tails.unpack(make([]byte, 0, 96), packed)), whole(packed)
+	var room [96]byte
+	return string(d.frames.unpack(room[:0], packed)), d.frames.whole(packed)
 }
 
-// numbered returns the number of a fact by its packed value.
-func (d *dict) numbered(path pathID, packed []byte) (Fact, bool) {
-	want := short(d.seed, packed)
-	id, ok := d.byFact.find(d.ownHash(path, packed), func(id uint32) bool {
+// numbered returns the number of a fact.
+func (d *dict) numbered(path pathID, v value) (Fact, bool) {
+	var room [96]byte
+	id, ok := d.byFact.find(d.factHash(path, v.hash), func(id uint32) bool {
 		f := d.facts.at(id)
-		return f.path == path && bytes.Equal(short(d.seed, d.texts.get(f.value)), want)
+		return f.path == path && bytes.Equal(d.short(room[:0], d.texts.get(f.value)), v.short)
 	})
 	return Fact(id), ok
 }
 
 // newFact gives a fact a number.
-func (d *dict) newFact(path pathID, packed []byte) Fact {
-	p := d.paths.at(uint32(path))
-	rec := factRec{path: path, value: d.texts.add(packed), next: p.first}
+func (d *dict) newFact(path pathID, v value) Fact {
+	rec := factRec{path: path, value: d.texts.add(v.packed), next: d.paths.at(uint32(path)).first}
 	var id uint32
 	if n := len(d.free); n > 0 {
 		id, d.free = d.free[n-1], d.free[:n-1]
@@ -144,19 +191,18 @@ func (d *dict) newFact(path pathID, packed []byte) Fact {
 	} else {
 		id = d.facts.add(rec)
 	}
-	p.first = id + 1
-	p.facts++
+	d.paths.at(uint32(path)).first = id + 1
+	d.count(path, 1, 0)
 	d.gone = append(d.gone, id) // until somebody has it
-	d.byFact.insert(d.ownHash(path, packed), id, d.factHash)
+	d.byFact.insert(d.factHash(path, v.hash), id, d.hashOfFact)
 	return Fact(id)
 }
 
 // forget frees the number of a fact that nobody has any more.
 func (d *dict) forget(id uint32) {
 	rec := d.facts.at(id)
-	d.byFact.remove(d.factHash(id), id, d.factHash)
+	d.byFact.remove(d.hashOfFact(id), id, d.hashOfFact)
 	p := d.paths.at(uint32(rec.path))
-	p.facts--
 	if p.first == id+1 {
 		p.first = rec.next
 	} else {
@@ -166,6 +212,7 @@ func (d *dict) forget(id uint32) {
 		}
 		d.facts.at(before).next = rec.next
 	}
+	d.count(rec.path, -1, 0)
 	d.lost += len(d.texts.get(rec.value)) + 1
 	*rec = factRec{}
 	d.free = append(d.free, id)
@@ -173,18 +220,15 @@ func (d *dict) forget(id uint32) {
 
 // asked gives a value that a question names in the form that facts are found by.
 // Nothing is added for it.
-func (d *dict) asked(value string) []byte {
-	if lower := strings.ToLower(value); digestAt(lower) >= 0 {
-		value = lower
-	}
-	return short(d.seed, d.tails.packed(nil, value, false))
+func (d *dict) asked(text string) value {
+	return d.shut(d.frames.packed(nil, text, false))
 }
 
 // alike yields the facts of a path that may be equal to a value but for case and
 // the marks of a MAC address.
-func (d *dict) alike(path pathID, value string) iter.Seq[Fact] {
+func (d *dict) alike(path pathID, text string) iter.Seq[Fact] {
 	return func(yield func(Fact) bool) {
-		d.byFact.find(d.ownHash(path, d.asked(value)), func(id uint32) bool {
+		d.byFact.find(d.factHash(path, d.asked(text).hash), func(id uint32) bool {
 			return d.facts.at(id).path == path && !yield(Fact(id))
 		})
 	}

@@ -52,7 +52,7 @@ func (h *hits) owned(paths []pathID) {
 			if s := h.f.sets.at(set); !s.owning || !sections[s.section] {
 				continue
 			}
-			for o := range h.f.formOf(set).own.all() {
+			for o := range h.f.ownFacts(h.f.formOf(set).own) {
 				if fits.Has(uint32(o.path)) {
 					h.decide(o.path, holding{own: o.value}, func(b Bits) { b.set(slot) })
 				}
@@ -134,11 +134,13 @@ func (f *fleet) mayBe(want, text string, x holding) bool {
 	if query.IsGlob(want) {
 		return true
 	}
-	asked, have := f.asked(want), x.own
+	have := x.own
 	if have == nil {
 		have = f.texts.get(f.dict.facts.at(uint32(x.x)).value)
 	}
-	return len(asked) >= 2+shortLen && bytes.Equal(asked[:2+shortLen], have[:2+shortLen])
+	asked, ok := f.frames.likeness(f.asked(want).short)
+	like, _ := f.frames.likeness(have)
+	return ok && bytes.Equal(asked, like)
 }
 
 // into adds the hits to found.

@@ -148,16 +148,17 @@ func (ix *Index) renew(ctx context.Context, f *fleet, ids []string, lock func(fu
 		v := cmdb.At(r, ix.cfg.Tenant, ix.cfg.Sets, cmdb.Everywhere)
 		read := newReader(v)
 		type now struct {
-			ci  cmdb.CI
+			head
 			err error
 		}
 		heads := make([]now, len(ids))
 		for i, id := range ids {
-			heads[i].ci, heads[i].err = v.CI(id)
-			if err := heads[i].err; err != nil && !errors.Is(err, cmdb.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
+			ci, err := v.CI(id)
+			if err != nil && !errors.Is(err, cmdb.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
 				return err
 			}
-			read.ahead(f.core, heads[i].ci.State)
+			heads[i] = now{f.head(ci), err}
+			read.ahead(f.core, ci.State)
 		}
 		var err error
 		lock(func() {
@@ -168,7 +169,7 @@ func (ix *Index) renew(ctx context.Context, f *fleet, ids []string, lock func(fu
 				case h.err != nil:
 					f.lose(ids[i], h.err)
 				default:
-					err = errors.Join(err, f.put(h.ci, read))
+					err = errors.Join(err, f.put(h.head, read))
 				}
 			}
 			read.close(f.core)

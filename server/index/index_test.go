@@ -2,6 +2,8 @@ package index
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -34,19 +36,19 @@ func (w *world) sound() {
 			lacks[x] = append(lacks[x], id)
 		}
 		last := pathID(0)
-		for o := range form.own.all() {
+		for o := range f.ownFacts(form.own) {
 			if o.path < last || !s.owning {
 				w.t.Fatalf("set %d: own facts are out of order, or not in the table", id)
 			}
 			last = o.path + 1
 			ownCount[o.path]++
-			if n, ok := f.numbered(o.path, o.value); ok {
+			if n, ok := f.numbered(o.path, f.shut(o.value)); ok {
 				w.t.Fatalf("set %d has a fact of its own that has the number %d", id, n)
 			}
-			if set, ok := f.owner(o.path, o.value, noSet); !ok || set != id {
+			if set, ok := f.owner(o.path, f.shut(o.value), noSet); !ok || set != id {
 				w.t.Fatalf("a fact of its own of set %d is said to be that of %d, %v", id, set, ok)
 			}
-			if set, ok := f.owner(o.path, o.value, id); ok {
+			if set, ok := f.owner(o.path, f.shut(o.value), id); ok {
 				w.t.Fatalf("sets %d and %d have the same fact of their own", id, set)
 			}
 			if _, ok := f.inList(f.bases[form.base].facts, o.path); ok {
@@ -86,10 +88,28 @@ func (w *world) sound() {
 			w.t.Fatalf("fact %d is lacked by %v, want %v", x, got, lacks[x])
 		}
 	}
+	dead := 0
 	for id := range uint32(f.paths.n) {
+		if p := f.paths.at(id); p.text != 0 && p.facts == 0 && p.own == 0 {
+			dead++
+		}
 		if got := f.paths.at(id).own; got != ownCount[pathID(id)] {
 			w.t.Fatalf("path %s: %d own facts, counted %d", f.pathText(pathID(id)), got, ownCount[pathID(id)])
 		}
+	}
+	if f.dict.dead != dead {
+		w.t.Fatalf("%d paths are said to have nothing, counted %d", f.dict.dead, dead)
+	}
+	inColumns, unused := map[pathID]uint32{}, 0
+	for _, n := range f.columns.by {
+		c := f.columns.recs.at(n)
+		inColumns[c.path] += c.count
+		if c.count == 0 {
+			unused++
+		}
+	}
+	if maps.DeleteFunc(inColumns, func(_ pathID, n uint32) bool { return n == 0 }); !maps.Equal(inColumns, ownCount) || unused != f.columns.dead {
+		w.t.Fatalf("%d columns without facts, counted %d; or a column has another number of facts", f.columns.dead, unused)
 	}
 	words := 0
 	for c := range f.lists.chunks {
@@ -241,6 +261,47 @@ func TestTheIndexIsWhatTheStoreHoldsAtStartAndAfterEveryChange(t *testing.T) {
 	}
 }
 
+func TestPathsThatNobodyHasAreForgotten(t *testing.T) {
+	w := newWorld(t, 13)
+	for range 20 {
+		w.add()
+	}
+	w.follow()
+	for round := range 60 {
+		m := w.machines[round%20]
+		facts := maps.Clone(m.facts)
+		var net []fact.Fact
+		for i := range 60 { // some stay, some are shared, most are new
+			n := i
+			if i >= 10 {
+				n = round*60 + i
+			}
+			net = append(net, fact.Fact{Path: fmt.Sprintf("net/eth0/addr/10.%d.%d.%d%%2F8", n>>16, n>>8&255, n&255), Value: []string{"global", fmt.Sprintf("52:54:00:12:%02x:%02x", n>>8&255, n&255)}[i%2]})
+		}
+		facts["net"] = fact.NewSet(net)
+		w.report(m, facts)
+		w.look(cmdb.Everywhere, func(v View) {
+			if got := len(v.f.matching("net/*/addr/*")); got < 50*min(round+1, 20)+10 {
+				t.Fatalf("round %d: the pattern fits %d paths", round, got)
+			}
+		})
+		if round%10 == 9 {
+			w.agrees()
+		}
+	}
+	w.look(cmdb.Everywhere, func(v View) {
+		live := v.f.paths.n - len(v.f.noPaths) - v.f.dict.dead
+		if v.f.dict.dead > max(leastDead, live) || v.f.paths.n > 3*live {
+			t.Errorf("%d paths are kept for %d that somebody has", v.f.paths.n, live)
+		}
+		for _, id := range v.f.matching("net/*/addr/*") {
+			if p := v.f.paths.at(uint32(id)); p.text == 0 {
+				t.Fatal("a pattern remembers a path that is gone")
+			}
+		}
+	})
+}
+
 func TestWhatIsTouchedWhileTheIndexIsMadeIsInIt(t *testing.T) {
 	w := newWorld(t, 9)
 	for range 200 {
@@ -374,7 +435,7 @@ func TestCountsAreThoseOfTheMachines(t *testing.T) {
 }
 
 func TestPackedValuesComeBack(t *testing.T) {
-	var d tails
+	var d frames
 	for _, v := range []string{
 		"", "x", "sha256:" + strings.Repeat("0a", 32) + " 0644 root:root", strings.Repeat("f", 700), "4c4c4544-0042-3510-8033-b4c04f4d4a32",
 		"deadbeef", "deadbee", "DEADBEEF00", "a\x00b\x01c\x02", "12345678 tail", "12345678" + " " + strings.Repeat("t", 100), "ærlig 0123456789abcdef0 æ", "sha256:xyz 0644 root:root",
@@ -391,15 +452,15 @@ func TestPackedValuesComeBack(t *testing.T) {
 	if n := len(d.pack(nil, "sha256:"+strings.Repeat("0a", 32)+" 0644 root:root")); n > 36 {
 		t.Errorf("a file takes %d bytes", n)
 	}
-	if len(d.texts) == 0 {
-		t.Error("no tail is shared")
+	if len(d.list()) == 0 {
+		t.Error("no frame is shared")
 	}
 }
 
 func FuzzPack(f *testing.F) {
 	f.Add("sha256:00112233445566778899aabbccddeeff 0644 root:root", "a")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		var d tails
+		var d frames
 		for _, v := range []string{a, b, a + b, a} {
 			if got := string(d.unpack(nil, d.pack(nil, v))); got != v {
 				t.Fatalf("%q comes back as %q", v, got)

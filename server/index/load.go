@@ -15,9 +15,16 @@ import (
 // loadBatch is how many CIs are read ahead together.
 const loadBatch = 512
 
+// A machine has about so many facts of its own, and sets that no other has. The table
+// of owners is made of that size at once; where it is far from it, it is made anew.
+const (
+	ownGuess = 32
+	setGuess = 8
+)
+
 // batch is some CIs with the sets that no batch before had.
 type batch struct {
-	heads []cmdb.CI
+	heads []head
 	lost  map[string]error
 	sets  map[fact.Digest]stored
 }
@@ -29,15 +36,17 @@ func (ix *Index) fill(ctx context.Context, f *fleet) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(heads)
-		return ix.view(ctx, func(v cmdb.View) error { return ix.scan(ctx, v, heads) })
+		return ix.view(ctx, func(v cmdb.View) error { return ix.scan(ctx, v, f.dict, heads) })
 	})
 	g.Go(func() error {
 		defer close(full)
-		return ix.readSets(ctx, heads, full)
+		return ix.readSets(ctx, f.dict, heads, full)
 	})
 	g.Go(func() error {
 		return ix.view(ctx, func(v cmdb.View) error {
 			read := newReader(v)
+			read.once = true
+			f.owners = newOwners(ownGuess*ix.cfg.Presence.Count(), setGuess*ix.cfg.Presence.Count())
 			defer read.close(f.core)
 			for b := range full {
 				read.sets = b.sets
@@ -68,7 +77,7 @@ func (ix *Index) view(ctx context.Context, fn func(cmdb.View) error) error {
 	})
 }
 
-func (ix *Index) scan(ctx context.Context, v cmdb.View, out chan<- *batch) error {
+func (ix *Index) scan(ctx context.Context, v cmdb.View, dict *dict, out chan<- *batch) error {
 	ix.done.Store(0)
 	ix.of.Store(int64(ix.cfg.Presence.Count()))
 	send := func(b *batch) error {
@@ -89,7 +98,7 @@ func (ix *Index) scan(ctx context.Context, v cmdb.View, out chan<- *batch) error
 		case err != nil:
 			return err
 		}
-		b.heads = append(b.heads, ci)
+		b.heads = append(b.heads, dict.head(ci))
 		if n++; n > ix.of.Load() {
 			ix.of.Store(n)
 		}
@@ -105,7 +114,7 @@ func (ix *Index) scan(ctx context.Context, v cmdb.View, out chan<- *batch) error
 
 // readSets reads the sets of each batch that none before had. A machine has some
 // sets of its own and shares most.
-func (ix *Index) readSets(ctx context.Context, in <-chan *batch, out chan<- *batch) error {
+func (ix *Index) readSets(ctx context.Context, dict *dict, in <-chan *batch, out chan<- *batch) error {
 	seen := map[fact.Digest]struct{}{}
 	workers := max(1, min(4, runtime.GOMAXPROCS(0)))
 	jobs, results := make(chan fact.Digest), make(chan found)
@@ -115,7 +124,7 @@ func (ix *Index) readSets(ctx context.Context, in <-chan *batch, out chan<- *bat
 			return ix.view(ctx, func(v cmdb.View) error {
 				for d := range jobs {
 					select {
-					case results <- found{d, readStored(v, d)}:
+					case results <- found{d, dict.readStored(v, d)}:
 					case <-ctx.Done():
 						return ctx.Err()
 					}
@@ -195,7 +204,7 @@ func (r *reader) ahead(c *core, s fact.State) {
 			if _, have := r.sets[d]; have || d.IsZero() {
 				break
 			}
-			r.sets[d] = readStored(r.view, d)
+			r.sets[d] = c.readStored(r.view, d)
 			d = r.sets[d].base
 		}
 	}

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"hash/maphash"
 	"iter"
-	"math/bits"
 	"slices"
 	"unsafe"
 )
@@ -15,52 +13,101 @@ import (
 // only an entry in a table that leads from its hash to the set. Two out of three
 // facts of a fleet are such, and they are what a number would cost most for.
 //
-// The facts of their own of a set are written one after the other, by path: the
-// path + 1 and the length of the packed value as varints, then the value. A zero
-// ends them.
+// The facts of their own of a set are written one after the other, by path: how far
+// the number of the column is from the one before, as a varint that is never 0, and
+// what fills the frame. A value that has no frame has its length before it. A zero ends
+// them.
 type owns []byte
 
 // ownFact is one of them.
 type ownFact struct {
-	path  pathID
-	value []byte // packed, see short
+	path   pathID
+	value  []byte // packed, in its short form
+	column uint32
+	hash   uint64 // of the value; 0: not known
 }
 
-// all yields the facts in the order of their paths.
-func (o owns) all() iter.Seq[ownFact] {
+// ownFacts yields the facts of a set in the order of their paths. The value of one is good
+// until the next one.
+func (d *dict) ownFacts(o owns) iter.Seq[ownFact] {
 	return func(yield func(ownFact) bool) {
+		var room [96]byte
+		buf := room[:0]
+		column := -1
 		for len(o) > 0 && o[0] != 0 {
-			p, n := binary.Uvarint(o)
-			size, m := binary.Uvarint(o[n:])
-			end := n + m + int(size)
-			if !yield(ownFact{pathID(p - 1), o[n+m : end]}) {
+			gap, n := binary.Varint(o)
+			o = o[n:]
+			column += int(gap)
+			rec := d.columns.recs.at(uint32(column))
+			size := 0
+			if rec.frame > 0 {
+				size = d.frames.at(rec.frame - 1).fill
+				buf = binary.AppendUvarint(append(buf[:0], markFrame), uint64(rec.frame-1))
+			} else {
+				long, n := binary.Uvarint(o)
+				size, o, buf = int(long), o[n:], buf[:0]
+			}
+			buf = append(buf, o[:size]...)
+			o = o[size:]
+			if !yield(ownFact{path: rec.path, value: buf, column: uint32(column)}) {
 				return
 			}
-			o = o[end:]
 		}
 	}
 }
 
-func (o owns) find(p pathID) ([]byte, bool) {
-	for f := range o.all() {
+// ownAt returns the value that a set has of its own at a path.
+func (d *dict) ownAt(o owns, p pathID) ([]byte, bool) {
+	for f := range d.ownFacts(o) {
 		if f.path >= p {
-			return f.value, f.path == p
+			return bytes.Clone(f.value), f.path == p
 		}
 	}
 	return nil, false
 }
 
-func (o owns) count() (n int) {
-	for range o.all() {
-		n++
+// ownHas tells whether a set has a fact of its own.
+func (d *dict) ownHas(o owns, p pathID, short []byte) bool {
+	for f := range d.ownFacts(o) {
+		if f.path >= p {
+			return f.path == p && bytes.Equal(f.value, short)
+		}
 	}
-	return n
+	return false
 }
 
-func appendOwn(dst owns, f ownFact) owns {
-	dst = binary.AppendUvarint(dst, uint64(f.path)+1)
-	dst = binary.AppendUvarint(dst, uint64(len(f.value)))
-	return append(dst, f.value...)
+func (d *dict) listOwn(o owns) (list []ownFact) {
+	var all []byte
+	for f := range d.ownFacts(o) {
+		if cap(all)-len(all) < len(f.value) {
+			all = make([]byte, 0, max(1<<10, len(f.value)))
+		}
+		from := len(all)
+		all = append(all, f.value...)
+		f.value = all[from:len(all):len(all)]
+		list = append(list, f)
+	}
+	return list
+}
+
+// write gives facts, which must be in the order of their paths, the form in which a
+// set has them.
+func (d *dict) write(list []ownFact) (o owns) {
+	column := -1
+	for _, f := range list {
+		load, n := f.value, uint64(0)
+		if _, fill, framed := d.frames.open(f.value); framed {
+			n, _ = binary.Uvarint(f.value[1:])
+			n, load = n+1, fill
+		}
+		next := int(d.columns.of(f.path, uint32(n)))
+		o = binary.AppendVarint(o, int64(next-column))
+		if column = next; n == 0 {
+			o = binary.AppendUvarint(o, uint64(len(load)))
+		}
+		o = append(o, load...)
+	}
+	return o
 }
 
 // words gives the bytes as they are kept in a list.
@@ -78,154 +125,108 @@ func bytesOf(w []uint32) owns {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&w[0])), 4*len(w))
 }
 
-// owners leads from a fact to the set that alone has it. A slot holds the number of
-// a set + 1, and above it some bits of the hash, so that hardly ever the wrong set
-// is looked at.
-type owners struct {
-	slots []uint32
-	n     int // slots that are not free
-}
-
-const (
-	ownerBits = 24
-	ownerMask = 1<<ownerBits - 1
-	ownerGone = ownerMask
-	maxOwners = ownerMask - 1 // sets with facts of their own
-)
-
-func (o *owners) home(h uint64) int {
-	hi, _ := bits.Mul64(h, uint64(len(o.slots)))
-	return int(hi)
-}
-
-// find returns the place of a slot with that hash for which same holds.
-func (o *owners) find(h uint64, same func(set uint32) bool) (at int, ok bool) {
-	if len(o.slots) == 0 {
-		return 0, false
-	}
-	for i := o.home(h); o.slots[i] != 0; i = (i + 1) % len(o.slots) {
-		s := o.slots[i]
-		if s&ownerMask != ownerGone && s>>ownerBits == uint32(h)&0xff && same(s&ownerMask-1) {
-			return i, true
-		}
-	}
-	return 0, false
-}
-
-func (o *owners) place(h uint64, set uint32) {
-	i := o.home(h)
-	for o.slots[i] != 0 && o.slots[i]&ownerMask != ownerGone {
-		i = (i + 1) % len(o.slots)
-	}
-	if o.slots[i] == 0 {
-		o.n++
-	}
-	o.slots[i] = uint32(h)&0xff<<ownerBits | (set + 1)
-}
-
-// ownHash is the hash of an own fact: that of its path and folded value or, of a
-// digest, of what is left of it.
-func (d *dict) ownHash(path pathID, value []byte) uint64 {
-	var buf [96]byte
-	key := append(buf[:0], byte(path), byte(path>>8), byte(path>>16), byte(path>>24))
-	return maphash.Bytes(d.seed, d.folded(key, value))
-}
-
 // noSet is not the number of a set.
 const noSet = 1<<32 - 1
 
 // owner returns the set that has a fact of its own, but for except.
-func (c *core) owner(path pathID, value []byte, except uint32) (set uint32, ok bool) {
-	_, ok = c.owners.find(c.ownHash(path, value), func(s uint32) bool {
-		if s == except {
-			return false
+func (c *core) owner(path pathID, v value, except uint32) (set uint32, ok bool) {
+	c.owners.find(c.factHash(path, v.hash), func(block uint32) bool {
+		for s := range c.owning(block, path) {
+			if s != except && c.ownHas(c.formOf(s).own, path, v.short) {
+				set, ok = s, true
+				return true
+			}
 		}
-		have, has := c.formOf(s).own.find(path)
-		set = s
-		return has && bytes.Equal(have, value)
+		return false
 	})
 	return set, ok
 }
 
-// ownAlike yields the sets that have a fact of their own that may be equal to a
-// value, see dict.alike.
-func (c *core) ownAlike(path pathID, value string) iter.Seq2[uint32, []byte] {
-	return func(yield func(uint32, []byte) bool) {
-		c.owners.find(c.ownHash(path, c.asked(value)), func(set uint32) bool {
-			have, ok := c.formOf(set).own.find(path)
-			return ok && !yield(set, have)
-		})
-	}
-}
-
-// enown puts the facts of its own of a set into the table; the set must have them
-// already. disown takes them out.
-func (c *core) enown(set uint32) {
-	own := c.formOf(set).own
-	more := own.count()
-	if more == 0 {
-		return
-	}
-	if 5*(c.owners.n+more) > 4*len(c.owners.slots) {
-		c.growOwners(more, c.growBy)
-	}
-	for f := range own.all() {
-		c.owners.place(c.ownHash(f.path, f.value), set)
-		c.paths.at(uint32(f.path)).own++
-	}
-	c.sets.at(set).owning = true
-}
-
-func (c *core) disown(set uint32) {
-	for f := range c.formOf(set).own.all() {
-		if at, ok := c.owners.find(c.ownHash(f.path, f.value), func(s uint32) bool { return s == set }); ok {
-			c.owners.slots[at] = ownerGone // a search must not end here
-			c.paths.at(uint32(f.path)).own--
-		}
-	}
-	c.sets.at(set).owning = false
-}
-
-// growOwners makes the table anew, by tenths larger than needed, without what is gone: a slot does not tell for
-// which of the set's facts it stands.
-func (c *core) growOwners(more, by int) {
-	live := 0
-	for _, s := range c.owners.slots {
-		if s != 0 && s&ownerMask != ownerGone {
-			live++
-		}
-	}
-	c.owners = owners{slots: make([]uint32, max(64, (live+more)*by/10))}
-	for set := range uint32(c.sets.n) {
-		if s := c.sets.at(set); s.key != 0 && s.owning {
-			for f := range c.formOf(set).own.all() {
-				c.owners.place(c.ownHash(f.path, f.value), set)
+// owning yields the sets of a block that may have something of their own at a path.
+func (c *core) owning(block uint32, path pathID) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		section := c.paths.at(uint32(path)).section
+		end := min(uint32(c.sets.n), (block+1)<<blockBits)
+		for set := block << blockBits; set < end; set++ {
+			if s := c.sets.at(set); s.owning && s.section == section && !yield(set) {
+				return
 			}
 		}
 	}
 }
 
+// ownAlike yields the sets that have a fact of their own that may be equal to a
+// value, see dict.alike.
+func (c *core) ownAlike(path pathID, text string) iter.Seq2[uint32, []byte] {
+	return func(yield func(uint32, []byte) bool) {
+		seen := map[uint32]bool{}
+		c.owners.find(c.factHash(path, c.asked(text).hash), func(block uint32) bool {
+			if seen[block] {
+				return false
+			}
+			seen[block] = true
+			for set := range c.owning(block, path) {
+				if have, ok := c.ownAt(c.formOf(set).own, path); ok && !yield(set, have) {
+					return true
+				}
+			}
+			return false
+		})
+	}
+}
+
+// enown puts the facts of its own of a set into the table; the set must have them
+// already, and known are they if somebody has worked out their hashes. disown takes
+// them out.
+func (c *core) enown(set uint32, known []ownFact) {
+	own := c.formOf(set).own
+	if len(own) == 0 {
+		return
+	}
+	if known == nil {
+		known = c.listOwn(own)
+	}
+	if c.owners.full(set, len(known)) {
+		c.growOwners(len(known), c.growBy)
+	}
+	i := 0
+	for f := range c.ownFacts(own) {
+		hash := known[i].hash
+		if i++; hash == 0 {
+			hash = c.valueHash(f.value)
+		}
+		c.owners.place(c.factHash(f.path, hash), set>>blockBits)
+		c.count(f.path, 0, 1)
+		c.columns.use(f.column, 1)
+	}
+	c.sets.at(set).owning = true
+}
+
+func (c *core) disown(set uint32) {
+	for f := range c.ownFacts(c.formOf(set).own) {
+		c.owners.drop(c.factHash(f.path, c.valueHash(f.value)), set>>blockBits)
+		c.count(f.path, 0, -1)
+		c.columns.use(f.column, -1)
+	}
+	c.sets.at(set).owning = false
+}
+
 // promote makes a fact that a set has of its own one with a number, since another
 // has it too.
-func (c *core) promote(set uint32, path pathID, value []byte) Fact {
-	value = bytes.Clone(value)
+func (c *core) promote(set uint32, path pathID, v value) Fact {
 	c.disown(set)
-	x := c.newFact(path, value)
+	x := c.newFact(path, v)
 	s := c.sets.at(set)
 	old := c.formOf(set)
 	f := form{base: old.base, drops: old.drops}
 	i, _ := slices.BinarySearchFunc(old.adds, path, func(x uint32, p pathID) int { return cmp.Compare(c.pathOf(x), p) })
 	f.adds = slices.Insert(slices.Clone(old.adds), i, uint32(x))
-	for o := range old.own.all() {
-		if o.path != path {
-			f.own = appendOwn(f.own, o)
-		}
-	}
+	f.own = c.write(slices.DeleteFunc(c.listOwn(old.own), func(o ownFact) bool { return o.path == path }))
 	next := c.lists.make(f.delta())
 	c.lists.drop(s.delta)
 	s.delta = next
-	c.has(uint32(x), sourceSet(set), true)
-	c.enown(set)
+	c.posted(uint32(x), sourceSet(set), true)
+	c.enown(set, nil)
 	return x
 }
 
@@ -237,16 +238,11 @@ const fewValues = 32
 // place gives the number of a fact of a set or, if no other set has it, the fact
 // as the set's own. Facts of sets that others will be like get a number at once.
 // The set except is about to go.
-func (c *core) place(path pathID, value string, number bool, except uint32) holding {
-	c.buf = c.tails.pack(c.buf[:0], value)
-	return c.placed(path, c.buf, number, except)
-}
-
-func (c *core) placed(path pathID, packed []byte, number bool, except uint32) holding {
-	if x, ok := c.numbered(path, packed); ok {
-		if rec := c.dict.facts.at(uint32(x)); whole(packed) && !whole(c.texts.get(rec.value)) {
+func (c *core) place(path pathID, v value, number bool, except uint32) holding {
+	if x, ok := c.numbered(path, v); ok {
+		if rec := c.dict.facts.at(uint32(x)); c.frames.whole(v.packed) && !c.frames.whole(c.texts.get(rec.value)) {
 			c.lost += len(c.texts.get(rec.value))
-			rec.value = c.texts.add(packed)
+			rec.value = c.texts.add(v.packed)
 		}
 		return holding{x: x}
 	}
@@ -255,12 +251,11 @@ func (c *core) placed(path pathID, packed []byte, number bool, except uint32) ho
 	if number {
 		except = noSet
 	}
-	own := short(c.seed, packed)
-	if set, ok := c.owner(path, own, except); ok {
-		return holding{x: c.promote(set, path, packed)}
+	if set, ok := c.owner(path, v, except); ok {
+		return holding{x: c.promote(set, path, v)}
 	}
 	if number {
-		return holding{x: c.newFact(path, packed)}
+		return holding{x: c.newFact(path, v)}
 	}
-	return holding{own: bytes.Clone(own)}
+	return holding{own: v.short, hash: v.hash}
 }

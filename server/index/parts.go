@@ -70,7 +70,7 @@ func (p *Picker) wanted(out []Fact, facts []uint32) []Fact {
 // the digest in the value is known, and the value is of no use.
 func (v View) Own(p Part) iter.Seq2[fact.Fact, bool] {
 	return func(yield func(f fact.Fact, known bool) bool) {
-		for o := range v.f.formOf(uint32(p)).own.all() {
+		for o := range v.f.ownFacts(v.f.formOf(uint32(p)).own) {
 			if !yield(v.f.factOf(o.path, holding{own: o.value})) {
 				return
 			}

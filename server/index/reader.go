@@ -1,7 +1,6 @@
 package index
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -15,15 +14,32 @@ const maxChain = 64
 
 // stored is a set as the store keeps it: full, or as a delta from a base.
 type stored struct {
-	base  fact.Digest
-	delta fact.Delta
-	full  fact.Set
-	err   error
+	base fact.Digest // zero: full
+	put  []said
+	drop []named
+	err  error
 }
 
-func readStored(v cmdb.View, d fact.Digest) stored {
-	base, delta, full, err := v.Stored(d)
-	return stored{base, delta, full, err}
+// named is a path with its hash.
+type named struct {
+	path string
+	hash uint64
+}
+
+func (d *dict) readStored(v cmdb.View, digest fact.Digest) stored {
+	base, delta, full, err := v.Stored(digest)
+	if err != nil || base.IsZero() {
+		return stored{put: d.say(full), err: err}
+	}
+	return d.stored(delta)
+}
+
+func (d *dict) stored(delta fact.Delta) stored {
+	s := stored{base: delta.Base, put: d.say(delta.Put)}
+	for _, path := range delta.Drop {
+		s.drop = append(s.drop, named{path, d.hashPath(path)})
+	}
+	return s
 }
 
 // maxForms bounds the forms of sets that no CI has but others are deltas of.
@@ -35,6 +51,7 @@ type reader struct {
 	view   cmdb.View              // for what was not; nil is an error
 	forms  map[fact.Digest]*parent
 	except uint32 // the set that is about to go, see core.place
+	once   bool   // what is in sets was read for the first time, and the core has none of it
 }
 
 // parent is a set that others are deltas of and that perhaps no CI has.
@@ -47,29 +64,31 @@ func newReader(v cmdb.View) *reader {
 	return &reader{sets: map[fact.Digest]stored{}, view: v, forms: map[fact.Digest]*parent{}, except: noSet}
 }
 
-func (r *reader) get(d fact.Digest) stored {
+func (r *reader) get(c *core, d fact.Digest) stored {
 	if s, ok := r.sets[d]; ok {
 		return s
 	}
-	return readStored(r.view, d)
+	return c.readStored(r.view, d)
 }
 
 // form returns how the core can keep a set that it does not have. delta is what
 // leads from it to the set that is asked for in the end.
-func (r *reader) form(c *core, section uint16, d fact.Digest, delta fact.Delta, depth int) (form, error) {
-	if set, ok := c.known(c.keyOf(d[:]), section); ok {
-		return c.formOf(set), nil
+func (r *reader) form(c *core, section uint16, d fact.Digest, delta stored, depth int) (form, error) {
+	if depth > 0 {
+		if set, ok := c.known(c.keyOf(d[:]), section); ok {
+			return c.formOf(set), nil
+		}
 	}
 	if p, ok := r.forms[d]; ok {
 		if p.uses++; p.uses == 2 && !c.fits(p.form) { // what several come from is a good base
 			r.rebase(c, section, p, delta)
 		}
 		if depth == 0 { // others may have what is its own by now
-			return c.compose(section, p.form, fact.Delta{}, r.except), nil
+			return c.compose(section, p.form, stored{}, r.except), nil
 		}
 		return p.form, nil
 	}
-	s := r.get(d)
+	s := r.get(c, d)
 	if s.err != nil {
 		return form{}, s.err
 	}
@@ -78,15 +97,15 @@ func (r *reader) form(c *core, section uint16, d fact.Digest, delta fact.Delta, 
 	}
 	var f form
 	if s.base.IsZero() {
-		shared := len(s.full) > smallSet*3 // others are stored as what differs from it
-		list, own := c.sorted(s.full, func(string) bool { return shared }, r.except)
+		shared := len(s.put) > smallSet*3 // others are stored as what differs from it
+		list, own := c.sorted(s.put, func(string) bool { return shared }, r.except)
 		f = c.express(section, list, own, 0)
 	} else {
-		parent, err := r.form(c, section, s.base, s.delta, depth+1)
+		parent, err := r.form(c, section, s.base, s, depth+1)
 		if err != nil {
 			return form{}, err
 		}
-		f = c.compose(section, parent, s.delta, r.except)
+		f = c.compose(section, parent, s, r.except)
 	}
 	if depth > 0 { // nobody may have it: others are made from it
 		f = f.clone()
@@ -101,13 +120,13 @@ func (r *reader) form(c *core, section uint16, d fact.Digest, delta fact.Delta, 
 
 // rebase makes a base of a parent's facts, but for those that are different on a
 // machine like it: they will be so on others.
-func (r *reader) rebase(c *core, section uint16, p *parent, delta fact.Delta) {
+func (r *reader) rebase(c *core, section uint16, p *parent, delta stored) {
 	differs := map[pathID]bool{}
-	for _, f := range delta.Put {
-		differs[c.path(f.Path)] = true
+	for _, f := range delta.put {
+		differs[c.path(f.path, f.pathH)] = true
 	}
-	for _, path := range delta.Drop {
-		differs[c.path(path)] = true
+	for _, n := range delta.drop {
+		differs[c.path(n.path, n.hash)] = true
 	}
 	next := form{own: p.form.own}
 	var shared []uint32
@@ -143,7 +162,7 @@ func (c *core) unpin(n uint32) {
 
 // clone gives a form that stays as it is when sets change.
 func (f form) clone() form {
-	return form{f.base, slices.Clone(f.adds), slices.Clone(f.drops), slices.Clone(f.own)}
+	return form{base: f.base, adds: slices.Clone(f.adds), drops: slices.Clone(f.drops), own: slices.Clone(f.own)}
 }
 
 // entry is what a set has at a path where it differs from its base.
@@ -155,14 +174,15 @@ type entry struct {
 }
 
 // compose gives the form of a set that a delta leads to.
-func (c *core) compose(section uint16, parent form, d fact.Delta, except uint32) form {
+func (c *core) compose(section uint16, parent form, d stored, except uint32) form {
 	parent = parent.clone() // what it has of its own may get a number here
 	base := c.bases[parent.base].facts
 	f := form{base: parent.base}
+	var own []ownFact
 	for _, e := range c.entries(parent, d, except) {
 		was, ok := c.inList(base, e.path)
 		if e.parent { // it may have what its parent has
-			e.holding = c.placed(e.path, e.own, false, except)
+			e.holding = c.place(e.path, c.shut(e.own), false, except)
 		}
 		if ok && !e.none && e.own == nil && e.x == was {
 			continue
@@ -173,31 +193,32 @@ func (c *core) compose(section uint16, parent form, d fact.Delta, except uint32)
 		switch {
 		case e.none:
 		case e.own != nil:
-			f.own = appendOwn(f.own, ownFact{e.path, e.own})
+			own = append(own, ownFact{path: e.path, value: e.own, hash: e.hash})
 		default:
 			f.adds = append(f.adds, uint32(e.x))
 		}
 	}
 	if !c.fits(f) {
-		return c.express(section, c.factsOf(f), f.own, parent.base)
+		return c.express(section, c.factsOf(f), own, parent.base)
 	}
+	f.own, f.fresh = c.write(own), own
 	return f
 }
 
 // entries gives the newest entry of each path, in the order of paths.
-func (c *core) entries(parent form, d fact.Delta, except uint32) []entry {
-	all := make([]entry, 0, len(parent.adds)+len(parent.drops)+len(d.Put)+len(d.Drop)+8)
-	for _, p := range d.Drop {
-		all = append(all, entry{path: c.path(p), none: true})
+func (c *core) entries(parent form, d stored, except uint32) []entry {
+	all := make([]entry, 0, len(parent.adds)+len(parent.drops)+len(d.put)+len(d.drop)+8)
+	for _, n := range d.drop {
+		all = append(all, entry{path: c.path(n.path, n.hash), none: true})
 	}
-	for _, f := range d.Put {
-		p := c.path(f.Path)
-		all = append(all, entry{path: p, holding: c.place(p, f.Value, false, except)})
+	for _, f := range d.put {
+		p := c.path(f.path, f.pathH)
+		all = append(all, entry{path: p, holding: c.place(p, f.value, false, except)})
 	}
 	for _, x := range parent.adds {
 		all = append(all, entry{path: c.pathOf(x), holding: holding{x: Fact(x)}})
 	}
-	for o := range parent.own.all() {
+	for _, o := range c.listOwn(parent.own) {
 		all = append(all, entry{path: o.path, holding: holding{own: o.value}, parent: true})
 	}
 	for _, x := range parent.drops {
@@ -205,6 +226,16 @@ func (c *core) entries(parent form, d fact.Delta, except uint32) []entry {
 	}
 	// The first entry of a path is the newest: put and drop of the delta, then
 	// what the parent has, then what it drops.
-	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.path, b.path) })
-	return slices.CompactFunc(all, func(a, b entry) bool { return a.path == b.path })
+	order := make([]uint64, len(all))
+	for i, e := range all {
+		order[i] = uint64(e.path)<<32 | uint64(i)
+	}
+	slices.Sort(order)
+	out := make([]entry, 0, len(all))
+	for _, n := range order {
+		if e := &all[uint32(n)]; len(out) == 0 || out[len(out)-1].path != e.path {
+			out = append(out, *e)
+		}
+	}
+	return out
 }

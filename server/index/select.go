@@ -413,7 +413,7 @@ func (s *selection) byCount(t query.Term, among Bits) Bits {
 		return n
 	}
 	countOwn := func(own owns) (n int) {
-		for o := range own.all() {
+		for o := range s.f.ownFacts(own) {
 			if fits.Has(uint32(o.path)) {
 				n++
 			}

@@ -24,13 +24,17 @@ func (f *fleet) tidy() {
 		f.lacks[x] = keepSlim(l)
 	}
 	f.growBy = 15 // much is not to come any more
-	f.growOwners(0, 14)
+	if live, room := f.owners.live(), f.owners.len(); 10*live < 8*room || 20*(f.owners.n-live) > room {
+		f.growOwners(0, 12)
+	}
 	words := f.texts
 	f.texts, f.dict.lost = texts{}, 0
 	f.texts.add(nil)
 	for i := range uint32(f.paths.n) {
 		p := f.paths.at(i)
-		p.text = f.texts.add(words.get(p.text))
+		if p.text != 0 {
+			p.text = f.texts.add(words.get(p.text))
+		}
 	}
 	for i := range uint32(f.dict.facts.n) {
 		rec := f.dict.facts.at(i)

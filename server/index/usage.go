@@ -34,7 +34,7 @@ func (f *fleet) bytes() int {
 }
 
 func (c *core) bytes() int {
-	n := c.lists.bytes() + c.sets.bytes() + c.byKey.bytes() + 4*cap(c.owners.slots) + mapEntry*len(c.lacks) + 4*(cap(c.freeSets)+cap(c.freeBases))
+	n := c.lists.bytes() + c.sets.bytes() + c.byKey.bytes() + cap(c.owners.slots) + mapEntry*len(c.lacks) + 4*(cap(c.freeSets)+cap(c.freeBases))
 	for _, b := range c.bases {
 		if b != nil {
 			n += int(unsafe.Sizeof(*b)) + 4*cap(b.facts) + 4*cap(b.slots.list) + 8*cap(b.slots.bits)
@@ -45,9 +45,7 @@ func (c *core) bytes() int {
 
 func (d *dict) bytes() int {
 	n := len(d.texts.chunks)*textChunk + d.paths.bytes() + d.facts.bytes() + d.byPath.bytes() + d.byFact.bytes() + 4*(cap(d.free)+cap(d.gone))
-	for _, t := range d.tails.texts {
-		n += len(t) + 2*mapEntry
-	}
+	n += d.frames.bytes() + d.columns.bytes() + 4*cap(d.noPaths)
 	for _, paths := range d.bySect {
 		n += 4 * cap(paths)
 	}

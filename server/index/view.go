@@ -127,7 +127,7 @@ func (v View) Lookup(path, value string) (Fact, bool) {
 	if !ok {
 		return 0, false
 	}
-	return v.f.numbered(p, v.f.tails.packed(nil, value, false))
+	return v.f.numbered(p, v.f.shut(v.f.frames.packed(nil, value, false)))
 }
 
 // Fact returns path and value of a fact. Where known is false, only a hash of the
@@ -149,11 +149,11 @@ func (v View) Holders(path, value string) Bits {
 	if !ok {
 		return b
 	}
-	packed := v.f.tails.packed(nil, value, false)
-	if x, ok := v.f.numbered(p, packed); ok {
+	asked := v.f.shut(v.f.frames.packed(nil, value, false))
+	if x, ok := v.f.numbered(p, asked); ok {
 		v.f.orFact(b, x)
 	}
-	if set, ok := v.f.owner(p, short(v.f.seed, packed), noSet); ok {
+	if set, ok := v.f.owner(p, asked, noSet); ok {
 		v.f.orMembers(b, set)
 	}
 	b.And(v.visible)
