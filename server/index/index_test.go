@@ -2,8 +2,6 @@ package index
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -88,29 +86,7 @@ func (w *world) sound() {
 			w.t.Fatalf("fact %d is lacked by %v, want %v", x, got, lacks[x])
 		}
 	}
-	dead := 0
-	for id := range uint32(f.paths.n) {
-		if p := f.paths.at(id); p.text != 0 && p.facts == 0 && p.own == 0 {
-			dead++
-		}
-		if got := f.paths.at(id).own; got != ownCount[pathID(id)] {
-			w.t.Fatalf("path %s: %d own facts, counted %d", f.pathText(pathID(id)), got, ownCount[pathID(id)])
-		}
-	}
-	if f.dict.dead != dead {
-		w.t.Fatalf("%d paths are said to have nothing, counted %d", f.dict.dead, dead)
-	}
-	inColumns, unused := map[pathID]uint32{}, 0
-	for _, n := range f.columns.by {
-		c := f.columns.recs.at(n)
-		inColumns[c.path] += c.count
-		if c.count == 0 {
-			unused++
-		}
-	}
-	if maps.DeleteFunc(inColumns, func(_ pathID, n uint32) bool { return n == 0 }); !maps.Equal(inColumns, ownCount) || unused != f.columns.dead {
-		w.t.Fatalf("%d columns without facts, counted %d; or a column has another number of facts", f.columns.dead, unused)
-	}
+	f.soundPaths(w.t, ownCount)
 	words := 0
 	for c := range f.lists.chunks {
 		words += len(f.lists.chunks[c])
@@ -261,47 +237,6 @@ func TestTheIndexIsWhatTheStoreHoldsAtStartAndAfterEveryChange(t *testing.T) {
 	}
 }
 
-func TestPathsThatNobodyHasAreForgotten(t *testing.T) {
-	w := newWorld(t, 13)
-	for range 20 {
-		w.add()
-	}
-	w.follow()
-	for round := range 60 {
-		m := w.machines[round%20]
-		facts := maps.Clone(m.facts)
-		var net []fact.Fact
-		for i := range 60 { // some stay, some are shared, most are new
-			n := i
-			if i >= 10 {
-				n = round*60 + i
-			}
-			net = append(net, fact.Fact{Path: fmt.Sprintf("net/eth0/addr/10.%d.%d.%d%%2F8", n>>16, n>>8&255, n&255), Value: []string{"global", fmt.Sprintf("52:54:00:12:%02x:%02x", n>>8&255, n&255)}[i%2]})
-		}
-		facts["net"] = fact.NewSet(net)
-		w.report(m, facts)
-		w.look(cmdb.Everywhere, func(v View) {
-			if got := len(v.f.matching("net/*/addr/*")); got < 50*min(round+1, 20)+10 {
-				t.Fatalf("round %d: the pattern fits %d paths", round, got)
-			}
-		})
-		if round%10 == 9 {
-			w.agrees()
-		}
-	}
-	w.look(cmdb.Everywhere, func(v View) {
-		live := v.f.paths.n - len(v.f.noPaths) - v.f.dict.dead
-		if v.f.dict.dead > max(leastDead, live) || v.f.paths.n > 3*live {
-			t.Errorf("%d paths are kept for %d that somebody has", v.f.paths.n, live)
-		}
-		for _, id := range v.f.matching("net/*/addr/*") {
-			if p := v.f.paths.at(uint32(id)); p.text == 0 {
-				t.Fatal("a pattern remembers a path that is gone")
-			}
-		}
-	})
-}
-
 func TestWhatIsTouchedWhileTheIndexIsMadeIsInIt(t *testing.T) {
 	w := newWorld(t, 9)
 	for range 200 {
@@ -432,98 +367,4 @@ func TestCountsAreThoseOfTheMachines(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestPackedValuesComeBack(t *testing.T) {
-	var d frames
-	for _, v := range []string{
-		"", "x", "sha256:" + strings.Repeat("0a", 32) + " 0644 root:root", strings.Repeat("f", 700), "4c4c4544-0042-3510-8033-b4c04f4d4a32",
-		"deadbeef", "deadbee", "DEADBEEF00", "a\x00b\x01c\x02", "12345678 tail", "12345678" + " " + strings.Repeat("t", 100), "ærlig 0123456789abcdef0 æ", "sha256:xyz 0644 root:root",
-		"52:54:00:12:34:0f", "52:54:00:12:34:0F", "52:54:00:12:34:0f/x 52:54:00:12:34:0f", "keyed:" + strings.Repeat("b1", 32) + " 0600 root:shadow",
-		"SHA256:" + strings.Repeat("Ab3/+", 8) + "xyA", "SHA256:" + strings.Repeat("Ab3/+", 8) + "xyz", "4C4C4544-0042-3510-8033-b4c04f4d4a32", "a\x03b\x04\x05\x06",
-	} {
-		for range 2 {
-			p := d.pack(nil, v)
-			if got := string(d.unpack(nil, p)); got != v {
-				t.Errorf("%q comes back as %q", v, got)
-			}
-		}
-	}
-	if n := len(d.pack(nil, "sha256:"+strings.Repeat("0a", 32)+" 0644 root:root")); n > 36 {
-		t.Errorf("a file takes %d bytes", n)
-	}
-	if len(d.list()) == 0 {
-		t.Error("no frame is shared")
-	}
-}
-
-func FuzzPack(f *testing.F) {
-	f.Add("sha256:00112233445566778899aabbccddeeff 0644 root:root", "a")
-	f.Fuzz(func(t *testing.T, a, b string) {
-		var d frames
-		for _, v := range []string{a, b, a + b, a} {
-			if got := string(d.unpack(nil, d.pack(nil, v))); got != v {
-				t.Fatalf("%q comes back as %q", v, got)
-			}
-		}
-		if strings.EqualFold(a, b) && string(fold(nil, a)) != string(fold(nil, b)) {
-			t.Fatalf("%q and %q are equal but for case and fold apart", a, b)
-		}
-	})
-}
-
-func TestListsKeepWhatIsPutIn(t *testing.T) {
-	w := newWorld(t, 11)
-	l := newLists()
-	model := map[int][]uint32{}
-	refs := map[int]slim{}
-	for step := range 200_000 {
-		k, v := w.rnd.IntN(40), uint32(w.rnd.IntN(3000))
-		if k > 30 {
-			v = uint32(w.rnd.IntN(3))
-		}
-		if w.rnd.IntN(3) == 0 || step > 150_000 {
-			refs[k] = l.slimRemove(refs[k], v)
-			model[k] = without(model[k], v)
-		} else {
-			refs[k] = l.slimAdd(refs[k], v)
-			model[k] = insert(model[k], v)
-		}
-		if step%1000 == 0 {
-			for k, want := range model {
-				var one [1]uint32
-				if got := l.slimGet(refs[k], &one); !slices.Equal(got, want) {
-					t.Fatalf("step %d: list %d is %v, want %v", step, k, got, want)
-				}
-			}
-		}
-	}
-	big := make([]uint32, 200_000)
-	for i := range big {
-		big[i] = uint32(i)
-	}
-	if r := l.make(big); !slices.Equal(l.get(r), big) {
-		t.Error("a list that is larger than a chunk is not kept")
-	}
-}
-
-func TestTablesFindWhatIsInThem(t *testing.T) {
-	w := newWorld(t, 12)
-	var tab table
-	in := map[uint32]bool{}
-	hash := func(v uint32) uint64 { return uint64(v%97) << 56 } // many collide
-	for range 20_000 {
-		v := uint32(w.rnd.IntN(500))
-		if in[v] {
-			tab.remove(hash(v), v, hash)
-			delete(in, v)
-		} else {
-			tab.insert(hash(v), v, hash)
-			in[v] = true
-		}
-		q := uint32(w.rnd.IntN(500))
-		if _, ok := tab.find(hash(q), func(x uint32) bool { return x == q }); ok != in[q] {
-			t.Fatalf("find(%d) = %v, want %v", q, ok, in[q])
-		}
-	}
 }
