@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"rollcall/internal/conf"
@@ -21,6 +22,7 @@ type Config struct {
 	Data        string        `conf:"data"`    // folder that holds everything
 	Listen      string        `conf:"listen"`  // host:port for agents and operators
 	Addresses   []string      `conf:"address"` // host:port under which machines reach it
+	SRV         string        `conf:"srv"`     // _rollcall._tcp or _rollcall._tcp.DOMAIN: where machines find it instead
 	Metrics     string        `conf:"metrics"` // host:port for Prometheus, loopback; empty: none
 	Tenant      string        `conf:"tenant"`
 	SilentAfter time.Duration `conf:"silent_after"`
@@ -35,6 +37,7 @@ type Config struct {
 	Sitesummary         string `conf:"sitesummary"`          // host:port where sitesummary-client uploads, plain HTTP; empty: nowhere
 	SitesummarySite     string `conf:"sitesummary_site"`     // where machines are put that come in that way
 	SitesummaryMachines int    `conf:"sitesummary_machines"` // so many may
+	SitesummaryFolder   string `conf:"sitesummary_folder"`   // where entries/ is kept for the tools that read it; empty: nowhere
 
 	BackupRecipients []string `conf:"backup_recipient"` // age; their private halves are offline
 	KeepHistory      string   `conf:"keep_history"`     // see period; empty: for ever
@@ -60,6 +63,9 @@ func (c *Config) Validate() error {
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
 			errs = append(errs, conf.Bad("address", "want host:port, as machines reach this server"))
 		}
+	}
+	if domain, ok := strings.CutPrefix(c.SRV, serviceName); c.SRV != "" && (!ok || domain != "" && (domain[0] != '.' || strings.Trim(domain, domainBytes) != "")) {
+		errs = append(errs, conf.Bad("srv", "want %s, or that with a domain behind it", serviceName))
 	}
 	if c.Metrics != "" {
 		host, _, err := net.SplitHostPort(c.Metrics)
@@ -98,6 +104,9 @@ func (c *Config) Validate() error {
 	if err := cmdb.CheckSite(c.SitesummarySite); err != nil {
 		errs = append(errs, conf.Bad("sitesummary_site", "%v", err))
 	}
+	if c.SitesummaryFolder != "" && !filepath.IsAbs(c.SitesummaryFolder) {
+		errs = append(errs, conf.Bad("sitesummary_folder", "want an absolute path"))
+	}
 	if c.SitesummaryMachines < 1 || c.SitesummaryMachines > mostUnsigned {
 		errs = append(errs, conf.Bad("sitesummary_machines", "want 1 to %d", mostUnsigned))
 	}
@@ -118,6 +127,12 @@ func (c *Config) Validate() error {
 // leastConfigured is the smallest reserve: what may come in between two looks at
 // the disk must fit into it.
 const leastConfigured = 8 << 20
+
+// What agents look for, see uplink.Service.
+const (
+	serviceName = "_rollcall._tcp"
+	domainBytes = "abcdefghijklmnopqrstuvwxyz0123456789.-_"
+)
 
 // A processor makes some 2,000 handshakes a second, and an admission costs more.
 const (
@@ -142,13 +157,16 @@ func (c Config) database() string { return filepath.Join(c.Data, "rollcall.db") 
 // KeyFile is where the private key of the server lies.
 func (c Config) KeyFile() string { return filepath.Join(c.Data, "server.key") }
 
-// Writable names the folders that a running server writes into. The mirror's is
-// named by itself because it may be a link to another disk.
+// Writable names the folders that a running server writes into, as far as they are
+// there. The mirror's is named by itself because it may be a link to another disk.
 func (c Config) Writable() []string {
-	if _, err := os.Stat(c.mirrorDir()); err != nil {
-		return []string{c.Data} // where it will be made
+	dirs := []string{c.Data}
+	for _, dir := range []string{c.mirrorDir(), c.SitesummaryFolder} {
+		if _, err := os.Stat(dir); err == nil {
+			dirs = append(dirs, dir)
+		} // the mirror will be made in the data folder
 	}
-	return []string{c.Data, c.mirrorDir()}
+	return dirs
 }
 
 // LogKeyFile is where the private key of the evidence log lies.

@@ -62,6 +62,7 @@ type Server struct {
 	index    *index.Index
 
 	sitesummary *sitesummary.Service // nil: it is off
+	entries     *sitesummary.Keeper  // nil: none are kept
 }
 
 // Init makes the data folder, the server's key and an empty store. It changes
@@ -145,7 +146,7 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	s.service = &api.Service{
 		Index:  s.index,
 		Engine: s.engine, Writer: s.writer, Sets: sets, Presence: s.presence, Mirror: backlog{s.mirror}, Tenant: s.cfg.Tenant,
-		Key: s.key, Addresses: s.cfg.Addresses, Version: version, Started: time.Now(), Now: time.Now, Log: s.log,
+		Key: s.key, Addresses: s.cfg.Addresses, SRV: s.cfg.SRV, Version: version, Started: time.Now(), Now: time.Now, Log: s.log,
 		Size: s.size, Metrics: metrics, SessionLife: s.cfg.Session, SessionIdle: s.cfg.SessionIdle, EnrolmentsPerHost: s.cfg.Enrolments, Condition: s.room.Condition, NextPin: s.cfg.nextPin,
 		Ingest: &ingest.Service{
 			Engine: s.engine, Writer: s.writer, Tenant: s.cfg.Tenant, Key: s.key, Sets: sets, Presence: s.presence, Now: time.Now,
@@ -166,7 +167,9 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	}
 	s.service.Eraser = s.eraser
 	s.service.RegisterStanding(s.registry)
-	s.besideSitesummary()
+	if err := s.besideSitesummary(); err != nil {
+		return err
+	}
 	live := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")}
 	s.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live)))
 	return nil
@@ -254,6 +257,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { return s.signCheckpoints(gctx) })
 	g.Go(func() error { return s.serveMetrics(gctx) })
 	g.Go(func() error { return s.serveSitesummary(gctx) })
+	g.Go(func() error { return s.keepEntries(gctx) })
 	g.Go(func() error { return s.control(gctx, control) })
 	g.Go(func() error {
 		var broken error

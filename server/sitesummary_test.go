@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,7 +74,7 @@ var uploadURL = regexp.MustCompile(`url=http://([^/ ]+)/cgi-bin/sitesummary-coll
 // besideSitesummary starts a server that takes uploads, and gives its address.
 func besideSitesummary(t testing.TB, change ...func(*Config)) (*running, string) {
 	t.Helper()
-	r := start(t, append(change, func(c *Config) { c.Sitesummary = "127.0.0.1:0" })...)
+	r := start(t, append([]func(*Config){func(c *Config) { c.Sitesummary = "127.0.0.1:0" }}, change...)...)
 	waitFor(t, "the index", func() bool { ready, _, _ := r.srv.index.Ready(); return ready })
 	var at []string
 	waitFor(t, "the address", func() bool {
@@ -340,4 +341,83 @@ func TestUploadsOfOneMachineAtOnceMakeOneCI(t *testing.T) {
 	if found := r.find(t, ""); len(found) != 1 {
 		t.Errorf("they became %q", found)
 	}
+}
+
+// The folder shows what is known: of uploads, of agents, and nothing of what is gone.
+func TestEntriesAreKeptAsSitesummaryKeepsThem(t *testing.T) {
+	dir := t.TempDir()
+	r, at := besideSitesummary(t, func(c *Config) { c.SitesummaryFolder = dir })
+	file := func(entry, name string) string {
+		b, err := os.ReadFile(filepath.Join(dir, "entries", entry, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	const uploaded = "ether-2c:4d:54:01:15:21"
+	taken(t, upload(t, at, tarball(t, theUpload(t, nil))))
+	if got := file(uploaded, "debian/dpkg-l"); got != string(theUpload(t, nil)["debian/dpkg-l"]) {
+		t.Errorf("the uploaded table of packages is\n%s", got)
+	}
+
+	m := r.machine(1)
+	body(m.Machine, 1)
+	const reported = "ether-02:00:00:00:00:01"
+	m.report(t, true)
+	waitFor(t, "the entry of an agent", func() bool { return file(reported, "system/hostname") != "" })
+	if got := file(reported, "system/ifconfig-a"); !strings.Contains(got, "ether 02:00:00:00:00:01 ") {
+		t.Errorf("its interfaces are\n%s", got)
+	}
+	if got := file(reported, "debian/dpkg-l"); strings.Count(got, "\nii ") < 10 {
+		t.Errorf("its packages are\n%s", got)
+	}
+
+	if _, err := r.kari.Set(t.Context(), &rollcallv1.SetRequest{Ci: m.ci, Fields: map[string]string{"status": "disposed"}}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the entry of what was disposed of to go", func() bool { return file(reported, "system/hostname") == "" })
+	ci := r.get("room12-pc07").GetItem().GetId()
+	if _, err := r.srv.eraser.Erase(t.Context(), cmdb.Erasure{CI: ci}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the entry of what was erased to go", func() bool { return file(uploaded, "system/hostname") == "" })
+}
+
+// Where an operator says that the CI of the uploads is one that an agent keeps, the
+// uploads change neither.
+func TestUploadsOfAMergedCIAreThoseOfTheOneThatStays(t *testing.T) {
+	r, at := besideSitesummary(t)
+	taken(t, upload(t, at, tarball(t, theUpload(t, nil))))
+	m := r.machine(1)
+	body(m.Machine, 1)
+	m.report(t, true)
+	if _, err := r.kari.Merge(t.Context(), &rollcallv1.MergeRequest{Ci: "room12-pc07", Into: m.ci, Anyway: true}); err != nil {
+		t.Fatal(err)
+	}
+	before := []uint64{r.get("room12-pc07").GetItem().GetRevision(), r.get(m.ci).GetItem().GetRevision()}
+	taken(t, upload(t, at, tarball(t, theUpload(t, map[string][]byte{"debian/debian_version": []byte("13.0\n")}))))
+	after := []uint64{r.get("room12-pc07").GetItem().GetRevision(), r.get(m.ci).GetItem().GetRevision()}
+	if !slices.Equal(before, after) {
+		t.Errorf("an upload leads from revisions %d to %d", before, after)
+	}
+
+	// Merged into another that nobody signs for, it goes on as that one.
+	other := theUpload(t, map[string][]byte{"system/hostname": []byte("pc08\n"), "system/ifconfig-a": []byte("eth0: flags=1<UP>\n  ether 02:00:00:00:00:88  x\n")})
+	taken(t, upload(t, at, tarball(t, other)))
+	third := theUpload(t, map[string][]byte{"system/hostname": []byte("pc09\n"), "system/ifconfig-a": []byte("eth0: flags=1<UP>\n  ether 02:00:00:00:00:99  x\n")})
+	taken(t, upload(t, at, tarball(t, third)))
+	if _, err := r.kari.Merge(t.Context(), &rollcallv1.MergeRequest{Ci: "pc09", Into: "pc08", Anyway: true}); err != nil {
+		t.Fatal(err)
+	}
+	third["debian/debian_version"] = []byte("13.1\n")
+	for range 2 {
+		taken(t, upload(t, at, tarball(t, third)))
+	}
+	if got := r.find(t, "fact(os/debian) = 13.1"); !slices.Equal(got, []string{"pc08"}) {
+		t.Errorf("the upload went to %q", got)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.sound()
 }

@@ -57,6 +57,7 @@ type Service struct {
 	Tenant    string
 	Key       identity.Key
 	Addresses []string // host:port that tokens name
+	SRV       string   // name of the SRV record that enrolment tokens name instead; empty: none
 	// NextPin gives the pin of the key that the server will have, "" if none is
 	// announced. Tokens carry it; nothing else tells a machine.
 	NextPin   func() (string, error)

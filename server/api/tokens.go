@@ -33,7 +33,7 @@ func (s *Service) NewToken(ctx context.Context, req *rollcallv1.NewTokenRequest)
 	if len(req.GetName()) > maxTokenName {
 		return nil, status.Errorf(codes.InvalidArgument, "the token's name is longer than %d bytes", maxTokenName)
 	}
-	if len(s.Addresses) == 0 {
+	if len(s.Addresses) == 0 && s.SRV == "" {
 		return nil, status.Error(codes.FailedPrecondition, "the server does not know its own address: set address in server.conf")
 	}
 	secret := identity.NewSecret()
@@ -89,7 +89,11 @@ func (s *Service) token(id string, secret []byte, prefix string, more func(*iden
 	if err != nil {
 		return "", err
 	}
-	t := identity.Token{ID: id, URLs: s.Addresses, Pins: []string{pin}, Secret: secret, Server: pub}
+	urls := s.Addresses
+	if prefix == identity.EnrolPrefix && s.SRV != "" {
+		urls = []string{s.SRV}
+	}
+	t := identity.Token{ID: id, URLs: urls, Pins: []string{pin}, Secret: secret, Server: pub}
 	next, err := s.NextPin()
 	if err != nil {
 		return "", err

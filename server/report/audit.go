@@ -55,7 +55,7 @@ func audit() []Definition {
 			Order: []string{"time"}, lines: eachKey,
 		},
 		{
-			Name: "low-trust", For: []User{Auditor, Operator}, Filter: "trust = T0 or cloned = yes",
+			Name: "low-trust", For: []User{Auditor, Operator}, Filter: "trust in (T0, unsigned) or cloned = yes",
 			Columns: []Column{name(), class(), site(), field("trust"), field("cloned"), field("presence"), field("seen"), field("created")},
 			Order:   []string{"-cloned", "trust"}, lines: eachMachine,
 		},

@@ -16,7 +16,10 @@ import (
 func packed(t testing.TB, all ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	zw := gzip.NewWriter(&b)
+	zw, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tw := tar.NewWriter(zw)
 	for _, h := range all {
 		h.Mode = 0o644

@@ -23,10 +23,8 @@ const maxInterfaces = 512
 func (s *sheet) ifconfig(b []byte) {
 	all := parseIfconfig(b)
 	slices.SortFunc(all, func(a, b iface) int { return strings.Compare(a.name, b.name) })
+	s.mac, s.interfaces = primary(all), all
 	for _, i := range all {
-		if s.mac == "" {
-			s.mac = i.mac
-		}
 		if i.loopback || passing(i.name) {
 			continue
 		}

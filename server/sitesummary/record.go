@@ -72,6 +72,7 @@ func (s *Service) recordOnce(ctx context.Context, up *sheet, from netip.Addr, ow
 type plan struct {
 	kept  bool // by an agent
 	entry Entry
+	was   string  // CI that the entry named; empty: there was no entry
 	ci    cmdb.CI // as it was read; Rev 0: there is none yet
 	state fact.State
 	sets  []cmdb.Prepared
@@ -100,10 +101,14 @@ func (s *Service) find(r store.Reader, items cmdb.View, mac string, owners []str
 	if err != nil {
 		return err
 	}
-	if !found {
+	if p.was = p.entry.CI; !found {
 		p.entry = Entry{ID: entryID(mac), CI: cmdb.NewID()}
 	}
 	p.ci, err = items.CI(p.entry.CI)
+	if into := p.ci.Into(); err == nil && into != "" {
+		p.entry.CI = into
+		p.ci, err = items.CI(into)
+	}
 	if errors.Is(err, cmdb.ErrNotFound) {
 		p.ci, err = cmdb.CI{ID: p.entry.CI}, nil
 	}
@@ -225,7 +230,7 @@ func (s *Service) write(tx store.Tx, p plan, up *sheet, from netip.Addr) (got ta
 	if err != nil {
 		return got, nil, err
 	}
-	if ci.Rev != p.ci.Rev || found && known.CI != p.entry.CI {
+	if ci.Rev != p.ci.Rev || found && known.CI != p.was {
 		return got, nil, errMoved
 	}
 	if ci.Rev > 0 && ci.TrustClass() != cmdb.Unsigned { // its agent was admitted just now

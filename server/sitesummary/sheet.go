@@ -20,6 +20,8 @@ type sheet struct {
 	measured []fact.Fact
 	said     []cmdb.CollectorStatus
 	mac      string // of the first interface by name: what sitesummary calls the machine by
+
+	interfaces []iface
 }
 
 // What a collector's status is on the wire, see CollectorStatus in agent.proto.
@@ -140,6 +142,18 @@ func first(b []byte) string {
 	return ""
 }
 
+// set gives the last line that says something, without a comment: how sitesummary
+// reads what an administrator has set.
+func set(b []byte) (value string) {
+	for line := range lines(b) {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line != "" {
+			value = line
+		}
+	}
+	return value
+}
+
 // genuine gives s, or "" where it is a vendor's placeholder.
 func genuine(s string) string {
 	if fact.Placeholder(s) {
@@ -155,9 +169,9 @@ func (s *sheet) hostname(b []byte) {
 }
 
 func (s *sheet) debianVersion(b []byte) { s.put(first(b), "os", "debian") }
-func (s *sheet) site(b []byte)          { s.put(first(b), "id", "site", "site") }
-func (s *sheet) sitegroup(b []byte)     { s.put(first(b), "id", "site", "sitegroup") }
-func (s *sheet) hostclass(b []byte)     { s.put(first(b), "id", "site", "hostclass") }
+func (s *sheet) site(b []byte)          { s.put(set(b), "id", "site", "site") }
+func (s *sheet) sitegroup(b []byte)     { s.put(set(b), "id", "site", "sitegroup") }
+func (s *sheet) hostclass(b []byte)     { s.put(set(b), "id", "site", "hostclass") }
 
 // uname reads "Linux 6.1.0-28-amd64 x86_64".
 func (s *sheet) uname(b []byte) {

@@ -1,7 +1,9 @@
 // Package sitesummary stands beside Debian Edu's sitesummary while a school changes
 // over. It takes the upload of an unchanged sitesummary-client, over plain HTTP and
 // signed by nobody, and makes the sender a CI of trust class "unsigned" with what
-// can be read from the files.
+// can be read from the files (Service). And it keeps a folder in sitesummary's own
+// form for the tools that read one (Keeper): from uploads as they came, of machines
+// with an agent by writing the same files from their facts.
 //
 // An upload proves nothing: anybody who reaches the port can send one in the name of
 // any machine. So it is no evidence and leaves no leaf in the log, it never changes a
@@ -54,8 +56,9 @@ type Service struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 
-	Site string // where machines are put that come in this way; empty: nowhere
-	Most int    // machines that may come in this way; 0: 2000
+	Site   string  // where machines are put that come in this way; empty: nowhere
+	Most   int     // machines that may come in this way; 0: 2000
+	Folder *Folder // where uploads are put as they came; nil: nowhere
 
 	counts *counters
 	known  atomic.Int64 // machines that have come in this way; -1: not counted yet
@@ -87,6 +90,13 @@ func (s *Service) Take(ctx context.Context, from netip.Addr, up Upload) (Outcome
 		return Kept, nil
 	}
 	s.Presence.Heard(got.ci, s.Now())
+	if s.Folder != nil {
+		files := ofUpload(up, sheet)
+		files["peerinfo"] = fmt.Appendf(nil, "%s %s\n", from, from) // no look-up of a name that others chose
+		if err := s.Folder.put(entryID(sheet.mac), got.ci, files, s.Now()); err != nil {
+			s.Log.Error("sitesummary entry", "ci", got.ci, "err", err)
+		}
+	}
 	return got.outcome, nil
 }
 
