@@ -137,6 +137,9 @@ func (a *Agent) open(d Deps) (err error) {
 		a.client = *d.Dial
 	}
 	a.client.Addresses, a.client.Pins, a.client.Key = a.enrolment.Addresses, a.pins(), a.key
+	if a.client.Domains == nil {
+		a.client.Domains = domains
+	}
 	if a.client.Timeout == 0 {
 		a.client.Timeout = 15 * time.Minute // a first report may carry many contents
 	}

@@ -114,6 +114,9 @@ func Enrol(ctx context.Context, c Config, version string, token identity.Token, 
 		client = *dial
 	}
 	client.Addresses, client.Pins, client.Key = token.URLs, token.Pins, key
+	if client.Domains == nil {
+		client.Domains = domains
+	}
 	session, err := client.Connect(ctx)
 	if err != nil {
 		return Admission{}, fmt.Errorf("enrol: %w", err)
@@ -237,6 +240,17 @@ func sayHello(ctx context.Context, c Config, version string) (uplink.Hello, erro
 	set := fact.NewSet(facts)
 	name, _ := set.Get("id/hostname")
 	return uplink.Hello{Hostname: name, Facts: set, Version: version}, nil
+}
+
+// domains are those of the machine that the agent runs on, whatever it looks at, as
+// they are now: a laptop takes them from the network that it is in.
+func domains() []string {
+	root, err := collect.OpenRoot("/")
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	return collect.Domains(collect.Host{FS: root, Live: true, Now: time.Now})
 }
 
 // live tells whether the root is the running machine.

@@ -40,15 +40,16 @@ func eduConfig(h Host, s *Sink) map[string]string {
 	return values
 }
 
-// setLine gives the first line of a file that is no comment.
+// setLine gives the last line of a file that says something, without a comment, as
+// sitesummary reads it.
 func setLine(h Host, s *Sink, name string) string {
 	var value string
 	err := h.Lines(name, func(line string) bool {
-		value = strings.TrimSpace(line)
-		if strings.HasPrefix(value, "#") {
-			value = ""
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line != "" {
+			value = line
 		}
-		return value == ""
+		return true
 	})
 	if errors.Is(err, fs.ErrPermission) {
 		s.Denied(name)

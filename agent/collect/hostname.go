@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -42,6 +43,29 @@ func collectHostname(_ context.Context, h Host, s *Sink) error {
 		return fs.ErrNotExist
 	}
 	return nil
+}
+
+// Domains gives the domains that the machine belongs to, its own first, then those
+// that resolv.conf(5) searches. What cannot be read gives none.
+func Domains(h Host) []string {
+	var all []string
+	add := func(d string) {
+		if d = strings.Trim(d, "."); d != "" && d != "localdomain" && !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
+	s := &Sink{}
+	short, domain, _ := strings.Cut(kernelName(h, s, "hostname"), ".")
+	add(domain)
+	add(kernelName(h, s, "domainname"))
+	add(hostsDomain(h, short))
+	conf, err := readResolv(h)
+	if err == nil {
+		for _, d := range conf.search {
+			add(d)
+		}
+	}
+	return all
 }
 
 func kernelName(h Host, s *Sink, what string) string {

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"slices"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -139,6 +140,28 @@ func TestOwnSiteComesBeforeSitesummarys(t *testing.T) {
 	files["etc/rollcall/site"] = "# where it stands\nelm/north/b1\n"
 	if got := collected(t, edu(), tree(files)); got["id/site/site"] != "elm/north/b1" {
 		t.Errorf("with an own file: %v", got)
+	}
+}
+
+// As SiteSummary.pm reads them: the last line that says something, without a comment.
+func TestSitesummarysSettingsAreReadAsSitesummaryReadsThem(t *testing.T) {
+	files := map[string]string{"etc/sitesummary/site": "# old\nsouth\nnorth # since 2024\n\n", "etc/sitesummary/sitegroup": "#room12\n", "etc/sitesummary/hostclass": "workstation"}
+	got := collected(t, edu(), tree(files))
+	if _, set := got["id/site/sitegroup"]; got["id/site/site"] != "north" || got["id/site/hostclass"] != "workstation" || set {
+		t.Errorf("they are %v", got)
+	}
+}
+
+func TestDomainsAreTheMachinesOwnFirst(t *testing.T) {
+	files := map[string]string{
+		"proc/sys/kernel/hostname": "ws01\n", "proc/sys/kernel/domainname": "(none)\n",
+		"etc/hosts": "127.0.1.1 ws01.elm.example ws01\n", "etc/resolv.conf": "search intern elm.example localdomain\nnameserver 10.0.2.2\n",
+	}
+	if got := Domains(Host{FS: tree(files)}); !slices.Equal(got, []string{"elm.example", "intern"}) {
+		t.Errorf("its domains are %q", got)
+	}
+	if got := Domains(Host{FS: tree(nil)}); len(got) != 0 {
+		t.Errorf("a machine without any has %q", got)
 	}
 }
 

@@ -52,7 +52,7 @@ const (
 // Client is where the server is and who speaks. The zero value of the optional
 // fields is useful.
 type Client struct {
-	Addresses []string     // host:port, tried in order
+	Addresses []string     // host:port, tried in order, or the name of a Service
 	Pins      []string     // of the present key and of one that is announced, see identity.PinOf
 	Key       identity.Key // nil for an operator
 	Pass      []byte       // see identity.PassOf; nil before the first
@@ -60,6 +60,10 @@ type Client struct {
 	Timeout time.Duration // of one exchange with all its calls; 0: two minutes
 	// Dial opens the connection; nil: the network.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Domains gives the domains in which a Service without one is looked for; nil: none.
+	Domains func() []string
+	// LookupSRV asks for the SRV records of a name; nil: the network's name servers.
+	LookupSRV func(ctx context.Context, name string) ([]*net.SRV, error)
 }
 
 // Session is one exchange over one connection.
@@ -88,8 +92,12 @@ func (c *Client) Connect(ctx context.Context) (*Session, error) {
 	if len(c.Addresses) == 0 {
 		return nil, errors.New("connect: no server address is known: enrol first")
 	}
+	addresses, err := c.resolve(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
 	var problems []error
-	for _, address := range c.Addresses {
+	for _, address := range addresses {
 		conn, err := c.handshake(ctx, address, cfg)
 		if err == nil {
 			return c.session(conn, address)

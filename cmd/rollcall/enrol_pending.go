@@ -169,7 +169,7 @@ func claims(encoded []byte) string {
 	var parts []string
 	for _, path := range slices.Sorted(maps.Keys(facts)) {
 		switch {
-		case strings.HasPrefix(path, "id/serial/"), path == "id/class", path == "unreadable",
+		case strings.HasPrefix(path, "id/serial/"), path == "id/class", path == "unreadable", strings.HasPrefix(path, "id/site/"),
 			strings.HasPrefix(path, "net/") && (strings.HasSuffix(path, "/mac") || strings.HasSuffix(path, "/permanent")):
 			parts = append(parts, path+" "+facts[path])
 		}
