@@ -43,6 +43,7 @@ type Deps struct {
 	Connect func(context.Context) (Session, error)
 	Sniff   func(piece []byte) (secret, comment bool) // see etc.Scanner; nil: each machine for itself
 	Rest    func()                                    // is called after each look of Run; may be nil
+	Seat    *Seat                                     // a machine without a disk, which keeps nothing; nil: it has a state folder
 	DryRun  bool                                      // look and compare; write and send nothing
 	Fence   *fence.State                              // of this process, which Open then shuts into the state folder; nil: it is left open
 }
@@ -74,6 +75,7 @@ type Agent struct {
 	quiet     time.Duration
 	notBefore time.Time // no attempt to reach the server earlier
 
+	seat *Seat        // nil: it has a state folder
 	step func(string) // of a rotation; tests end there
 	born bool         // the key is this machine's own
 
@@ -122,6 +124,9 @@ func (a *Agent) open(d Deps) (err error) {
 		a.spool = spool.InMemory(spool.Options{})
 		a.sealed = &sealed{memory: map[fact.Digest][]byte{}}
 		return a.newScanner()
+	}
+	if d.Seat != nil {
+		return a.openSeat(d)
 	}
 	if a.enrolment, err = loadEnrolment(a.cfg.State); err != nil {
 		return err

@@ -136,6 +136,12 @@ const stateMagic = "RCS1"
 // maxState bounds the acknowledged sets in memory, in bytes.
 const maxState = 64 << 20
 
+// EncodeSets gives the form in which sets are kept in files, with a checksum.
+func EncodeSets(sets map[string]fact.Set) ([]byte, error) { return encodeState(sets) }
+
+// DecodeSets reads what EncodeSets wrote, 64 MiB of sets at most.
+func DecodeSets(b []byte) (map[string]fact.Set, error) { return decodeState(b) }
+
 func encodeState(sets map[string]fact.Set) ([]byte, error) {
 	var plain []byte
 	for _, section := range slices.Sorted(maps.Keys(sets)) {

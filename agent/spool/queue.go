@@ -165,6 +165,15 @@ func (s *Spool) expected() (map[string]fact.Set, error) {
 	return sets, nil
 }
 
+// Acknowledged returns the sets that the server has acknowledged; nil if there are
+// none, if they are damaged, or if something that changed them waits.
+func (s *Spool) Acknowledged() (map[string]fact.Set, error) {
+	if len(s.waiting) > 0 || s.chain.Full {
+		return nil, nil
+	}
+	return s.acknowledged()
+}
+
 // acknowledged reads the acknowledged sets; nil if there are none, or if they
 // are damaged, in which case the next report has to be full.
 func (s *Spool) acknowledged() (map[string]fact.Set, error) {

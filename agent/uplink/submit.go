@@ -27,6 +27,7 @@ type Hello struct {
 	Hostname string
 	Facts    fact.Set // section id and the permanent MACs, for the approver
 	Version  string
+	OneShot  bool // the key ends with this boot, after one report
 }
 
 // Admission is the answer to Enrol.
@@ -50,7 +51,7 @@ func (s *Session) Enrol(ctx context.Context, token identity.Token, h Hello) (Adm
 	defer cancel()
 	reply, err := rollcallv1.NewAgentsClient(s.conn).Enrol(ctx, &rollcallv1.EnrolRequest{
 		TokenId: id, Proof: identity.Proof(identity.HashSecret(token.Secret), s.exporter, s.public),
-		Hostname: fact.Value(h.Hostname), Facts: h.Facts.Encode(), AgentVersion: h.Version,
+		Hostname: fact.Value(h.Hostname), Facts: h.Facts.Encode(), AgentVersion: h.Version, OneShot: h.OneShot,
 	})
 	if err != nil {
 		return Admission{}, classify("enrol", err)

@@ -69,7 +69,7 @@ Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
 	f.StringVar(&a.state, "state", "", "state folder, instead of the configured one")
 	f.StringVar(&a.root, "root", "", "folder of a mounted or recorded machine, instead of /; it needs a --state of its own")
 	c.AddCommand(
-		a.runCommand(), a.onceCommand(), a.enrolCommand(), a.rotateCommand(), a.statusCommand(), a.restoreCommand(), a.restoreKeyCommand(), a.versionCommand(),
+		a.runCommand(), a.onceCommand(), a.enrolCommand(), a.rotateCommand(), a.statusCommand(), a.restoreCommand(), a.restoreKeyCommand(), a.imageCommand(), a.versionCommand(),
 		cmdline.Completion(c.Name(), "commands and flags"),
 	)
 	cmdline.Strict(c)
@@ -111,6 +111,8 @@ func hint(err error) string {
 	}{
 		{agent.ErrNotEnrolled, "an operator makes a token with: rollcall enrol token; then: rollcall-agent enrol --token-file FILE"},
 		{agent.ErrElsewhere, "an operator makes a token with: rollcall enrol token, or rollcall enrol token --ci NAME if it takes the other machine's place; then: rollcall-agent enrol --token-file FILE"},
+		{agent.ErrSecretToken, "an operator makes one with: rollcall enrol token --netboot --site SITE --class diskless --net CIDR"},
+		{agent.ErrNotDelivered, "report the image first: rollcall-agent once --root FOLDER --state STATE"},
 		{agent.ErrWaiting, "is the server reachable? 'rollcall-agent status' shows what waits"},
 		{spool.ErrBusy, "stop the service, or wait: systemctl stop rollcall-agent"},
 		{identity.ErrPin, "another server answers at this address, or its key was replaced: ask its operator before enrolling anew"},

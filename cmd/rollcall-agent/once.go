@@ -19,6 +19,7 @@ import (
 
 func (a *app) onceCommand() *cobra.Command {
 	var dry, asJSON bool
+	var boot booting
 	c := &cobra.Command{
 		Use:   "once",
 		Short: "Take the inventory once and report it",
@@ -27,11 +28,18 @@ did. If the server cannot be reached the report waits in the state folder; that
 is exit status 1.
 
 With --dry-run nothing is written and nothing is sent, and no enrolment is
-needed: the summary is that of a first, full report.`,
-		Example: "  rollcall-agent once\n  rollcall-agent once --dry-run --json\n  rollcall-agent once --root /mnt/pc07 --state /var/lib/rollcall-pc07",
+needed: the summary is that of a first, full report.
+
+With --stateless it is for machines without a disk, once at each boot: the key is
+made in memory, the machine claims its seat with the token of its boot image
+("rollcall enrol token --netboot"), says what it has otherwise than the image that
+"rollcall-agent image" tells of, and nothing is written anywhere. A state folder that
+the image brought along is not looked at. If the server is away, or the seat still
+taken, it tries for as long as --patience says.`,
+		Example: "  rollcall-agent once\n  rollcall-agent once --stateless --token-file /etc/rollcall/netboot.token\n  rollcall-agent once --dry-run --json\n  rollcall-agent once --root /mnt/pc07 --state /var/lib/rollcall-pc07",
 		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if dry && a.state == "" {
+			if (dry || boot.stateless) && a.state == "" {
 				a.state = agent.Default().State // not looked at
 			}
 			cfg, err := a.settings()
@@ -40,11 +48,19 @@ needed: the summary is that of a first, full report.`,
 			}
 			agent.Tune(cfg)
 			log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-			ag, err := agent.Open(cfg, agent.Deps{Log: log, Fence: a.fence, Version: version, DryRun: dry})
+			deps := agent.Deps{Log: log, Fence: a.fence, Version: version, DryRun: dry}
+			if deps.Seat, err = a.seat(boot); err != nil {
+				return err
+			}
+			ag, err := agent.Open(cfg, deps)
 			if err != nil {
 				return err
 			}
-			sum, err := ag.Once(c.Context(), "manual")
+			look, reason := ag.Once, "manual"
+			if boot.stateless {
+				look, reason = ag.Boot, "boot"
+			}
+			sum, err := look(c.Context(), reason)
 			if err = errors.Join(err, ag.Close()); err != nil {
 				return err
 			}
@@ -59,8 +75,10 @@ needed: the summary is that of a first, full report.`,
 			return err
 		},
 	}
+	boot.flags(c)
 	c.Flags().BoolVar(&dry, "dry-run", false, "only look; write and send nothing")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.MarkFlagsMutuallyExclusive("dry-run", "stateless")
 	return c
 }
 

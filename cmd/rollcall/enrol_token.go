@@ -29,7 +29,8 @@ from the networks of --net, else after approval.
 With --netboot it lies in the boot image of machines without a disk, for up to
 400 days. Everybody in the building can read it there, so it admits only from the
 networks of --net, and what comes with it is a claim (trust class T0): it never
-touches another CI, is given nothing sealed, and is no source of a restore.
+touches another CI, is given nothing sealed, and is no source of a restore. With
+--image it names the CI of that image: seats say only what they have otherwise.
 
 A token for a server, by --class or --ci, lets it wait until somebody else has
 approved it. The token is a secret until it is used; it goes to standard output
@@ -65,6 +66,7 @@ As JSON: {"token", "id", "expires", "file"}; with --out "token" is empty.`,
 	c.Flags().Uint32Var(&batch, "batch", 0, "admits `N` machines, at most 500")
 	c.Flags().BoolVar(&netboot, "netboot", false, "for the boot image of machines without a disk")
 	c.Flags().Uint32Var(&seats, "seats", 500, "with --netboot: for at most `N` seats")
+	c.Flags().StringVar(&req.Image, "image", "", "with --netboot: the token lies in the image of this `NAME`, a CI of class image")
 	c.Flags().StringArrayVar(&req.Nets, "net", nil, "admits from this `CIDR` only; may be given several times")
 	exclusive(c, "batch", "netboot", "ci")
 	exclusive(c, "hours", "days")
@@ -74,6 +76,7 @@ As JSON: {"token", "id", "expires", "file"}; with --out "token" is empty.`,
 	a.complete(c, "site", a.sites)
 	a.complete(c, "class", fixed(classes...))
 	a.complete(c, "ci", a.cis)
+	a.complete(c, "image", a.cis)
 	return c
 }
 

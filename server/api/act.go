@@ -61,7 +61,7 @@ func ofToken(did string, t enrol.Token) evidence.Entry {
 	return evidence.Entry{Kind: evidence.Token, CI: t.CI, Detail: map[string]string{
 		"do": did, "token": t.ID, "kind": string(t.KindOf()), "site": t.Site, "class": t.Class, "name": t.Name,
 		"expires": t.Expires.UTC().Format(time.RFC3339), "approve": strconv.FormatBool(t.Approve), "uses": strconv.Itoa(max(t.Uses, 1)),
-		"nets": strings.Join(t.Nets, " "),
+		"nets": strings.Join(t.Nets, " "), "image": t.Image,
 	}}
 }
 

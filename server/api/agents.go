@@ -46,7 +46,7 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 	q := enrol.Request{
 		TokenID: fmt.Sprintf("%x", req.GetTokenId()), Proof: req.GetProof(), Exporter: c.exporter, Public: c.key,
 		Hostname: req.GetHostname(), Facts: facts, Source: HostOf(c.addr), Addr: addrOf(c.addr), Version: req.GetAgentVersion(),
-		Heard: s.Presence.Last,
+		Heard: s.Presence.Last, OneShot: req.GetOneShot(),
 	}
 	var key enrol.Key
 	err = s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {

@@ -49,6 +49,13 @@ func (s *Service) NewToken(ctx context.Context, req *rollcallv1.NewTokenRequest)
 			}
 			t.CI, where = ci.ID, ci.Site
 		}
+		if req.GetImage() != "" {
+			ci, err := items.Resolve(req.GetImage())
+			if err != nil {
+				return evidence.Entry{}, err
+			}
+			t.Image = ci.ID
+		}
 		// Who may not admit machines makes tokens that wait for who may.
 		t.Approve = waits || !cmdb.Within(who.Sites(auth.Approver)...).Sees(where)
 		kept, err := enrol.In(tx, s.Tenant, items).AddToken(t)
@@ -159,7 +166,7 @@ func (s *Service) tokenInfo(items cmdb.View, t enrol.Token) (*rollcallv1.TokenIn
 	i := &rollcallv1.TokenInfo{
 		Id: t.ID, Kind: string(t.KindOf()), Name: t.Name, Site: t.Site, Class: t.Class, Ci: t.CI, Standing: t.Standing(s.Now()),
 		Uses: uint32(max(t.Uses, 1)), Used: uint32(t.Used), Nets: t.Nets, NeedsApproval: t.Approve, By: t.By,
-		CreatedMs: millis(t.Created), ExpiresMs: millis(t.Expires), UsedMs: millis(t.UsedAt), UsedBy: t.UsedBy, WithdrawnBy: t.WithdrawnBy,
+		CreatedMs: millis(t.Created), ExpiresMs: millis(t.Expires), UsedMs: millis(t.UsedAt), UsedBy: t.UsedBy, WithdrawnBy: t.WithdrawnBy, Image: t.Image,
 	}
 	if t.CI != "" {
 		ci, err := items.CI(t.CI)

@@ -47,6 +47,8 @@ func (k Key) AppendFields(f *store.Fields) error {
 	f.Time(26, k.Resolved)
 	f.Text(27, k.Successor)
 	f.Bytes(28, k.Statement)
+	f.Text(29, k.Image)
+	f.Bool(30, k.OneShot)
 	return nil
 }
 
@@ -55,7 +57,7 @@ func (k *Key) ReadField(number uint64, v []byte) error {
 	texts := [...]*string{
 		1: &k.ID, 3: (*string)(&k.State), 4: &k.CI, 5: &k.Hostname, 6: &k.Source, 7: &k.Token, 8: &k.TokenTag, 9: (*string)(&k.Kind),
 		10: &k.Trust, 11: &k.Site, 12: &k.Class, 13: &k.WantCI, 14: &k.Seat, 16: &k.Version, 19: &k.By, 20: &k.Reason,
-		21: &k.Vouched, 23: &k.Replaced, 27: &k.Successor,
+		21: &k.Vouched, 23: &k.Replaced, 27: &k.Successor, 29: &k.Image,
 	}
 	if number < uint64(len(texts)) && texts[number] != nil {
 		*texts[number] = string(v)
@@ -80,6 +82,8 @@ func (k *Key) ReadField(number uint64, v []byte) error {
 		k.Resolved = store.TimeOf(v)
 	case 28:
 		k.Statement = append([]byte(nil), v...)
+	case 30:
+		k.OneShot = store.UintOf(v) > 0
 	}
 	return nil
 }

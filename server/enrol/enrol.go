@@ -54,8 +54,11 @@ const (
 	T1 = "T1" // a key in a file that only root can read
 )
 
-// server is the class that needs two people.
-const server = "server"
+// server is the class that needs two people; image is that of what machines boot.
+const (
+	server = "server"
+	image  = "image"
+)
 
 // maxText bounds in bytes what a machine calls itself and why it was turned
 // away, so that a Key fits into one value of the store.
@@ -76,8 +79,10 @@ type Key struct {
 	Site     string    `json:"site,omitempty"`
 	Class    string    `json:"class,omitempty"`
 	WantCI   string    `json:"want_ci,omitempty"`
-	Seat     string    `json:"seat,omitempty"`  // the CI that a machine booted from the network claims
-	Facts    []byte    `json:"facts,omitempty"` // encoded fact.Set
+	Seat     string    `json:"seat,omitempty"`     // the CI that a machine booted from the network claims
+	Image    string    `json:"image,omitempty"`    // CI of the image that its token lies in
+	OneShot  bool      `json:"one_shot,omitempty"` // its session is over after SeatOneShot
+	Facts    []byte    `json:"facts,omitempty"`    // encoded fact.Set
 	Version  string    `json:"version,omitempty"`
 	Asked    time.Time `json:"asked"`
 	Decided  time.Time `json:"decided,omitzero"`
@@ -155,6 +160,7 @@ type Request struct {
 	Source   string // for people
 	Addr     netip.Addr
 	Version  string
+	OneShot  bool // the machine says one thing and keeps no key; for netboot tokens alone
 	// Heard tells when a CI was last heard of; nil: never. It is asked about seats.
 	Heard func(ci string) time.Time
 }

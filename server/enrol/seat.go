@@ -25,6 +25,10 @@ import (
 // may take it over: longer than the longest usual time between two reports.
 const SeatQuiet = 75 * time.Minute
 
+// SeatOneShot is how long the session of a machine lasts that reports once at each
+// boot and keeps no key: nobody speaks with that key later, so nobody is overwritten.
+const SeatOneShot = 2 * time.Minute
+
 // Limits of claims of one seat.
 const (
 	seatWindow  = time.Minute
@@ -75,7 +79,7 @@ func (w Writer) claim(now time.Time, q Request, t Token, k Key) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	k.Seat = ci
+	k.Seat, k.Image, k.OneShot = ci, t.Image, q.OneShot
 	var s Seat
 	if _, err := store.GetJSON(w.tx, seatKey(w.tenant, ci), &s); err != nil {
 		return Key{}, err
@@ -157,6 +161,9 @@ func (w Writer) alive(now time.Time, q Request, ci string) (bool, error) {
 		return false, err
 	}
 	last := owner.Decided
+	if owner.OneShot {
+		return now.Sub(last) < SeatOneShot, nil
+	}
 	if q.Heard != nil {
 		if heard := q.Heard(ci); heard.After(last) {
 			last = heard

@@ -243,3 +243,60 @@ func TestASeatIsNeverMergedNorAnyCIForWhichAKeySpeaks(t *testing.T) {
 		}
 	})
 }
+
+func TestASeatThatReportsOnceIsFreeTwoMinutesLater(t *testing.T) {
+	onEngines(t, func(t *testing.T, b *base) {
+		r := newRoom(b, 500)
+		boot := func(now time.Time, oneShot bool) enrol.Key {
+			t.Helper()
+			q := request(newKey(t), "image", r.secret)
+			q.Addr, q.OneShot = netip.MustParseAddr("10.20.1.1"), oneShot
+			q.Facts = fact.NewSet([]fact.Fact{{Path: "net/eth0/mac", Value: mac}})
+			q.Heard = func(string) time.Time { return now } // its report came a moment ago
+			k, err := r.ask(now, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return k
+		}
+		now := day
+		if k := boot(now, true); k.State != enrol.Enrolled || !k.OneShot {
+			t.Fatalf("the first boot: %+v", k)
+		}
+		if k := boot(now.Add(enrol.SeatOneShot-time.Second), true); k.State != enrol.Pending {
+			t.Errorf("another one while the first may still speak: %s, want pending", k.State)
+		}
+		now = now.Add(enrol.SeatOneShot)
+		if k := boot(now, false); k.State != enrol.Enrolled {
+			t.Errorf("two minutes later: %s, want enrolled", k.State)
+		}
+		if k := boot(now.Add(enrol.SeatOneShot), true); k.State != enrol.Pending {
+			t.Errorf("after one that goes on speaking: %s, want pending", k.State)
+		}
+	})
+}
+
+func TestATokenOfAnImageNamesACIOfThatClass(t *testing.T) {
+	b := newBase(t)
+	b.withSites()
+	b.items(func(w cmdb.Writer) error {
+		if err := w.Found(day, "ci00000000000000000001", "edu12", "image", "elm/north", "operator kari", ""); err != nil {
+			return err
+		}
+		return w.Found(day, "ci00000000000000000002", "pc07", "workstation", "elm/north", "operator kari", "")
+	})
+	add := func(kind enrol.Kind, image string) error {
+		tok := enrol.Token{ID: string(kind) + image, Kind: kind, Site: "elm/north", Class: "diskless", Image: image, Nets: []string{"10.20.0.0/16"}, Created: day, Expires: day.Add(time.Hour)}
+		return b.try(func(w enrol.Writer) error { _, err := w.AddToken(tok); return err })
+	}
+	if err := add(enrol.Netboot, "ci00000000000000000001"); err != nil {
+		t.Errorf("a CI of class image: %v", err)
+	}
+	for what, err := range map[string]error{
+		"a workstation": add(enrol.Netboot, "ci00000000000000000002"), "no CI": add(enrol.Netboot, "ci00000000000000000003"), "a token for one machine": add(enrol.Single, "ci00000000000000000001"),
+	} {
+		if !errors.Is(err, enrol.ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", what, err)
+		}
+	}
+}

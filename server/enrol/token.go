@@ -56,7 +56,8 @@ type Token struct {
 	Kind    Kind      `json:"kind,omitempty"`
 	Site    string    `json:"site,omitempty"`
 	Class   string    `json:"class,omitempty"`
-	CI      string    `json:"ci,omitempty"` // a reinstalled machine takes over this CI
+	CI      string    `json:"ci,omitempty"`    // a reinstalled machine takes over this CI
+	Image   string    `json:"image,omitempty"` // CI of the image that a netboot token lies in
 	Name    string    `json:"name,omitempty"`
 	By      string    `json:"by"`
 	Created time.Time `json:"created,omitzero"`
@@ -137,6 +138,15 @@ func (w Writer) AddToken(t Token) (Token, error) {
 			return t, fmt.Errorf("token for CI %s: %w: it boots from the network and needs no reinstall token", t.CI, ErrTrust)
 		}
 		t.Approve = t.Approve || class == server
+	}
+	if t.Image != "" {
+		class, _, found, err := w.items.Standing(t.Image)
+		if err != nil {
+			return t, err
+		}
+		if t.Kind != Netboot || !found || class != image {
+			return t, fmt.Errorf("%s token: %w: a netboot token may name a CI of class image, and no other token does", t.Kind, ErrInvalid)
+		}
 	}
 	t.Approve = t.Approve || t.Class == server
 	return t, store.PutJSON(w.tx, tokenKey(w.tenant, t.ID), t)

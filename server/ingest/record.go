@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -101,7 +102,7 @@ func (s *Service) lookUp(ctx context.Context, key enrol.Key, body *rollcallv1.Bo
 	for patient := true; ; patient = false {
 		s.alone.RLock()
 		err := s.Engine.View(ctx, func(r store.Reader) (err error) {
-			ws, err = s.resolve(r, key.CI, body, rep)
+			ws, err = s.resolve(r, key, body, rep)
 			return err
 		})
 		if err != nil || len(ws.missing) == 0 {
@@ -174,7 +175,15 @@ func (s *Service) record(tx store.Tx, key enrol.Key, body *rollcallv1.Body, rep 
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if !ws.full && !maps.Equal(ci.State, ws.base) {
+	base := ci.State
+	if ws.image {
+		of, err := items.CI(key.Image)
+		if err != nil && !errors.Is(err, cmdb.ErrNotFound) {
+			return Result{}, nil, err
+		}
+		base = of.State
+	}
+	if !ws.full && !maps.Equal(base, ws.base) {
 		return Result{Outcome: NeedFull}, nil, nil
 	}
 	stored, err := s.putAll(tx, ws, env.hash, env.raw)

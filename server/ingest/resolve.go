@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/cmdb"
+	"rollcall/server/enrol"
 	"rollcall/server/store"
 )
 
@@ -23,29 +24,38 @@ type resolved struct {
 	lacking map[fact.Digest]bool // contents that are not stored
 	missing []fact.Digest        // those of them that are asked for
 	full    bool
+	image   bool   // the deltas start from what the image has that the machine booted
 	site    string // of the CI
 }
 
 // resolve applies the deltas to the sets they start from, checks every fact, and
 // finds the contents that the store lacks. A base that is not the CI's present
 // state leaves next nil.
-func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep *rollcallv1.Report) (resolved, error) {
+//
+// A seat may tell what it has otherwise than the image that it booted: its base is
+// the present state of that image's CI then, which the operator named who made its
+// token. No machine chooses an image itself.
+func (s *Service) resolve(r store.Reader, key enrol.Key, body *rollcallv1.Body, rep *rollcallv1.Report) (resolved, error) {
 	items := cmdb.At(r, s.Tenant, s.Sets, cmdb.Everywhere)
+	id := key.CI
 	ci, err := items.CI(id)
 	if err != nil {
 		return resolved{}, err
 	}
 	ws := resolved{full: rep.GetFull(), site: ci.Site, next: fact.State{}, lacking: map[fact.Digest]bool{}}
 	if !ws.full {
-		d := ci.State.Digest()
-		if !bytes.Equal(body.GetBase(), d[:]) {
-			return resolved{}, nil
+		if ws.base, ws.image, err = baseOf(items, ci, key.Image, body.GetBase()); err != nil || ws.base == nil {
+			return resolved{}, err
 		}
-		ws.base = ci.State
-		maps.Copy(ws.next, ci.State)
+		maps.Copy(ws.next, ws.base)
 	}
 	for _, d := range rep.GetDeltas() {
 		if err := s.section(r, items, ci.Site, d, &ws); err != nil {
+			return resolved{}, err
+		}
+	}
+	for _, p := range ws.sets {
+		if err := checkImage(key, p); err != nil {
 			return resolved{}, err
 		}
 	}
@@ -61,6 +71,37 @@ func (s *Service) resolve(r store.Reader, id string, body *rollcallv1.Body, rep 
 	slices.SortFunc(ws.missing, func(a, b fact.Digest) int { return bytes.Compare(a[:], b[:]) })
 	ws.missing = ws.missing[:min(maxMissing, len(ws.missing))]
 	return ws, nil
+}
+
+// baseOf finds the state with that digest: that of the CI, or of the image that it
+// booted. It is nil if neither is.
+func baseOf(items cmdb.View, ci cmdb.CI, image string, digest []byte) (base fact.State, fromImage bool, err error) {
+	if d := ci.State.Digest(); bytes.Equal(digest, d[:]) {
+		if ci.State == nil {
+			ci.State = fact.State{}
+		}
+		return ci.State, false, nil
+	}
+	if image == "" {
+		return nil, false, nil
+	}
+	of, err := items.CI(image)
+	if errors.Is(err, cmdb.ErrNotFound) {
+		return nil, false, nil
+	}
+	if d := of.State.Digest(); err != nil || len(of.State) == 0 || !bytes.Equal(digest, d[:]) {
+		return nil, false, err
+	}
+	return of.State, true, nil
+}
+
+// checkImage refuses a report that names another image than the one that the
+// machine's token lies in.
+func checkImage(key enrol.Key, p cmdb.Prepared) error {
+	if named, ok := p.Get("id/image"); ok && named != key.Image {
+		return fmt.Errorf("report of CI %s: %w: it names image %.40q, its token lies in %q", key.CI, ErrMalformed, named, key.Image)
+	}
+	return nil
 }
 
 func holds(s fact.State, d fact.Digest) bool {

@@ -304,9 +304,10 @@ type NewTokenRequest struct {
 	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`                                // a note for people
 	ValidHours    uint32                 `protobuf:"varint,5,opt,name=valid_hours,json=validHours,proto3" json:"valid_hours,omitempty"` // 0: 24
 	NeedsApproval bool                   `protobuf:"varint,6,opt,name=needs_approval,json=needsApproval,proto3" json:"needs_approval,omitempty"`
-	Kind          string                 `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`  // single, batch, reinstall, netboot; empty: single, or reinstall with ci
-	Uses          uint32                 `protobuf:"varint,8,opt,name=uses,proto3" json:"uses,omitempty"` // batch: machines, netboot: seats; 0: one, or 500 seats
-	Nets          []string               `protobuf:"bytes,9,rep,name=nets,proto3" json:"nets,omitempty"`  // CIDR; it admits from there only
+	Kind          string                 `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`    // single, batch, reinstall, netboot; empty: single, or reinstall with ci
+	Uses          uint32                 `protobuf:"varint,8,opt,name=uses,proto3" json:"uses,omitempty"`   // batch: machines, netboot: seats; 0: one, or 500 seats
+	Nets          []string               `protobuf:"bytes,9,rep,name=nets,proto3" json:"nets,omitempty"`    // CIDR; it admits from there only
+	Image         string                 `protobuf:"bytes,10,opt,name=image,proto3" json:"image,omitempty"` // netboot: name or id of the CI of the image in which the token lies
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -402,6 +403,13 @@ func (x *NewTokenRequest) GetNets() []string {
 		return x.Nets
 	}
 	return nil
+}
+
+func (x *NewTokenRequest) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
 }
 
 type NewTokenReply struct {
@@ -1776,7 +1784,7 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\twitnesses\x18\" \x03(\tR\twitnesses\x1a;\n" +
 	"\rPresenceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe3\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xf9\x01\n" +
 	"\x0fNewTokenRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x14\n" +
 	"\x05class\x18\x02 \x01(\tR\x05class\x12\x0e\n" +
@@ -1787,7 +1795,9 @@ const file_rollcall_v1_admin_proto_rawDesc = "" +
 	"\x0eneeds_approval\x18\x06 \x01(\bR\rneedsApproval\x12\x12\n" +
 	"\x04kind\x18\a \x01(\tR\x04kind\x12\x12\n" +
 	"\x04uses\x18\b \x01(\rR\x04uses\x12\x12\n" +
-	"\x04nets\x18\t \x03(\tR\x04nets\"T\n" +
+	"\x04nets\x18\t \x03(\tR\x04nets\x12\x14\n" +
+	"\x05image\x18\n" +
+	" \x01(\tR\x05image\"T\n" +
 	"\rNewTokenReply\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1d\n" +

@@ -205,8 +205,11 @@ type EnrolRequest struct {
 	Proof    []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
 	Hostname string `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	// Encoded fact.Set of section "id" and the permanent MACs, for the approver.
-	Facts         []byte `protobuf:"bytes,4,opt,name=facts,proto3" json:"facts,omitempty"`
-	AgentVersion  string `protobuf:"bytes,5,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	Facts        []byte `protobuf:"bytes,4,opt,name=facts,proto3" json:"facts,omitempty"`
+	AgentVersion string `protobuf:"bytes,5,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	// The key lives in memory and says one thing: its session is over two minutes
+	// after it was admitted. It counts with a netboot token alone.
+	OneShot       bool `protobuf:"varint,6,opt,name=one_shot,json=oneShot,proto3" json:"one_shot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +277,13 @@ func (x *EnrolRequest) GetAgentVersion() string {
 		return x.AgentVersion
 	}
 	return ""
+}
+
+func (x *EnrolRequest) GetOneShot() bool {
+	if x != nil {
+		return x.OneShot
+	}
+	return false
 }
 
 type EnrolReply struct {
@@ -1088,13 +1098,14 @@ var File_rollcall_v1_agent_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x17rollcall/v1/agent.proto\x12\vrollcall.v1\"\x96\x01\n" +
+	"\x17rollcall/v1/agent.proto\x12\vrollcall.v1\"\xb1\x01\n" +
 	"\fEnrolRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\fR\atokenId\x12\x14\n" +
 	"\x05proof\x18\x02 \x01(\fR\x05proof\x12\x1a\n" +
 	"\bhostname\x18\x03 \x01(\tR\bhostname\x12\x14\n" +
 	"\x05facts\x18\x04 \x01(\fR\x05facts\x12#\n" +
-	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\"\x87\x02\n" +
+	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\x12\x19\n" +
+	"\bone_shot\x18\x06 \x01(\bR\aoneShot\"\x87\x02\n" +
 	"\n" +
 	"EnrolReply\x129\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1f.rollcall.v1.EnrolReply.OutcomeR\aoutcome\x12\x0e\n" +

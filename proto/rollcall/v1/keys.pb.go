@@ -88,6 +88,7 @@ type TokenInfo struct {
 	UsedMs        int64                  `protobuf:"varint,16,opt,name=used_ms,json=usedMs,proto3" json:"used_ms,omitempty"` // the last time
 	UsedBy        string                 `protobuf:"bytes,17,opt,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"`  // key id
 	WithdrawnBy   string                 `protobuf:"bytes,18,opt,name=withdrawn_by,json=withdrawnBy,proto3" json:"withdrawn_by,omitempty"`
+	Image         string                 `protobuf:"bytes,19,opt,name=image,proto3" json:"image,omitempty"` // id of the CI of the image that it lies in
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,6 +245,13 @@ func (x *TokenInfo) GetUsedBy() string {
 func (x *TokenInfo) GetWithdrawnBy() string {
 	if x != nil {
 		return x.WithdrawnBy
+	}
+	return ""
+}
+
+func (x *TokenInfo) GetImage() string {
+	if x != nil {
+		return x.Image
 	}
 	return ""
 }
@@ -1092,7 +1100,7 @@ const file_rollcall_v1_keys_proto_rawDesc = "" +
 	"\n" +
 	"\x16rollcall/v1/keys.proto\x12\vrollcall.v1\x1a\x17rollcall/v1/admin.proto\"!\n" +
 	"\rTokensRequest\x12\x10\n" +
-	"\x03all\x18\x01 \x01(\bR\x03all\"\xb8\x03\n" +
+	"\x03all\x18\x01 \x01(\bR\x03all\"\xce\x03\n" +
 	"\tTokenInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -1114,7 +1122,8 @@ const file_rollcall_v1_keys_proto_rawDesc = "" +
 	"expires_ms\x18\x0f \x01(\x03R\texpiresMs\x12\x17\n" +
 	"\aused_ms\x18\x10 \x01(\x03R\x06usedMs\x12\x17\n" +
 	"\aused_by\x18\x11 \x01(\tR\x06usedBy\x12!\n" +
-	"\fwithdrawn_by\x18\x12 \x01(\tR\vwithdrawnBy\"=\n" +
+	"\fwithdrawn_by\x18\x12 \x01(\tR\vwithdrawnBy\x12\x14\n" +
+	"\x05image\x18\x13 \x01(\tR\x05image\"=\n" +
 	"\vTokensReply\x12.\n" +
 	"\x06tokens\x18\x01 \x03(\v2\x16.rollcall.v1.TokenInfoR\x06tokens\"'\n" +
 	"\x0fWithdrawRequest\x12\x14\n" +
