@@ -17,6 +17,7 @@ import (
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
 	"rollcall/server/cmdb"
+	"rollcall/server/compare"
 	"rollcall/server/index"
 	"rollcall/server/ingest"
 	"rollcall/server/store"
@@ -80,13 +81,15 @@ type Service struct {
 	QueryTime   time.Duration // of the filter of one question; 0: 10 seconds
 	SessionIdle time.Duration // it ends when it is not used for so long; 0: 30 minutes
 
-	limiter    limiter
-	loginsOnce sync.Once
-	hasher     *auth.Hasher
-	uses       *auth.Uses
-	under      *load
-	underOnce  sync.Once
-	reports    atomic.Int32 // that are being made
+	libraryOnce sync.Once
+	library     *compare.Library // of files that comparisons read before
+	limiter     limiter
+	loginsOnce  sync.Once
+	hasher      *auth.Hasher
+	uses        *auth.Uses
+	under       *load
+	underOnce   sync.Once
+	reports     atomic.Int32 // that are being made
 }
 
 // Register adds the services to a server.

@@ -28,28 +28,35 @@ func (s *Service) Compare(ctx context.Context, req *rollcallv1.CompareRequest) (
 	reply := &rollcallv1.CompareReply{}
 	err := s.view(ctx, func(_ store.Reader, items cmdb.View) error {
 		q := question{items: items, subjects: map[string]*subject{}}
-		g := compare.Groups{Contents: items.Content, History: q.history, Onset: when(req.GetOnsetMs()), MaxRows: defaultRows}
+		g := compare.Groups{Contents: items.Content, History: q.history, Onset: when(req.GetOnsetMs()), MaxRows: defaultRows, Library: s.documents()}
 		if n := int(req.GetLimit()); n > 0 {
 			g.MaxRows = min(n, maxRows)
 		}
-		err := s.byIndex(ctx, &q, req, &g, reply)
+		err := s.byIndex(ctx, &q, req, g, reply)
 		if errors.Is(err, index.ErrLoading) {
-			err = s.byReading(ctx, &q, req, &g, reply)
+			if err = s.byReading(ctx, &q, req, &g, reply); err == nil {
+				err = q.compare(ctx, g, reply)
+			}
 		}
-		if err != nil {
-			return err
-		}
-		res, err := compare.Compare(ctx, g)
-		if errors.Is(err, compare.ErrEmpty) || errors.Is(err, compare.ErrTooBig) {
-			return status.Error(codes.InvalidArgument, err.Error())
-		}
-		if err != nil {
-			return err
-		}
-		q.fill(reply, res)
-		return nil
+		return err
 	})
 	return reply, err
+}
+
+// documents gives what was read of configuration files before.
+func (s *Service) documents() *compare.Library {
+	s.libraryOnce.Do(func() { s.library = compare.NewLibrary() })
+	return s.library
+}
+
+// compare answers.
+func (q *question) compare(ctx context.Context, g compare.Groups, reply *rollcallv1.CompareReply) error {
+	res, err := compare.Compare(ctx, g)
+	if err != nil {
+		return compareErrors(err, codes.InvalidArgument)
+	}
+	q.fill(reply, res)
+	return nil
 }
 
 // byReading fills g with the machines of both groups and all their facts.
@@ -74,7 +81,8 @@ func (s *Service) byReading(ctx context.Context, q *question, req *rollcallv1.Co
 type question struct {
 	items    cmdb.View
 	subjects map[string]*subject
-	courses  map[string]course // by CI
+	courses  map[string]course      // by CI
+	name     func(id string) string // nil: subjects know
 }
 
 // machines loads every section of the CIs. Sets are shared between CIs, so a
@@ -131,11 +139,22 @@ func (q *question) row(row compare.Row) *rollcallv1.CompareRow {
 		out.Facts = append(out.Facts, d.Text)
 	}
 	for _, id := range slices.Concat(row.Without, row.Despite) {
-		if sub := q.subject(id); sub != nil {
-			out.CounterExamples = append(out.CounterExamples, sub.ci.Name)
+		if name := q.nameOf(id); name != "" {
+			out.CounterExamples = append(out.CounterExamples, name)
 		}
 	}
 	return out
+}
+
+// nameOf names a CI; "" if it is gone.
+func (q *question) nameOf(id string) string {
+	if q.name != nil {
+		return q.name(id)
+	}
+	if sub := q.subject(id); sub != nil {
+		return sub.ci.Name
+	}
+	return ""
 }
 
 // group returns the CIs of a filter and of a list of names or ids, each once.

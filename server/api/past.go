@@ -61,8 +61,14 @@ func (q *question) course(id string) course {
 // the best candidates only.
 func (q *question) history(id, path string) []compare.Past {
 	var past []compare.Past
+	var before turn // and what there was after it
+	var then valueAt
 	for _, t := range slices.Backward(q.course(id)[fact.SectionOf(path)]) {
-		was, now := q.valueAt(t.was, path), q.valueAt(t.is, path)
+		was, now := then, q.valueAt(t.is, path)
+		if t.was != before.is {
+			was = q.valueAt(t.was, path)
+		}
+		before, then = t, now
 		if was != now || t.beginning {
 			past = append(past, compare.Past{Since: t.at, Value: now.value, Present: now.present})
 		}

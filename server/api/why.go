@@ -66,7 +66,7 @@ func (q *question) odd(ctx context.Context, s *Service, reply *rollcallv1.WhyRep
 	if len(found) < fewPeers {
 		reply.Notes = append(reply.Notes, fmt.Sprintf("only %d machines are like it: what is odd may be theirs", len(found)))
 	}
-	g := compare.Groups{Contents: q.items.Content, History: q.history, Onset: worked, MaxRows: limit}
+	g := compare.Groups{Contents: q.items.Content, History: q.history, Onset: worked, MaxRows: limit, Library: s.documents()}
 	if g.Broken, _, err = q.machines([]*subject{{items: q.items, head: me, ci: me}}); err != nil {
 		return nil, err
 	}
@@ -75,11 +75,8 @@ func (q *question) odd(ctx context.Context, s *Service, reply *rollcallv1.WhyRep
 	}
 	reply.Chosen = chosen
 	res, err := compare.Odd(ctx, g)
-	if errors.Is(err, compare.ErrEmpty) || errors.Is(err, compare.ErrTooBig) {
-		return nil, status.Error(codes.FailedPrecondition, err.Error())
-	}
 	if err != nil {
-		return nil, err
+		return nil, compareErrors(err, codes.FailedPrecondition)
 	}
 	for _, row := range res.Rows {
 		reply.Odd = append(reply.Odd, q.row(row))

@@ -5,8 +5,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-
-	"rollcall/internal/fact"
 )
 
 // Kind says what sort of thing a row or an attribute is about.
@@ -34,103 +32,134 @@ type attr struct {
 	prior   float64  // how likely such a thing is to matter at all; 1 is usual
 	detail  bool     // follows from what else is said, or says less than it
 	// holds tells whether a machine had it while the fact at path was p.
-	holds         func(machine int, p Past) bool
-	member, known set
+	holds func(machine int, p Past) bool
+	who   Crowd
+	known *known
 }
 
-// table collects the attributes of a field.
+// known is the machines that tell whether they have something.
+type known struct {
+	Crowd
+	within set // of a sample: its machines
+	bits   set // once they were looked up
+}
+
+// section is one section of all machines, or of the sample of a large field.
+type section struct {
+	*Section
+	known *known
+	cols  map[string]*Column
+}
+
+// table collects the attributes of a field. It is filled twice: first what there
+// is is counted, then what matters is put into words. So that this can be done, the
+// attributes come from topics, which say the same again when they are asked again.
 type table struct {
-	f      *field
-	attrs  []*attr
-	least  int // an attribute of fewer machines can explain nothing
-	reader *reader
-	unread map[string]int // sections and how many machines have none
+	f        *field
+	least    int // an attribute of fewer machines can explain nothing
+	reader   *reader
+	unread   map[string]int // sections and how many machines have none
+	topics   []func()
+	now      int32 // number of the topic that speaks
+	patterns map[patternKey]*pattern
+	pruned   map[patternKey]bool // others that were not looked into
+	telling  bool                // patterns are known: attributes of those that were kept are put into words
+	every    bool                // all attributes are put into words, and none united
+	attrs    []*attr             // if every
+	sections map[string]*section
+	sample   map[string]*section // of a large field
+	sampled  map[string]bool     // paths that were looked into on the sample alone
+	contents []*contents
+	shut     int   // files that were compared as a whole, as too many differ
+	err      error // of telling a text
 }
 
-func newTable(f *field) *table {
+func newTable(f *field, g Groups) *table {
 	least := 1
 	if n := f.broken.count(); n > 3 {
 		least = max(2, n*15/100)
 	}
-	return &table{f: f, least: least, unread: map[string]int{}}
+	return &table{f: f, least: least, unread: map[string]int{}, patterns: map[patternKey]*pattern{}, pruned: map[patternKey]bool{}, sampled: map[string]bool{}, reader: newReader(f, g)}
 }
 
-// add keeps the attribute if it sets enough machines apart.
-func (t *table) add(a *attr) {
-	n := a.member.count()
-	if min(n, a.known.count()-n) < t.least {
+// add keeps an attribute if it sets enough machines apart. say puts it into words.
+func (t *table) add(who Crowd, k *known, prior float64, say func() attr) {
+	n := who.count()
+	if min(n, k.count()-n) < t.least {
 		return
 	}
-	if a.prior == 0 {
-		a.prior = 1
+	if !t.every {
+		p := t.pattern(who, k, prior)
+		if !t.telling || !p.kept {
+			return
+		}
+		a := say()
+		a.prior, a.who, a.known = cmp.Or(prior, 1), who, k
+		p.attrs, p.lacks = append(p.attrs, &a), append(p.lacks, who.Sum != p.Sum)
+		return
 	}
-	t.attrs = append(t.attrs, a)
+	a := say()
+	a.prior, a.who, a.known = cmp.Or(prior, 1), who, k
+	t.attrs = append(t.attrs, &a)
 }
 
-// column is what one path holds on the machines that are known. As long as every
-// set has had the same value, it is only counted: most columns of many machines
-// are constant.
-type column struct {
-	path     string
-	first    string
-	same     int    // sets 0 to same-1 have the value first
-	cells    []cell // by distinct set, once they differ
-	constant bool   // the same value on every machine
+// topic lets something say its attributes, now and when it is asked again.
+func (t *table) topic(say func()) {
+	t.now = int32(len(t.topics))
+	t.topics = append(t.topics, say)
+	say()
 }
 
-func (c *column) add(set int, value string) {
-	switch {
-	case c.cells == nil && c.same == set && (set == 0 || value == c.first):
-		c.first = value
-		c.same++
-	default:
-		c.cells = append(c.all(), cell{set, value})
-	}
-}
-
-// all returns the value of each distinct set that has one.
-func (c *column) all() []cell {
-	if c.cells == nil {
-		for i := range c.same {
-			c.cells = append(c.cells, cell{i, c.first})
+// again lets the topics of kept patterns put them into words.
+func (t *table) again(ctx context.Context) error {
+	t.telling = true
+	asked := make([]bool, len(t.topics))
+	for _, p := range t.patterns {
+		if p.kept {
+			for _, n := range p.topics {
+				asked[n] = true
+			}
 		}
 	}
-	return c.cells
+	for n, say := range t.topics {
+		if asked[n] {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			say()
+		}
+	}
+	return t.err
 }
 
-type cell struct {
-	set   int // number of the distinct set
-	value string
-}
-
-// section is one section of all machines, with identical sets looked at once.
-type section struct {
-	name  string
-	known set
-	who   []set // machines of each distinct set
-	cols  map[string]*column
-}
-
-// value is one value of a column and the machines that have it.
-type value struct {
-	text string
-	who  set
-}
+// always are the sections in which every machine has facts: without any, they
+// were not looked at. In all others, no facts means that there is nothing.
+var always = []string{"etc", "fs", "group", "hw", "id", "module", "net", "os", "pkg", "setting", "user"}
 
 // observe turns the facts of all machines into attributes, section by section.
-func (t *table) observe(ctx context.Context, g Groups) error {
-	t.reader = newReader(t.f, g.Contents)
-	names := map[string]bool{}
-	for _, m := range t.f.machines {
-		for name := range m.Sections {
-			names[name] = true
+func (t *table) observe(ctx context.Context) error {
+	var err error
+	if t.sections, err = t.read(t.counted(false), t.f.whole); err != nil {
+		return err
+	}
+	if t.f.large {
+		var whole Tally
+		for _, i := range t.f.sample {
+			whole = whole.plus(t.f.weights[i])
+		}
+		if t.sample, err = t.read(t.counted(true), whole); err != nil {
+			return err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	t.reader.learn(t.sections["id"])
+	if t.f.large {
+		t.prune()
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.sections)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s := t.section(name)
+		s := t.sections[name]
 		switch name {
 		case "pkg":
 			t.packages(s)
@@ -150,103 +179,225 @@ func (t *table) observe(ctx context.Context, g Groups) error {
 			t.plain(s)
 		}
 	}
-	return ctx.Err()
+	return cmp.Or(t.err, ctx.Err())
 }
 
-// always are the sections in which every machine has facts: without any, they
-// were not looked at. In all others, no facts means that there is nothing.
-var always = []string{"etc", "fs", "group", "hw", "id", "module", "net", "os", "pkg", "setting", "user"}
+// manyValues is how many values of one path of a large field are looked into.
+// Where there are more, the sample tells.
+const manyValues = 256
 
-func (t *table) section(name string) *section {
-	n := len(t.f.machines)
-	s := &section{name: name, known: newSet(n), cols: map[string]*column{}}
-	type identity struct {
-		first *fact.Fact
-		n     int
+func (t *table) loose() int {
+	if t.f.large {
+		return manyValues
 	}
-	number := map[identity]int{}
-	for i, m := range t.f.machines {
-		fs, ok := m.Sections[name]
-		if !ok && slices.Contains(always, name) {
-			t.unread[name]++
+	return len(t.f.places)
+}
+
+// counted says how the whole field is counted, or its sample.
+func (t *table) counted(sample bool) Ask {
+	if sample {
+		return Ask{Weights: t.f.weights, Only: t.f.sample, Loose: len(t.f.sample)}
+	}
+	return Ask{Weights: t.f.weights, Loose: t.loose(), Lazy: t.f.large}
+}
+
+// read counts the sections of some machines, whole in all.
+func (t *table) read(c Ask, whole Tally) (map[string]*section, error) {
+	all, err := t.f.fleet.Sections(c)
+	if err != nil {
+		return nil, err
+	}
+	var within set
+	if c.Only != nil {
+		within = t.f.all.blank()
+		for _, i := range c.Only {
+			within.add(i)
+		}
+	}
+	out := map[string]*section{}
+	for _, x := range all {
+		s := &section{Section: x, cols: make(map[string]*Column, len(x.Columns)), known: &known{Crowd: x.Known, within: within}}
+		missing := whole.count() - x.Known.count()
+		switch {
+		case missing > 0 && slices.Contains(always, x.Name):
+			if c.Only == nil {
+				t.unread[x.Name] = missing
+			}
+		case missing > 0:
+			s.known = t.everybody(within)
+		}
+		for i := range x.Columns {
+			c := &x.Columns[i]
+			c.Constant = c.Constant && s.known.Sum == x.Known.Sum
+			s.cols[c.Path] = c
+		}
+		out[x.Name] = s
+	}
+	return out, nil
+}
+
+// mostColumns is how many columns of a large field are looked into: those whose
+// values could set the groups apart best, whatever they mean.
+const mostColumns = 1500
+
+// prune leaves out of a large field the columns that cannot set the groups apart, or
+// not as well as very many others. They are only counted.
+func (t *table) prune() {
+	type hoped struct {
+		s    *section
+		n    int
+		hope float64
+	}
+	var all []hoped
+	kept := map[*section][]Column{}
+	for _, name := range slices.Sorted(maps.Keys(t.sections)) {
+		s := t.sections[name]
+		if s.Name == "hw" || s.Name == "net" || s.Name == "os" { // other paths may add to it
+			kept[s] = s.Columns
 			continue
 		}
-		s.known.add(i)
-		var id identity
-		if len(fs) > 0 {
-			id = identity{&fs[0], len(fs)}
+		for i, c := range s.Columns {
+			switch hope := 0.0; {
+			case c.Constant || c.Various:
+				kept[s] = append(kept[s], c)
+			default:
+				if hope = t.f.bestUnion(c.Values, s.known.Tally); hope > 0 {
+					all = append(all, hoped{s, i, hope})
+				} else {
+					t.count(c, s.known)
+				}
+			}
 		}
-		k, seen := number[id]
-		if !seen {
-			k = len(s.who)
-			number[id] = k
-			s.who = append(s.who, newSet(n))
-			s.fill(k, fs)
+	}
+	slices.SortStableFunc(all, func(a, b hoped) int { return cmp.Compare(b.hope, a.hope) })
+	for i, h := range all {
+		if c := h.s.Columns[h.n]; i < mostColumns {
+			kept[h.s] = append(kept[h.s], c)
+		} else {
+			t.count(c, h.s.known)
 		}
-		s.who[k].add(i)
 	}
-	for _, c := range s.cols {
-		c.constant = c.cells == nil && c.same == len(s.who)
-	}
-	return s
-}
-
-func (s *section) fill(k int, fs fact.Set) {
-	for _, f := range fs {
-		c := s.cols[f.Path]
-		if c == nil {
-			c = &column{path: f.Path}
-			s.cols[f.Path] = c
+	for _, s := range t.sections {
+		s.Columns = kept[s]
+		clear(s.cols)
+		for i := range s.Columns {
+			s.cols[s.Columns[i].Path] = &s.Columns[i]
 		}
-		c.add(k, f.Value)
 	}
 }
 
-// paths returns the paths of the section in order.
-func (s *section) paths() []string { return slices.Sorted(maps.Keys(s.cols)) }
-
-// values returns the distinct values of a column in order, and who has any.
-func (s *section) values(c *column) (vs []value, present set) {
-	present = s.known.blank()
-	at := map[string]int{}
-	for _, x := range c.all() {
-		i, ok := at[x.value]
-		if !ok {
-			i = len(vs)
-			at[x.value] = i
-			vs = append(vs, value{x.value, s.known.blank()})
+// count counts the values of a column that is not looked into.
+func (t *table) count(c Column, k *known) {
+	for _, v := range c.Values {
+		if n := v.Tally.count(); min(n, k.Tally.count()-n) >= t.least {
+			t.pruned[patternKey{min(v.Sum, k.Sum-v.Sum), k.Sum}] = true
 		}
-		vs[i].who = vs[i].who.or(s.who[x.set])
-		present = present.or(s.who[x.set])
 	}
-	slices.SortFunc(vs, func(a, b value) int { return cmp.Compare(a.text, b.text) })
-	return vs, present
 }
 
-// gather adds up tokens that may be seen at several paths, such as a PCI device
-// at any address: each distinct key becomes one attribute.
-type gather struct {
-	t    *table
-	s    *section
-	seen map[string]*attr
-	keys []string
-}
-
-func (t *table) gather(s *section) *gather { return &gather{t: t, s: s, seen: map[string]*attr{}} }
-
-func (g *gather) see(key string, who set, make func() *attr) {
-	a := g.seen[key]
-	if a == nil {
-		a = make()
-		a.known, a.member = g.s.known, g.s.known.blank()
-		g.seen[key] = a
-		g.keys = append(g.keys, key)
+// everybody is known where a section without facts means that there is nothing.
+func (t *table) everybody(within set) *known {
+	bits := t.f.all
+	if within != nil {
+		bits = within
 	}
-	a.member = a.member.or(who)
+	return &known{Crowd: t.f.keep(bits), bits: bits}
 }
 
-func (g *gather) done() {
-	for _, k := range g.keys {
-		g.t.add(g.seen[k])
+// inside gives the column where its values can be looked into: the sample's, of a
+// column that is not the same on all machines in too many ways; nil if all of the
+// sample are alike.
+func (t *table) inside(s *section, c *Column) (*section, *Column) {
+	if !c.Various && (!t.f.large || len(c.Values) <= manyValues) {
+		return s, c
+	}
+	t.sampled[c.Path] = true
+	s = t.sample[s.Name]
+	if s == nil {
+		return nil, nil
+	}
+	if c = s.cols[c.Path]; c == nil || c.Constant {
+		return nil, nil
+	}
+	return s, c
+}
+
+// text gives the whole text of a value.
+func (t *table) text(path string, v Value) string { return t.asked(path, v, true).Text }
+
+// outline gives a value with its text, which may have zeros in place of a digest.
+func (t *table) outline(path string, v Value) Value {
+	if v.Text != "" {
+		return v
+	}
+	return t.asked(path, v, false)
+}
+
+func (t *table) asked(path string, v Value, whole bool) Value {
+	if v.Partial && len(v.Of) > 0 {
+		text, known, err := t.f.fleet.Text(path, v.Of[0], whole)
+		v.Text, v.Partial = text, !known
+		t.err = cmp.Or(t.err, err)
+	}
+	return v
+}
+
+// look looks up which machines have something, of those that are known.
+func (f *field) look(c Crowd, k *known) set {
+	if k.bits == nil {
+		k.bits = f.find(k.Crowd)
+		if k.within != nil {
+			k.bits = k.bits.and(k.within)
+		}
+	}
+	out := f.find(c)
+	for i := range out {
+		out[i] &= k.bits[i]
+	}
+	return out
+}
+
+// gather unites what several facts of a section say in the same way: what is at any
+// address or slot. Of paths that are not the same in too many ways the sample tells.
+func (t *table) gather(s *section, skip func(path string) bool, see func(path, value string) hint) {
+	add := func(g Gathered, k *known) {
+		h := see(g.Path, g.Value)
+		t.topic(func() { t.add(g.Crowd, k, h.prior, h.say) })
+	}
+	key := func(path, value string) string {
+		if skip(path) {
+			return ""
+		}
+		return see(path, value).key
+	}
+	worth := func(most, least Tally) bool {
+		most.Broken = min(most.Broken, s.known.Broken)
+		rest := s.known.minus(least)
+		return !t.f.large || t.f.atMost(Tally{Broken: most.Broken, Near: least.Near, Rest: least.Rest}, s.known.Tally) > 0 ||
+			t.f.atMost(Tally{Broken: rest.Broken, Near: max(0, s.known.Near-most.Near), Rest: max(0, s.known.Rest-most.Rest)}, s.known.Tally) > 0
+	}
+	for _, g := range t.f.fleet.Gather(t.counted(false), s.Name, func(path, value string) string {
+		if c := s.cols[path]; c != nil && c.Various {
+			return ""
+		}
+		return key(path, value)
+	}, worth) {
+		add(g, s.known)
+	}
+	small := t.sample[s.Name]
+	if small == nil || !slices.ContainsFunc(s.Columns, func(c Column) bool { return c.Various }) {
+		return
+	}
+	various := map[string]bool{}
+	for _, g := range t.f.fleet.Gather(t.counted(true), s.Name, func(path, value string) string {
+		name := key(path, value)
+		if c := s.cols[path]; c != nil && c.Various {
+			various[name] = true
+		}
+		return name
+	}, func(Tally, Tally) bool { return true }) {
+		if various[g.Key] {
+			add(g, small.known)
+		}
 	}
 }

@@ -81,3 +81,24 @@ func (s set) key() string {
 
 // blank returns an empty set of the same field.
 func (s set) blank() set { return make(set, len(s)) }
+
+// numbers returns every member in order.
+func (s set) numbers() []int {
+	out := make([]int, 0, s.count())
+	s.each(func(i int) { out = append(out, i) })
+	return out
+}
+
+// first returns the first members, so many at most.
+func (s set) first(most int) []int {
+	var out []int
+	for i, w := range s {
+		for ; w != 0; w &= w - 1 {
+			if len(out) == most {
+				return out
+			}
+			out = append(out, i*64+bits.TrailingZeros64(w))
+		}
+	}
+	return out
+}

@@ -18,6 +18,7 @@ const (
 	datedFacts    = 60 // things in one pattern
 	datedEach     = 4  // facts of one thing
 	datedMachines = 12 // broken machines asked about one fact
+	datedAlike    = 3  // of which so many are enough that tell the same day
 )
 
 // age is what is known of an attribute's beginning.
@@ -43,19 +44,33 @@ func (c *clock) of(a *attr, lacks bool, member set) age {
 		return age{}
 	}
 	var times []time.Time
-	member.and(c.field.broken).each(func(i int) {
-		if len(times) == datedMachines {
-			return
+	alike := true
+	for _, i := range spread(member.and(c.field.broken).numbers(), datedMachines) {
+		if len(times) == datedAlike && alike {
+			break
 		}
-		if t, ok := began(c.groups.History(c.field.machines[i].ID, a.path), func(p Past) bool { return a.holds(i, p) != lacks }); ok {
+		if t, ok := began(c.groups.History(c.field.fleet.ID(i), a.path), func(p Past) bool { return a.holds(i, p) != lacks }); ok {
 			times = append(times, t)
+			alike = alike && (age{true, t}).day() == (age{true, times[0]}).day()
 		}
-	})
+	}
 	if len(times) == 0 {
 		return age{}
 	}
 	slices.SortFunc(times, time.Time.Compare)
 	return age{true, times[len(times)/2]}
+}
+
+// spread takes so many at most, evenly.
+func spread(all []int, most int) []int {
+	if len(all) <= most {
+		return all
+	}
+	out := make([]int, most)
+	for k := range out {
+		out[k] = all[k*len(all)/most]
+	}
+	return out
 }
 
 // began returns since when so has been true without a break; the zero time if it

@@ -52,6 +52,7 @@ type Past struct {
 // Groups is the question. Only Broken and Working are required.
 type Groups struct {
 	Broken, Working []Machine
+	Fleet           Fleet // has the machines instead, where there may be very many
 	// Contents returns the content of a config file. Without it, or when it fails,
 	// files are compared by digest and the answer says so.
 	Contents func(fact.Digest) ([]byte, error)
@@ -60,6 +61,7 @@ type Groups struct {
 	History func(machineID, path string) []Past
 	Onset   time.Time // when the trouble began; zero if unknown
 	MaxRows int       // most rows in the answer; 0 means 50
+	Library *Library  // of files that were parsed before; nil: none
 }
 
 // Strength says in a word how much a row proves.
@@ -143,28 +145,41 @@ func Compare(ctx context.Context, g Groups) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	t := newTable(f)
-	if err := t.observe(ctx, g); err != nil {
-		return Result{}, fmt.Errorf("compare %d broken with %d working machines: %w", len(g.Broken), len(g.Working), err)
-	}
-	ps := collapse(t.attrs, f)
-	found, err := f.judge(ctx, ps)
+	res, err := f.compare(ctx, g)
 	if err != nil {
-		return Result{}, fmt.Errorf("compare %d broken with %d working machines: %w", len(g.Broken), len(g.Working), err)
+		return Result{}, fmt.Errorf("compare %d broken with %d working machines: %w", f.broken.count(), f.working.count(), err)
 	}
-	rows := f.rows(found, &clock{groups: g, field: f, reader: t.reader})
-	rows = fold(rows)
-	res := Result{Patterns: len(ps), Chance: found.chance, Notes: append(notes, t.notes()...)}
-	res.conclude(rows, g.MaxRows)
+	res.Notes = append(notes, res.Notes...)
 	return res, nil
 }
 
-// conclude gives each row its strength, decides the verdict and cuts the list.
-func (r *Result) conclude(rows []Row, limit int) {
+func (f *field) compare(ctx context.Context, g Groups) (res Result, err error) {
+	t := newTable(f, g)
+	if err := t.observe(ctx); err != nil {
+		return res, err
+	}
+	ps := t.rank()
+	if err := t.again(ctx); err != nil {
+		return res, err
+	}
+	found, err := f.judge(ctx, inOrder(ps))
+	if err != nil {
+		return res, err
+	}
+	limit := g.MaxRows
 	if limit <= 0 {
 		limit = 50
 	}
-	adjust(rows, r.Patterns)
+	rows, rest := f.rows(found, &clock{groups: g, field: f, reader: t.reader}, limit)
+	res = Result{Patterns: len(ps) + len(t.pruned), Chance: found.chance, Notes: t.notes()}
+	res.conclude(rows, rest, limit)
+	return res, nil
+}
+
+// conclude gives each row its strength, decides the verdict and cuts the list. rest
+// are the tests of what is not told as well.
+func (r *Result) conclude(rows, rest []Row, limit int) {
+	adjust(rows, rest, r.Patterns)
 	for i := range rows {
 		rows[i].Strength = rows[i].strength(i == 0, r.Chance)
 	}

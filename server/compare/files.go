@@ -1,8 +1,11 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"rollcall/internal/fact"
@@ -11,45 +14,73 @@ import (
 // variant is one value of a file's fact, parsed, and who has it.
 type variant struct {
 	fact.File
-	who set
+	Value
 }
 
 // files turns the etc section into attributes: presence, kind, mode, owner,
 // group, link target, and the meaning of the content line by line.
 func (t *table) files(ctx context.Context, s *section) {
-	for _, path := range s.paths() {
-		if ctx.Err() != nil {
-			return // observe says so
+	for i := range s.Columns {
+		if c := &s.Columns[i]; !c.Constant && ctx.Err() == nil { // observe says so
+			t.topic(func() { t.file(s, c) })
 		}
-		if c := s.cols[path]; !c.constant {
-			t.file(s, c)
+	}
+	slices.SortStableFunc(t.contents, func(a, b *contents) int { return cmp.Compare(b.hope, a.hope) })
+	left := mostContents
+	for _, c := range t.contents {
+		if left -= len(c.by); left < 0 {
+			c.shut = true
+			t.shut++
+		}
+		if ctx.Err() == nil {
+			t.topic(func() { t.lines(c) })
 		}
 	}
 }
 
-func (t *table) file(s *section, c *column) {
-	vs, present := s.values(c)
-	shown := "/" + c.path
-	base := attr{kind: File, object: "file:" + c.path, ids: []string{"file:" + c.path}, path: c.path, known: s.known, prior: filePrior(c.path)}
-	a := base
-	a.member, a.yes, a.no = present, shown+" is there", shown+" is missing"
-	a.holds = func(_ int, p Past) bool { return p.Present }
-	t.add(&a)
+// mostContents is how many contents are read of a large field: those of the files
+// that could set the groups apart best.
+const mostContents = 600
 
+// contents are those of one file.
+type contents struct {
+	s    *section
+	path string
+	by   []variant
+	hope float64 // evidence, if the lines of the file were as they would set the groups apart best
+	shut bool    // they are compared as a whole
+}
+
+// about makes an attribute of a file.
+func about(path, yes, no string, holds func(int, Past) bool) attr {
+	id := "file:" + path
+	return attr{kind: File, object: id, ids: []string{id}, path: path, yes: yes, no: no, holds: holds}
+}
+
+func (t *table) file(s *section, c *Column) {
+	path, prior := c.Path, filePrior(c.Path)
+	t.add(c.Present, s.known, prior, func() attr {
+		return about(path, "/"+path+" is there", "/"+path+" is missing", func(_ int, p Past) bool { return p.Present })
+	})
+	s, c = t.inside(s, c)
+	if c == nil {
+		return
+	}
 	var variants []variant
-	for _, v := range vs {
-		f, err := fact.ParseFile(v.text)
+	for _, v := range c.Values {
+		v = t.outline(path, v)
+		f, err := fact.ParseFile(v.Text)
 		if err != nil { // not ours: compare it as it stands
-			b := base
-			b.member, b.yes, b.no, b.holds = v.who, shown+" is "+quote(v.text), shown+" is not "+quote(v.text), sameValue(v.text)
-			t.add(&b)
+			t.add(v.Crowd, s.known, prior, func() attr {
+				return about(path, "/"+path+" is "+quote(v.Text), "/"+path+" is not "+quote(v.Text), sameValue(v.Text))
+			})
 			continue
 		}
-		variants = append(variants, variant{f, v.who})
+		variants = append(variants, variant{f, v})
 	}
-	t.attributes(base, shown, variants)
-	if !secretByNature(c.path) {
-		t.content(base, shown, variants)
+	t.attributes(s, path, variants)
+	if !t.telling && !secretByNature(path) {
+		t.content(s, path, variants)
 	}
 }
 
@@ -82,87 +113,148 @@ func kindWord(k fact.Kind) string {
 	return "plain file"
 }
 
-func (t *table) attributes(base attr, shown string, variants []variant) {
+func (t *table) attributes(s *section, path string, variants []variant) {
 	for n, aspect := range aspects {
-		who := map[string]set{}
+		who := crowds[string]{}
 		for _, v := range variants {
 			if x := aspect.of(v.File); x != "" {
-				if who[x] == nil {
-					who[x] = v.who.blank()
-				}
-				who[x] = who[x].or(v.who)
+				who.join(x, v.Crowd)
 			}
 		}
 		if len(who) < 2 && aspect.words != "a link to" {
 			continue
 		}
 		for x, members := range who {
-			a := base
-			a.member, a.detail = members, n > 0
-			verb, without := " is ", " is not "
-			if aspect.words == "mode" || aspect.words == "owner" || aspect.words == "group" {
-				verb, without = " has ", " does not have "
-			}
-			a.yes, a.no = shown+verb+aspect.words+" "+x, shown+without+aspect.words+" "+x
-			a.holds = func(_ int, p Past) bool {
-				f, err := fact.ParseFile(p.Value)
-				return p.Present && err == nil && aspect.of(f) == x
-			}
-			t.add(&a)
+			t.add(*members, s.known, filePrior(path), func() attr {
+				verb, without := " is ", " is not "
+				if aspect.words == "mode" || aspect.words == "owner" || aspect.words == "group" {
+					verb, without = " has ", " does not have "
+				}
+				a := about(path, "/"+path+verb+aspect.words+" "+x, "/"+path+without+aspect.words+" "+x, func(_ int, p Past) bool {
+					f, err := fact.ParseFile(p.Value)
+					return p.Present && err == nil && aspect.of(f) == x
+				})
+				a.detail = n > 0
+				return a
+			})
 		}
 	}
 }
 
-// content compares what the variants of a file say. Only plain files are read:
-// of sealed and keyed ones, presence is all that may be compared.
-func (t *table) content(base attr, shown string, variants []variant) {
-	byDigest := map[fact.Digest]set{}
+// content notes that what the variants of a file say is to be compared. Only plain
+// files are read: of sealed and keyed ones, presence is all that may be compared.
+func (t *table) content(s *section, path string, variants []variant) {
+	var plain []variant
 	for _, v := range variants {
 		if v.Kind == fact.KindPlain || v.Kind == fact.KindTooBig {
-			if byDigest[v.Digest] == nil {
-				byDigest[v.Digest] = v.who.blank()
-			}
-			byDigest[v.Digest] = byDigest[v.Digest].or(v.who)
+			plain = append(plain, v)
 		}
 	}
-	if len(byDigest) == 0 || len(byDigest) == 1 && len(variants) == 1 {
+	if len(plain) == 0 || len(variants) == 1 || !slices.ContainsFunc(plain, func(v variant) bool { return v.Partial || v.Digest != plain[0].Digest }) && len(plain) == len(variants) {
 		return
 	}
-	items := map[string]*mention{}
-	for digest, who := range byDigest {
-		for _, it := range t.reader.items(base.path, digest, t.reader.masker(who)) {
-			m := items[it.text]
-			if m == nil {
-				m = &mention{item: it, who: who.blank()}
-				items[it.text] = m
-			}
-			if it.shown != "" && (m.shown == "" || it.shown < m.shown) {
-				m.shown = it.shown // written in several ways: the same one every time
-			}
-			m.who = m.who.or(who)
+	c := &contents{s: s, path: path, by: plain}
+	if t.f.large {
+		values := make([]Value, len(plain))
+		for i, v := range plain {
+			values[i] = v.Value
+		}
+		if c.hope = t.f.bestUnion(values, s.known.Tally); c.hope <= 0 {
+			return // whatever it says
 		}
 	}
+	t.contents = append(t.contents, c)
+}
+
+// bestUnion is the most evidence that any union of values can have, or its opposite:
+// the best one has those with the largest share of broken machines, or lacks those
+// with the smallest.
+func (f *field) bestUnion(values []Value, known Tally) float64 {
+	type part struct {
+		Tally
+		share float64
+	}
+	all := make([]part, len(values))
+	var present Tally
+	for i, v := range values {
+		all[i] = part{v.Tally, float64(v.Broken) / max(1e-9, float64(v.Broken)+f.counted(v.Tally))}
+		present = present.plus(v.Tally)
+	}
+	slices.SortFunc(all, func(a, b part) int { return cmp.Or(cmp.Compare(b.share, a.share), cmp.Compare(a.Sum, b.Sum)) })
+	best, without := math.Inf(-1), known.minus(present)
+	for _, from := range []Tally{{}, without} {
+		for _, c := range all {
+			if from.count() > 0 {
+				best = max(best, f.atMost(from, known))
+			}
+			from = from.plus(c.Tally)
+		}
+		best = max(best, f.atMost(from, known))
+		if without.count() == 0 {
+			break
+		}
+	}
+	return best
+}
+
+// lines compares what the contents of a file say.
+func (t *table) lines(c *contents) {
+	items := map[string]*mention{}
+	by := crowds[fact.Digest]{}
+	for _, v := range c.by {
+		f := v.File
+		if v.Partial && c.shut {
+			continue // of one set alone: as a whole it is like no other
+		}
+		if v.Partial {
+			var err error
+			if f, err = fact.ParseFile(t.text(c.path, v.Value)); err != nil {
+				continue // it is gone since
+			}
+		}
+		by.join(f.Digest, v.Crowd)
+	}
+	for digest, who := range by {
+		t.mention(c, digest, *who, items)
+	}
 	for _, m := range items {
-		t.line(base, shown, m)
+		t.line(c.s, c.path, m)
+	}
+}
+
+// mention adds what one content says to the items of a file.
+func (t *table) mention(c *contents, digest fact.Digest, who Crowd, items map[string]*mention) {
+	said := unread(digest).items
+	if !c.shut {
+		said = t.reader.items(c.path, digest, t.reader.masker(t.f.look(who, c.s.known)))
+	}
+	for _, it := range said {
+		m := items[it.text]
+		if m == nil {
+			m = &mention{item: it}
+			items[it.text] = m
+		}
+		if it.shown != "" && (m.shown == "" || it.shown < m.shown) {
+			m.shown = it.shown // written in several ways: the same one every time
+		}
+		m.who.join(who)
 	}
 }
 
 // mention is an item and the machines whose file says it.
 type mention struct {
 	item
-	who set
+	who Crowd
 }
 
-func (t *table) line(base attr, shown string, m *mention) {
+func (t *table) line(s *section, path string, m *mention) {
 	if m.raw && m.who.count() < 2 {
 		return // a value of that machine alone; its masked twin is compared
 	}
-	a := base
-	a.member = m.who
-	a.yes, a.no = m.words(shown)
-	a.prior *= m.prior()
-	a.holds = func(machine int, p Past) bool { return p.Present && t.reader.says(base.path, p.Value, machine, m.text) }
-	t.add(&a)
+	t.add(m.who, s.known, filePrior(path)*m.prior(), func() attr {
+		yes, no := m.words("/" + path)
+		return about(path, yes, no, func(machine int, p Past) bool { return p.Present && t.reader.says(path, p.Value, machine, m.text) })
+	})
 }
 
 // filePrior says how likely a file matters, from its name alone.

@@ -16,35 +16,37 @@ var dmiField = map[string]string{
 	"hw/chassis/type": "chassis_type", "hw/chassis/vendor": "chassis_vendor",
 }
 
+// hint is how an attribute is recognized and put into words that one fact hints at.
+type hint struct {
+	key   string // the same for facts that mean the same; "" for what means nothing
+	prior float64
+	say   func() attr
+}
+
 // hardware turns the hw section into attributes. What may sit at any address or
 // slot (PCI, USB, memory, disks, monitors) is compared by what it is, not where.
 func (t *table) hardware(s *section) {
-	g := t.gather(s)
-	for _, path := range s.paths() {
-		c := s.cols[path]
-		vs, _ := s.values(c)
+	t.gather(s, func(path string) bool {
 		parts := strings.Split(path, "/")
-		for _, v := range vs {
-			switch {
-			case len(parts) < 3:
-				t.seeSetting(g, path, "fact:"+path, v)
-			case parts[1] == "pci":
-				t.seePCI(g, path, v)
-			case parts[1] == "pcidriver":
-				t.seeDriver(g, path, v)
-			case parts[1] == "usb":
-				t.seeUSB(g, path, parts[2], v)
-			case dmiField[path] != "":
-				t.seeDMI(g, path, dmiField[path], v)
-			case unique(parts[len(parts)-1]):
-			case len(parts) > 3: // hw/disk/NAME/model, hw/dimm/LOCATOR/size
-				t.seeSetting(g, path, "hw:"+parts[1]+":"+parts[len(parts)-1], v)
-			default:
-				t.seeSetting(g, path, "fact:"+path, v)
-			}
+		return len(parts) >= 3 && parts[1] != "pci" && parts[1] != "pcidriver" && parts[1] != "usb" && dmiField[path] == "" && unique(parts[len(parts)-1])
+	}, func(path, value string) hint {
+		parts := strings.Split(path, "/")
+		switch {
+		case len(parts) < 3:
+			return hintSetting(path, value, "fact:"+path)
+		case parts[1] == "pci":
+			return hintPCI(path, value)
+		case parts[1] == "pcidriver":
+			return hintDriver(path, value)
+		case parts[1] == "usb":
+			return hintUSB(path, parts[2])
+		case dmiField[path] != "":
+			return hintDMI(path, dmiField[path], value)
+		case len(parts) > 3: // hw/disk/NAME/model, hw/dimm/LOCATOR/size
+			return hintSetting(path, value, "hw:"+parts[1]+":"+parts[len(parts)-1])
 		}
-	}
-	g.done()
+		return hintSetting(path, value, "fact:"+path)
+	})
 }
 
 // unique tells whether a field differs on every machine by nature.
@@ -61,32 +63,36 @@ func sameValue(text string) func(int, Past) bool {
 	return func(_ int, p Past) bool { return p.Present && p.Value == text }
 }
 
-// seeSetting adds "what the id names has this value"; where names the file that
+// hintSetting is "what the id names has this value"; where names the file that
 // the value comes from.
-func (t *table) seeSetting(g *gather, path, id string, v value, where ...string) {
-	g.see(id+"\x00"+v.text, v.who, func() *attr {
+func hintSetting(path, value, id string, where ...string) hint {
+	return hint{id + "\x00" + value, 0.9, func() attr {
 		name := strings.NewReplacer("hw:", "", "fact:", "", ":", " ").Replace(id)
-		return &attr{
-			kind: Hardware, object: id, ids: append([]string{id}, where...), path: path, prior: 0.9,
-			yes: name + " is " + quote(v.text), no: name + " is not " + quote(v.text), holds: sameValue(v.text),
+		return attr{
+			kind: Hardware, object: id, ids: append([]string{id}, where...), path: path,
+			yes: name + " is " + quote(value), no: name + " is not " + quote(value), holds: sameValue(value),
 		}
-	})
+	}}
 }
 
-func (t *table) seePCI(g *gather, path string, v value) {
-	device, rest, _ := strings.Cut(v.text, " ")
-	id := "hw:pci:" + device
-	g.see(id, v.who, func() *attr {
-		words := "PCI device " + device
-		if _, class, ok := strings.Cut(rest, "class="); ok {
-			class, _, _ = strings.Cut(class, " ")
-			words += " (" + pciClass(class) + ")"
+// device is something that is there or not.
+func device(path, id string, prior float64, yes, no string, holds func(string) bool) hint {
+	return hint{id, prior, func() attr {
+		return attr{
+			kind: Hardware, object: id, ids: []string{id}, path: path, yes: yes, no: no,
+			holds: func(_ int, p Past) bool { return p.Present && holds(p.Value) },
 		}
-		return &attr{
-			kind: Hardware, object: id, ids: []string{id}, path: path, yes: words, no: "no " + words,
-			holds: func(_ int, p Past) bool { return p.Present && strings.HasPrefix(p.Value, device) },
-		}
-	})
+	}}
+}
+
+func hintPCI(path, value string) hint {
+	id, rest, _ := strings.Cut(value, " ")
+	words := "PCI device " + id
+	if _, class, ok := strings.Cut(rest, "class="); ok {
+		class, _, _ = strings.Cut(class, " ")
+		words += " (" + pciClass(class) + ")"
+	}
+	return device(path, "hw:pci:"+id, 1, words, "no "+words, func(v string) bool { return strings.HasPrefix(v, id) })
 }
 
 // pciClass names the base class of a PCI device (PCI Code and ID Assignment
@@ -103,34 +109,19 @@ func pciClass(class string) string {
 	return "class " + class
 }
 
-func (t *table) seeDriver(g *gather, path string, v value) {
-	id := "hw:driver:" + v.text
-	g.see(id, v.who, func() *attr {
-		return &attr{
-			kind: Hardware, object: id, ids: []string{id}, path: path,
-			yes: "driver " + v.text + " in use", no: "driver " + v.text + " not in use", holds: sameValue(v.text),
-		}
-	})
+func hintDriver(path, value string) hint {
+	return device(path, "hw:driver:"+value, 1, "driver "+value+" in use", "driver "+value+" not in use", func(v string) bool { return v == value })
 }
 
-func (t *table) seeUSB(g *gather, path, device string, v value) {
-	id := "hw:usb:" + device
-	g.see(id, v.who, func() *attr {
-		return &attr{
-			kind: Hardware, object: id, ids: []string{id}, path: path, prior: 0.9,
-			yes: "USB device " + device, no: "no USB device " + device, holds: func(_ int, p Past) bool { return p.Present },
-		}
-	})
+func hintUSB(path, id string) hint {
+	return device(path, "hw:usb:"+id, 0.9, "USB device "+id, "no USB device "+id, func(string) bool { return true })
 }
 
-func (t *table) seeDMI(g *gather, path, field string, v value) {
+func hintDMI(path, field, value string) hint {
 	id := "hw:dmi:" + field
-	g.see(id+"\x00"+v.text, v.who, func() *attr {
-		return &attr{
-			kind: Hardware, object: id, ids: []string{id}, path: path, prior: 0.95,
-			yes: field + " is " + quote(v.text), no: field + " is not " + quote(v.text), holds: sameValue(v.text),
-		}
-	})
+	h := device(path, id, 0.95, field+" is "+quote(value), field+" is not "+quote(value), func(v string) bool { return v == value })
+	h.key += "\x00" + value
+	return h
 }
 
 // resolver is the file that tells name servers, domains and options; whoever
@@ -140,139 +131,143 @@ const resolver = "file:etc/resolv.conf"
 // network turns the net section into attributes: makers of cards by the first
 // half of their MAC address, drivers, speeds, name servers.
 func (t *table) network(s *section) {
-	g := t.gather(s)
-	for _, path := range s.paths() {
+	t.gather(s, func(path string) bool { // addresses and places
+		return strings.Count(path, "/") > 2 || strings.HasSuffix(path, "/device") || strings.HasSuffix(path, "/master")
+	}, func(path, value string) hint {
 		parts := strings.Split(path, "/")
 		field := parts[len(parts)-1]
-		vs, _ := s.values(s.cols[path])
-		for _, v := range vs {
-			switch {
-			case len(parts) == 3 && (field == "mac" || field == "permanent"):
-				t.seeMaker(g, path, v)
-			case len(parts) == 3 && field == "driver":
-				t.seeDriver(g, path, v)
-			case len(parts) > 3, field == "device", field == "master": // addresses and places
-			case len(parts) == 3 && parts[1] != "route" && parts[1] != "dns":
-				t.seeSetting(g, path, "fact:net/*/"+field, v)
-			case parts[1] == "dns":
-				t.seeSetting(g, path, "fact:net/dns", v, resolver)
-			case path == "net/search", path == "net/options":
-				t.seeSetting(g, path, "fact:"+path, v, resolver)
-			default:
-				t.seeSetting(g, path, "fact:"+path, v)
-			}
+		switch {
+		case len(parts) == 3 && (field == "mac" || field == "permanent"):
+			return hintMaker(path, value)
+		case len(parts) == 3 && field == "driver":
+			return hintDriver(path, value)
+		case len(parts) == 3 && parts[1] != "route" && parts[1] != "dns":
+			return hintSetting(path, value, "fact:net/*/"+field)
+		case parts[1] == "dns":
+			return hintSetting(path, value, "fact:net/dns", resolver)
+		case path == "net/search", path == "net/options":
+			return hintSetting(path, value, "fact:"+path, resolver)
 		}
-	}
-	g.done()
-}
-
-func (t *table) seeMaker(g *gather, path string, v value) {
-	mac := strings.ToLower(v.text)
-	if len(mac) < 8 {
-		return
-	}
-	id := "hw:mac-oui:" + mac[:8]
-	g.see(id, v.who, func() *attr {
-		return &attr{
-			kind: Hardware, object: id, ids: []string{id}, path: path, prior: 0.85,
-			yes: "network card with MAC " + mac[:8] + ":…", no: "no network card with MAC " + mac[:8] + ":…",
-			holds: func(_ int, p Past) bool { return p.Present && strings.HasPrefix(strings.ToLower(p.Value), mac[:8]) },
-		}
+		return hintSetting(path, value, "fact:"+path)
 	})
 }
 
+func hintMaker(path, value string) hint {
+	mac := strings.ToLower(value)
+	if len(mac) < 8 {
+		return hint{}
+	}
+	card := "network card with MAC " + mac[:8] + ":…"
+	return device(path, "hw:mac-oui:"+mac[:8], 0.85, card, "no "+card, func(v string) bool { return strings.HasPrefix(strings.ToLower(v), mac[:8]) })
+}
+
 func (t *table) modules(s *section) {
-	for _, path := range s.paths() {
-		c := s.cols[path]
-		if c.constant {
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		if c.Constant {
 			continue
 		}
-		_, present := s.values(c)
-		name := strings.TrimPrefix(path, "module/")
-		t.add(&attr{
-			kind: Module, object: "module:" + name, ids: []string{"module:" + name}, path: path, prior: 0.85,
-			yes: "kernel module " + name + " loaded", no: "kernel module " + name + " not loaded",
-			holds: func(_ int, p Past) bool { return p.Present }, member: present, known: s.known,
+		t.topic(func() {
+			t.add(c.Present, s.known, 0.85, func() attr {
+				name := strings.TrimPrefix(c.Path, "module/")
+				return attr{
+					kind: Module, object: "module:" + name, ids: []string{"module:" + name}, path: c.Path,
+					yes: "kernel module " + name + " loaded", no: "kernel module " + name + " not loaded",
+					holds: func(_ int, p Past) bool { return p.Present },
+				}
+			})
 		})
 	}
+}
+
+// kernelAttr is about the running kernel.
+func kernelAttr() attr {
+	return attr{kind: Kernel, object: "kernel:running", ids: []string{"kernel:running"}}
 }
 
 // system turns the os section into attributes: the running kernel by version and
 // against the newest installed one, the kernel's command line word by word, and
 // everything else as it is.
 func (t *table) system(s *section) {
-	base := attr{kind: Kernel, object: "kernel:running", ids: []string{"kernel:running"}, known: s.known}
-	if c := s.cols["os/kernel"]; c != nil {
-		if !c.constant {
-			t.versions(s, "running kernel", c, base)
-		}
-		t.lagging(s, c, base)
-	}
-	g := t.gather(s)
-	for _, path := range s.paths() {
-		c := s.cols[path]
+	for i := range s.Columns {
+		c := &s.Columns[i]
 		switch {
-		case path == "os/kernel" || strings.HasPrefix(path, "os/kernels/"):
-		case path == "os/cmdline":
-			t.cmdline(g, s, c)
-		case path == "os/reboot-needed":
-			t.reboot(s, c, base)
-		case !c.constant:
-			t.settings(s, c)
+		case c.Path == "os/kernel":
+			t.topic(func() {
+				if !c.Constant {
+					t.versions(s, "running kernel", c, kernelAttr)
+				}
+			})
+			t.lagging(s, c)
+		case strings.HasPrefix(c.Path, "os/kernels/"):
+		case c.Path == "os/cmdline":
+			t.topic(func() { t.cmdline(s, c) })
+		case c.Path == "os/reboot-needed":
+			t.topic(func() { t.reboot(s, c) })
+		case !c.Constant:
+			t.topic(func() { t.settings(s, c) })
 		}
 	}
-	g.done()
 }
 
 // lagging adds "runs a kernel older than the newest installed".
-func (t *table) lagging(s *section, running *column, base attr) {
-	newest := make(map[int]string)
-	for path, c := range s.cols {
-		version, ok := strings.CutPrefix(path, "os/kernels/")
-		if !ok {
-			continue
+func (t *table) lagging(s *section, running *Column) {
+	installed := map[string]set{}
+	for i := range s.Columns {
+		if version, ok := strings.CutPrefix(s.Columns[i].Path, "os/kernels/"); ok {
+			installed[version] = t.f.look(s.Columns[i].Present, s.known)
 		}
-		for _, x := range c.all() {
-			if newest[x.set] == "" || fact.CompareVersions(version, newest[x.set]) > 0 {
-				newest[x.set] = version
+	}
+	member := t.f.all.blank()
+	for _, v := range running.Values {
+		newer := t.f.all.blank()
+		for version, has := range installed {
+			if fact.CompareVersions(v.Text, version) < 0 {
+				newer = newer.or(has)
 			}
 		}
+		member = member.or(newer.and(t.f.look(v.Crowd, s.known)))
 	}
-	base.path, base.member = running.path, s.known.blank()
-	for _, x := range running.all() {
-		if newest[x.set] != "" && fact.CompareVersions(x.value, newest[x.set]) < 0 {
-			base.member = base.member.or(s.who[x.set])
-		}
-	}
-	base.yes, base.no = "running kernel older than the newest installed one", "running kernel is the newest installed one"
-	t.add(&base)
+	who := t.f.keep(member)
+	t.topic(func() {
+		t.add(who, s.known, 1, func() attr {
+			a := kernelAttr()
+			a.path, a.yes, a.no = running.Path, "running kernel older than the newest installed one", "running kernel is the newest installed one"
+			return a
+		})
+	})
 }
 
-func (t *table) cmdline(g *gather, s *section, c *column) {
-	vs, _ := s.values(c)
-	for _, v := range vs {
-		for word := range strings.FieldsSeq(v.text) {
-			masked := t.reader.generic(word)
-			g.see(masked, v.who, func() *attr {
-				return &attr{
-					kind: Setting, object: "fact:os/cmdline " + masked, ids: []string{"fact:os/cmdline"}, path: c.path,
-					yes: "kernel command line has " + quote(masked), no: "kernel command line without " + quote(masked),
-					holds: func(_ int, p Past) bool { return p.Present && strings.Contains(" "+p.Value+" ", " "+word+" ") },
-				}
-			})
-		}
+func (t *table) cmdline(s *section, c *Column) {
+	if s, c = t.inside(s, c); c == nil {
+		return
 	}
+	t.parts(s, c, func(text string, see func(string)) {
+		for word := range strings.FieldsSeq(text) {
+			see(t.reader.generic(word))
+		}
+	}, 1, func(word string) attr {
+		return attr{
+			kind: Setting, object: "fact:os/cmdline " + word, ids: []string{"fact:os/cmdline"}, path: c.Path,
+			yes: "kernel command line has " + quote(word), no: "kernel command line without " + quote(word),
+			holds: func(_ int, p Past) bool {
+				return p.Present && strings.Contains(" "+t.reader.generic(p.Value)+" ", " "+word+" ")
+			},
+		}
+	})
 }
 
-func (t *table) reboot(s *section, c *column, base attr) {
-	vs, _ := s.values(c)
-	base.path, base.member = c.path, s.known.blank()
-	for _, v := range vs {
-		if strings.HasPrefix(v.text, "yes") {
-			base.member = base.member.or(v.who)
+func (t *table) reboot(s *section, c *Column) {
+	var who Crowd
+	for _, v := range c.Values {
+		if strings.HasPrefix(v.Text, "yes") {
+			who.join(v.Crowd)
 		}
 	}
-	base.yes, base.no = "waits for a reboot", "needs no reboot"
-	base.holds = func(_ int, p Past) bool { return p.Present && strings.HasPrefix(p.Value, "yes") }
-	t.add(&base)
+	t.add(who, s.known, 1, func() attr {
+		a := kernelAttr()
+		a.path, a.yes, a.no = c.Path, "waits for a reboot", "needs no reboot"
+		a.holds = func(_ int, p Past) bool { return p.Present && strings.HasPrefix(p.Value, "yes") }
+		return a
+	})
 }

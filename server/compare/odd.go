@@ -28,8 +28,9 @@ func Odd(ctx context.Context, g Groups) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	t := newTable(f)
-	if err := t.observe(ctx, g); err != nil {
+	t := newTable(f, g)
+	t.every = true
+	if err := t.observe(ctx); err != nil {
 		return Result{}, fmt.Errorf("compare a machine with %d others: %w", len(g.Working), err)
 	}
 	o := &oddity{f: f, clock: &clock{groups: g, field: f, reader: t.reader}}
@@ -81,11 +82,12 @@ func (o *oddity) rows(attrs []*attr) []Row {
 
 // trait tells whether an attribute sets the machine apart.
 func (o *oddity) trait(a *attr) (trait, bool) {
-	if !a.known.has(o.machine) {
+	member := o.f.look(a.who, a.known)
+	if !a.known.bits.has(o.machine) {
 		return trait{}, false
 	}
-	peers := a.known.and(o.f.working)
-	tr := trait{attr: a, lacks: !a.member.has(o.machine), have: Count{peers.countAnd(a.member), peers.count()}}
+	peers := a.known.bits.and(o.f.working)
+	tr := trait{attr: a, lacks: !member.has(o.machine), have: Count{peers.countAnd(member), peers.count()}}
 	if tr.lacks {
 		tr.have.Have = tr.have.Of - tr.have.Have
 	}
@@ -96,7 +98,8 @@ func (o *oddity) trait(a *attr) (trait, bool) {
 func (o *oddity) loose(attrs []*attr) map[string]set {
 	out := map[string]set{}
 	for _, a := range attrs {
-		for _, side := range []set{a.member, a.known.minus(a.member)} {
+		member := o.f.look(a.who, a.known)
+		for _, side := range []set{member, a.known.bits.minus(member)} {
 			if n := side.count(); n == 0 || float64(n) > 1+rareShare*float64(a.known.count()) {
 				continue
 			}

@@ -6,38 +6,44 @@ import "strings"
 // files that the agents seal or do not keep. They are lines of those files, with
 // the machine's own values masked, like those that are read from contents.
 func (t *table) openSettings(s *section) {
-	for _, path := range s.paths() {
-		c := s.cols[path]
-		file, key, ok := settingPath(path)
-		if !ok || c.constant {
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		if _, _, ok := settingPath(c.Path); ok && !c.Constant {
+			t.topic(func() { t.openSetting(s, c) })
+		}
+	}
+}
+
+func (t *table) openSetting(s *section, c *Column) {
+	if s, c = t.inside(s, c); c == nil {
+		return
+	}
+	file, key, _ := settingPath(c.Path)
+	items := map[string]*mention{}
+	for _, v := range c.Values {
+		line := key + " = " + t.text(c.Path, v)
+		for _, it := range t.reader.masker(t.f.look(v.Crowd, s.known)).masked(document{items: []item{{text: line}}}) {
+			m := items[it.text]
+			if m == nil {
+				m = &mention{item: it}
+				items[it.text] = m
+			}
+			m.who.join(v.Crowd)
+		}
+	}
+	for _, m := range items {
+		if m.raw && m.who.count() < 2 {
 			continue
 		}
-		base := attr{kind: File, object: "file:" + file, ids: []string{"file:" + file}, path: path, known: s.known, prior: filePrior(file)}
-		seen := map[string]*mention{}
-		for _, x := range c.all() {
-			who := s.who[x.set]
-			for _, it := range t.reader.masker(who).masked(document{items: []item{{text: key + " = " + x.value}}}) {
-				m := seen[it.text]
-				if m == nil {
-					m = &mention{item: it, who: who.blank()}
-					seen[it.text] = m
-				}
-				m.who = m.who.or(who)
-			}
-		}
-		for _, m := range seen {
-			if m.raw && m.who.count() < 2 {
-				continue
-			}
-			a := base
-			a.member = m.who
-			a.yes, a.no = m.words("/" + file)
-			a.holds = func(machine int, p Past) bool {
+		t.add(m.who, s.known, filePrior(file), func() attr {
+			yes, no := m.words("/" + file)
+			a := about(file, yes, no, func(machine int, p Past) bool {
 				text := key + " = " + p.Value
-				return p.Present && (text == m.text || t.reader.maskers[machine].mask(text) == m.text)
-			}
-			t.add(&a)
-		}
+				return p.Present && (text == m.text || t.reader.own(machine).mask(text) == m.text)
+			})
+			a.path = c.Path
+			return a
+		})
 	}
 }
 

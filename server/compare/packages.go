@@ -8,15 +8,16 @@ import (
 )
 
 // deb is what the columns of one package say.
-type deb struct{ version, source, state *column }
+type deb struct{ version, source, state *Column }
 
 // packages turns the pkg section into attributes: installed or not, version
 // thresholds in dpkg's order, and dpkg states other than "installed".
 func (t *table) packages(s *section) {
 	debs := map[string]*deb{}
 	var names []string
-	for _, path := range s.paths() {
-		rest := strings.TrimPrefix(path, "pkg/")
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		rest := strings.TrimPrefix(c.Path, "pkg/")
 		i := strings.LastIndexByte(rest, '/')
 		if i < 0 {
 			continue
@@ -29,106 +30,123 @@ func (t *table) packages(s *section) {
 		}
 		switch rest[i+1:] {
 		case "version":
-			d.version = s.cols[path]
+			d.version = c
 		case "source":
-			d.source = s.cols[path]
+			d.source = c
 		case "state":
-			d.state = s.cols[path]
+			d.state = c
 		}
 	}
 	for _, name := range names {
-		t.deb(s, name, debs[name])
+		t.topic(func() { t.deb(s, name, debs[name]) })
 	}
 }
 
 func (t *table) deb(s *section, name string, d *deb) {
-	plain, _, _ := strings.Cut(name, ":") // without a foreign architecture
-	source := plain
-	if d.source != nil {
-		source = d.source.all()[0].value
+	base := func() attr {
+		plain, _, _ := strings.Cut(name, ":") // without a foreign architecture
+		source := plain
+		if d.source != nil && len(d.source.Values) > 0 {
+			source = d.source.Values[0].Text
+		}
+		return attr{kind: Package, object: "src:" + source, ids: []string{"pkg:" + plain, "src:" + source}}
 	}
-	base := attr{kind: Package, object: "src:" + source, ids: []string{"pkg:" + plain, "src:" + source}, known: s.known}
-	if d.version != nil && !d.version.constant {
+	if d.version != nil && !d.version.Constant {
 		t.versions(s, name, d.version, base)
 	}
-	if d.state != nil && !d.state.constant {
+	if d.state != nil && !d.state.Constant {
 		t.states(s, name, d.state, base)
 	}
 }
 
-func (t *table) versions(s *section, name string, c *column, base attr) {
-	vs, present := s.values(c)
-	base.path = c.path
-	a := base
-	a.member, a.yes, a.no = present, name+" installed", name+" not installed"
-	if v := commonest(vs); v != "" {
-		a.yes += " (" + v + ")"
+func (t *table) versions(s *section, name string, c *Column, base func() attr) {
+	t.add(c.Present, s.known, 1, func() attr {
+		a := base()
+		a.path, a.yes, a.no = c.Path, name+" installed", name+" not installed"
+		if v := commonest(c.Values); v != "" {
+			a.yes += " (" + v + ")"
+		}
+		a.holds = func(_ int, p Past) bool { return p.Present }
+		return a
+	})
+	s, c = t.inside(s, c)
+	if c == nil || len(c.Values) < 2 {
+		return
 	}
-	a.holds = func(_ int, p Past) bool { return p.Present }
-	t.add(&a)
-
-	slices.SortFunc(vs, func(a, b value) int { return fact.CompareVersions(a.text, b.text) })
-	everywhere := present.equal(s.known)
-	older := s.known.blank()
+	vs := slices.Clone(c.Values)
+	slices.SortFunc(vs, func(a, b Value) int { return fact.CompareVersions(a.Text, b.Text) })
+	everywhere := c.Present.Sum == s.known.Sum
+	var older Crowd
 	for i := 1; i < len(vs); i++ {
-		older = older.or(vs[i-1].who)
-		t.threshold(name, vs[i-1].text, vs[i].text, older, present, everywhere, base)
+		older.join(vs[i-1].Crowd)
+		t.threshold(s, name, vs, i, older, everywhere, func() attr {
+			a := base()
+			a.path = c.Path
+			return a
+		})
 		if i+1 < len(vs) {
-			t.exactly(name, vs[i], base)
+			t.add(vs[i].Crowd, s.known, 0.95, func() attr {
+				a := base()
+				a.path, a.yes, a.no, a.holds = c.Path, name+" exactly "+vs[i].Text, name+" other than "+vs[i].Text, sameValue(vs[i].Text)
+				return a
+			})
 		}
 	}
 }
 
 // threshold adds "below or older", and "above or newer" where that is not merely
 // its opposite because some machines do not have the package.
-func (t *table) threshold(name, below, above string, older, present set, everywhere bool, base attr) {
-	a := base
-	a.member = older
-	a.yes, a.no = name+" "+below+" or older", name+" "+above+" or newer"
-	if !everywhere {
-		a.no += " or not installed"
-	}
-	a.holds = func(_ int, p Past) bool { return p.Present && fact.CompareVersions(p.Value, above) < 0 }
-	t.add(&a)
+func (t *table) threshold(s *section, name string, vs []Value, i int, older Crowd, everywhere bool, base func() attr) {
+	below, above := vs[i-1].Text, vs[i].Text
+	older.Of = older.Of[:len(older.Of):len(older.Of)]
+	t.add(older, s.known, 1, func() attr {
+		a := base()
+		a.yes, a.no = name+" "+below+" or older", name+" "+above+" or newer"
+		if !everywhere {
+			a.no += " or not installed"
+		}
+		a.holds = func(_ int, p Past) bool { return p.Present && fact.CompareVersions(p.Value, above) < 0 }
+		return a
+	})
 	if everywhere {
 		return
 	}
-	b := base
-	b.member = present.minus(older)
-	b.yes, b.no = name+" "+above+" or newer", name+" "+below+" or older, or not installed"
-	b.holds = func(_ int, p Past) bool { return p.Present && fact.CompareVersions(p.Value, above) >= 0 }
-	t.add(&b)
+	var newer Crowd
+	for _, v := range vs[i:] {
+		newer.join(v.Crowd)
+	}
+	t.add(newer, s.known, 1, func() attr {
+		a := base()
+		a.yes, a.no = name+" "+above+" or newer", name+" "+below+" or older, or not installed"
+		a.holds = func(_ int, p Past) bool { return p.Present && fact.CompareVersions(p.Value, above) >= 0 }
+		return a
+	})
 }
 
-func (t *table) exactly(name string, v value, base attr) {
-	a := base
-	a.member, a.prior = v.who, 0.95
-	a.yes, a.no = name+" exactly "+v.text, name+" other than "+v.text
-	a.holds = func(_ int, p Past) bool { return p.Present && p.Value == v.text }
-	t.add(&a)
-}
-
-func (t *table) states(s *section, name string, c *column, base attr) {
-	vs, _ := s.values(c)
-	for _, v := range vs {
-		a := base
-		a.path, a.member = c.path, v.who
-		a.yes, a.no = name+" in dpkg state "+quote(v.text), name+" not in dpkg state "+quote(v.text)
-		if strings.HasSuffix(v.text, " config-files") {
-			a.prior = 0.85 // removed, only its configuration is left
-			a.yes, a.no = name+" removed, its configuration left behind", name+" installed or purged"
+func (t *table) states(s *section, name string, c *Column, base func() attr) {
+	for _, v := range c.Values {
+		prior, left := 1.0, strings.HasSuffix(v.Text, " config-files")
+		if left {
+			prior = 0.85 // removed, only its configuration is left
 		}
-		a.holds = func(_ int, p Past) bool { return p.Present && p.Value == v.text }
-		t.add(&a)
+		t.add(v.Crowd, s.known, prior, func() attr {
+			a := base()
+			a.path, a.holds = c.Path, sameValue(v.Text)
+			a.yes, a.no = name+" in dpkg state "+quote(v.Text), name+" not in dpkg state "+quote(v.Text)
+			if left {
+				a.yes, a.no = name+" removed, its configuration left behind", name+" installed or purged"
+			}
+			return a
+		})
 	}
 }
 
 // commonest returns the value that most machines have.
-func commonest(vs []value) string {
+func commonest(vs []Value) string {
 	best, text := 0, ""
 	for _, v := range vs {
-		if n := v.who.count(); n > best {
-			best, text = n, v.text
+		if n := v.count(); n > best || n == best && v.Text < text {
+			best, text = n, v.Text
 		}
 	}
 	return text

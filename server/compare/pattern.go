@@ -6,45 +6,132 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
 // pattern is all attributes that the same machines have: they cannot be told
 // apart and are one explanation. It is turned so that the broken have it.
 type pattern struct {
-	member, known set
-	attrs         []*attr
-	lacks         []bool // for each attribute: the members are those that lack it
-	prior         float64
-	score         float64
+	Tally        // of its members
+	all    Tally // of those that are known
+	known  *known
+	from   Crowd // its members, or those of the known that are none
+	turned bool  // from is those that are none
+	prior  float64
+	hope   float64 // evidence if all machines were of one stratum: it is no more
+	score  float64
+	topics []int32 // that have it
+	kept   bool    // its attributes are put into words
+	attrs  []*attr
+	lacks  []bool // for each attribute: the members are those that lack it
+	bits   set    // its members, once they were looked up
 }
 
-// collapse unites attributes with the same members, or with opposite ones.
-func collapse(attrs []*attr, f *field) []*pattern {
-	at := map[string]*pattern{}
-	var out []*pattern
-	slices.SortStableFunc(attrs, func(a, b *attr) int { // some were found in the order of a map
-		return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.yes, b.yes))
+// patternKey is the same for attributes of the same machines, and for their opposites.
+type patternKey struct{ sum, known uint64 }
+
+// pattern finds the pattern of an attribute or makes it.
+func (t *table) pattern(who Crowd, k *known, prior float64) *pattern {
+	key := patternKey{min(who.Sum, k.Sum-who.Sum), k.Sum}
+	p := t.patterns[key]
+	if p == nil {
+		other := k.minus(who.Tally)
+		p = &pattern{Tally: who.Tally, all: k.Tally, known: k, from: who, hope: t.f.atMost(who.Tally, k.Tally)}
+		if hope := t.f.atMost(other, k.Tally); hope > p.hope {
+			p.Tally, p.hope, p.turned = other, hope, true
+		}
+		t.patterns[key] = p
+	}
+	if !t.telling {
+		p.prior = max(p.prior, cmp.Or(prior, 1))
+		if n := len(p.topics); n == 0 || p.topics[n-1] != t.now {
+			p.topics = append(p.topics, t.now)
+		}
+	}
+	return p
+}
+
+// members looks up who has the pattern.
+func (f *field) members(p *pattern) set {
+	if p.bits == nil {
+		p.bits = f.look(p.from, p.known)
+		if p.turned {
+			p.bits = p.known.bits.minus(p.bits)
+		}
+	}
+	return p.bits
+}
+
+// rank scores the patterns and marks those that are kept, best first. Of a large
+// field, only those are looked up machine by machine that may be among the best.
+func (t *table) rank() []*pattern {
+	f := t.f
+	all := make([]*pattern, 0, len(t.patterns))
+	for _, p := range t.patterns {
+		p.score = weigh(p.hope, p.prior)
+		all = append(all, p)
+	}
+	byScore := func(a, b *pattern) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.Sum, b.Sum))
+	}
+	slices.SortFunc(all, byScore)
+	exact, least := 0, math.Inf(-1)
+	for exact < len(all) {
+		if f.large && (exact >= ratedRows && all[exact].score < least || all[exact].score <= 0 || exact >= mostExact) {
+			break
+		}
+		p := all[exact]
+		p.score = weigh(f.evidence(p), p.prior)
+		exact++
+		if exact == ratedRows {
+			scores := make([]float64, exact)
+			for i := range scores {
+				scores[i] = all[i].score
+			}
+			least = slices.Min(scores)
+		}
+	}
+	slices.SortFunc(all[:exact], byScore)
+	for _, p := range all[:min(exact, ratedRows)] {
+		p.kept = p.score > 0
+	}
+	return all
+}
+
+// mostExact is how many patterns of a large field are looked up at most.
+const mostExact = 1000
+
+// inOrder puts patterns of the same score in the order of what they are about.
+func inOrder(ps []*pattern) []*pattern {
+	for _, p := range ps {
+		p.sortAttrs()
+	}
+	slices.SortStableFunc(ps, func(a, b *pattern) int {
+		if a.score != b.score || len(a.attrs) == 0 || len(b.attrs) == 0 {
+			return cmp.Compare(b.score, a.score)
+		}
+		return cmp.Or(cmp.Compare(a.attrs[0].path, b.attrs[0].path), cmp.Compare(a.attrs[0].yes, b.attrs[0].yes))
 	})
-	for _, a := range attrs {
-		member, lacks := a.member, false
-		if f.evidence(member, a.known) < f.evidence(a.known.minus(member), a.known) {
-			member, lacks = a.known.minus(a.member), true
-		}
-		key := member.key() + a.known.key()
-		p := at[key]
-		if p == nil {
-			p = &pattern{member: member, known: a.known}
-			at[key] = p
-			out = append(out, p)
-		}
-		p.attrs, p.lacks = append(p.attrs, a), append(p.lacks, lacks)
-		p.prior = max(p.prior, a.prior)
+	return ps
+}
+
+// sortAttrs brings the attributes in order: some were found in the order of a map.
+func (p *pattern) sortAttrs() {
+	order := make([]int, len(p.attrs))
+	for i := range order {
+		order[i] = i
 	}
-	for _, p := range out {
-		p.score = weigh(f.evidence(p.member, p.known), p.prior)
+	slices.SortStableFunc(order, func(i, j int) int {
+		if n := strings.Compare(p.attrs[i].path, p.attrs[j].path); n != 0 {
+			return n
+		}
+		return strings.Compare(p.attrs[i].yes, p.attrs[j].yes)
+	})
+	attrs, lacks := make([]*attr, len(order)), make([]bool, len(order))
+	for n, i := range order {
+		attrs[n], lacks[n] = p.attrs[i], p.lacks[i]
 	}
-	slices.SortStableFunc(out, func(a, b *pattern) int { return cmp.Compare(b.score, a.score) })
-	return out
+	p.attrs, p.lacks = attrs, lacks
 }
 
 // weigh discounts evidence in favour; evidence against stays as it is.
@@ -71,8 +158,9 @@ type found struct {
 
 // Limits of the search for pairs and of shuffling.
 const (
-	pairPool = 100 // patterns that pairs are made of
-	shuffles = 199
+	pairPool  = 100 // patterns that pairs are made of
+	largePool = 40  // the same, of a large field
+	shuffles  = 199
 	// fewShuffles are made where one takes long: heavy patterns times words of a set.
 	fewShuffles = 59
 	heavy       = 100_000
@@ -80,32 +168,58 @@ const (
 	enough      = 10 // shuffles as good as the truth: no more are needed
 )
 
-// judge ranks the patterns, looks for pairs where no single one explains, and
+// judge looks for pairs of the ranked patterns where no single one explains, and
 // asks how often shuffled groups would have given as good an answer. Labels are
 // shuffled within strata, so that what is special to a site is not counted as
 // proof.
 func (f *field) judge(ctx context.Context, ps []*pattern) (found, error) {
-	out := found{patterns: ps, pairs: f.pairs(ps, math.Inf(-1)), chance: 1}
+	out := found{patterns: ps, pairs: f.pairs(ps, len(ps), math.Inf(-1)), chance: 1}
 	best := out.best()
 	if best <= 0 {
 		return out, nil
 	}
-	rng := rand.New(rand.NewPCG(uint64(len(f.machines)), uint64(len(ps))))
+	out.chance = f.byTest(out)
+	if f.large || out.chance < surely {
+		return out, nil
+	}
+	var err error
+	out.chance, err = f.byShuffling(ctx, ps, best)
+	return out, err
+}
+
+// surely is a chance, told by the exact test of the best explanation and corrected
+// for the number of explanations, that no shuffling would find to be common.
+const surely = 1e-4
+
+// byTest tells the chance from the exact test of the best explanation.
+func (f *field) byTest(r found) float64 {
+	n := float64(len(r.patterns))
+	if len(r.pairs) > 0 && r.pairs[0].union.score > r.patterns[0].score {
+		return min(1, n*n*f.exact(r.pairs[0].union))
+	}
+	return min(1, n*f.exact(r.patterns[0]))
+}
+
+// byShuffling deals the labels anew, again and again.
+func (f *field) byShuffling(ctx context.Context, ps []*pattern, best float64) (float64, error) {
+	rng := rand.New(rand.NewPCG(uint64(len(f.places)), uint64(len(ps))))
 	as, tried, most := 0, 0, shuffles
 	if len(ps)*len(f.all) > heavy {
 		most = fewShuffles
 	}
+	for _, p := range ps {
+		f.members(p)
+	}
 	for tried < most && as < enough {
 		if err := ctx.Err(); err != nil {
-			return out, err
+			return 1, err
 		}
 		tried++
 		if f.shuffled(rng).bestOf(ps, best) >= best-1e-9 {
 			as++
 		}
 	}
-	out.chance = float64(as+1) / float64(tried+1)
-	return out, nil
+	return float64(as+1) / float64(tried+1), nil
 }
 
 func (r found) best() float64 {
@@ -124,20 +238,23 @@ func (f *field) shuffled(rng *rand.Rand) *field {
 	g := *f
 	g.strata = make([]stratum, len(f.strata))
 	g.broken, g.working = f.all.blank(), f.working.and(f.rest)
+	var ms []int
 	for i, s := range f.strata {
-		var ms []int
+		ms = ms[:0]
 		s.broken.or(s.working).each(func(m int) { ms = append(ms, m) })
 		rng.Shuffle(len(ms), func(a, b int) { ms[a], ms[b] = ms[b], ms[a] })
-		t := stratum{f.all.blank(), f.all.blank(), s.from, s.to}
+		t := stratum{s.broken.blank(), s.broken.blank(), s.from}
+		broken := s.broken.count()
 		for k, m := range ms {
-			if k < s.broken.count() {
+			if k < broken {
 				t.broken.add(m)
+				g.broken.add(m + 64*s.from)
 			} else {
 				t.working.add(m)
+				g.working.add(m + 64*s.from)
 			}
 		}
 		g.strata[i] = t
-		g.broken, g.working = g.broken.or(t.broken), g.working.or(t.working)
 	}
 	return &g
 }
@@ -145,56 +262,73 @@ func (f *field) shuffled(rng *rand.Rand) *field {
 // bestOf returns the best score that the labels of f give, or any score of at
 // least stop as soon as there is one.
 func (f *field) bestOf(ps []*pattern, stop float64) float64 {
-	turned := make([]*pattern, 0, len(ps))
+	turned := make([]pattern, 0, len(ps))
 	best := math.Inf(-1)
 	for _, p := range ps {
-		q := &pattern{member: p.member, known: p.known, prior: p.prior, score: f.evidence(p.member, p.known)}
-		other := p.known.minus(p.member)
-		if e := f.evidence(other, p.known); e > q.score {
-			q.member, q.score = other, e
+		q := pattern{known: p.known, prior: p.prior, bits: p.bits}
+		have, all := f.total(p.bits, p.known.bits)
+		q.Tally, q.all, q.hope = have, all, f.atMost(have, all)
+		if hope := f.atMost(all.minus(have), all); hope > q.hope {
+			q.Tally, q.hope, q.turned = all.minus(have), hope, true
 		}
-		q.score = weigh(q.score, p.prior)
+		if q.hope <= 0 {
+			continue
+		}
+		q.score = weigh(f.evidence(&q), q.prior)
 		best = max(best, q.score)
 		if best >= stop {
 			return best
 		}
+		if q.turned {
+			q.bits = p.known.bits.minus(p.bits)
+		}
 		turned = append(turned, q)
 	}
-	slices.SortFunc(turned, func(a, b *pattern) int { return cmp.Compare(b.score, a.score) })
-	if pairs := f.pairs(turned, stop-1e-6); len(pairs) > 0 {
+	order := make([]*pattern, len(turned))
+	for i := range turned {
+		order[i] = &turned[i]
+	}
+	slices.SortFunc(order, func(a, b *pattern) int { return cmp.Compare(b.score, a.score) })
+	if pairs := f.pairs(order, len(ps), stop-1e-6); len(pairs) > 0 {
 		best = max(best, pairs[0].union.score)
 	}
 	return best
 }
 
 // pairs returns the best combinations that score more than above, if the best
-// single pattern leaves some of the broken unexplained or has counter-examples.
+// single pattern leaves some of the broken unexplained or has counter-examples;
+// of is how many patterns there are.
 // (Asking for pairs only below 60 % cover lets a chance pattern of 5 in 8 hide a
 // pair that explains all.) A pair is one of very many that could have been looked
 // at, so it has to explain better than both its parts by as much as a part has to
 // beat its competitors.
-func (f *field) pairs(ps []*pattern, above float64) []pair {
-	if len(ps) < 2 || f.clean(ps[0]) {
+func (f *field) pairs(ps []*pattern, of int, above float64) []pair {
+	if len(ps) < 2 || ps[0].score <= 0 || f.clean(ps[0]) {
 		return nil
 	}
-	pool := ps[:min(len(ps), pairPool)]
-	price := math.Log(float64(len(ps)))
+	most := pairPool
+	if f.large {
+		most = largePool
+	}
+	pool := ps[:min(len(ps), most)]
+	for i, p := range pool {
+		if p.score <= 0 {
+			pool = pool[:i]
+			break
+		}
+	}
+	price := math.Log(float64(of))
 	floor := max(ps[0].score, above)
-	perfect := f.total(f.all, f.all)
-	perfect.b = 0
-	if f.atMost(perfect)-price <= floor {
+	perfect := Tally{Broken: f.whole.Broken}
+	if f.atMost(perfect, f.whole)-price <= floor {
 		return nil
 	}
 	scratch := [2]set{f.all.blank(), f.all.blank()}
-	sums := make([]counts, len(pool))
-	for i, p := range pool {
-		sums[i] = f.total(p.member, p.known)
-	}
 	var out []pair
 	for i, x := range pool {
-		for j, y := range pool[:i] {
+		for _, y := range pool[:i] {
 			for _, kind := range []Kind{Both, Either} {
-				if f.hope(kind, sums[i], sums[j])-price <= floor {
+				if f.hope(kind, x, y)-price <= floor {
 					continue
 				}
 				if u := f.join(kind, y, x, price, floor, scratch); u != nil {
@@ -207,74 +341,72 @@ func (f *field) pairs(ps []*pattern, above float64) []pair {
 	return out[:min(len(out), keptPair)]
 }
 
-// total counts a pattern's machines in all strata together, and the rest with its
-// weight.
-func (f *field) total(member, known set) counts {
-	var c counts
+// total counts a pattern's machines and those that are known.
+func (f *field) total(member, k set) (have, all Tally) {
 	for _, s := range f.strata {
 		a, b := s.count(member)
-		na, nb := s.count(known)
-		c.a, c.b, c.na, c.nb = c.a+float64(a), c.b+float64(b), c.na+float64(na), c.nb+float64(nb)
+		na, nb := s.count(k)
+		have.Broken, have.Near = have.Broken+a, have.Near+b
+		all.Broken, all.Near = all.Broken+na, all.Near+nb
 	}
 	if f.restWt < 1 {
-		c.b += restWeight * float64(member.countAnd(f.rest))
-		c.nb += restWeight * float64(known.countAnd(f.rest))
+		have.Rest, all.Rest = member.countAnd(f.rest), k.countAnd(f.rest)
 	}
-	return c
+	return have, all
 }
 
 // hope is the most evidence that a pair of patterns with these counts can have:
 // as if their broken machines overlapped as it suits and their working ones too.
 // Where not all is known of both, a bound would have to know more: there is none.
-func (f *field) hope(kind Kind, x, y counts) float64 {
-	if x.na != y.na || x.nb != y.nb {
+func (f *field) hope(kind Kind, x, y *pattern) float64 {
+	all := x.all
+	if all.Broken != y.all.Broken || all.Near != y.all.Near || all.Rest != y.all.Rest {
+		if f.large {
+			return math.Inf(-1)
+		}
 		return math.Inf(1)
 	}
-	best := counts{na: x.na, nb: x.nb}
+	var best Tally
 	if kind == Both {
-		best.a, best.b = min(x.a, y.a), max(0, x.b+y.b-x.nb)
+		best.Broken, best.Near, best.Rest = min(x.Broken, y.Broken), max(0, x.Near+y.Near-all.Near), max(0, x.Rest+y.Rest-all.Rest)
 	} else {
-		best.a, best.b = min(x.na, x.a+y.a), max(x.b, y.b)
+		best.Broken, best.Near, best.Rest = min(all.Broken, x.Broken+y.Broken), max(x.Near, y.Near), max(x.Rest, y.Rest)
 	}
-	return f.atMost(best)
-}
-
-// atMost is the evidence of counts if all were one stratum; more strata only take
-// from it.
-func (f *field) atMost(c counts) float64 {
-	t := f.betas
-	return t.beta(c.a+brokenYes, c.na-c.a+brokenNo) - t.broken + t.beta(c.b+workingYes, c.nb-c.b+workingNo) - t.working -
-		t.beta(c.a+c.b+1, c.na+c.nb-c.a-c.b+1)
+	return f.atMost(best, all)
 }
 
 // clean tells whether a pattern leaves next to nothing to explain.
 func (f *field) clean(p *pattern) bool {
-	broken, working := p.known.and(f.broken), p.known.and(f.working)
-	return 10*p.member.countAnd(broken) >= 9*broken.count() && p.member.countAnd(working) == 0
+	return 10*p.Broken >= 9*p.all.Broken && p.Near+p.Rest == 0
 }
 
 // join returns the union (Either) or the intersection (Both) of two patterns, or
 // nil if it says no more than one of them, or scores no more than floor. Thousands
 // are tried for each one that is kept, so they are tried in two sets of scratch.
 func (f *field) join(kind Kind, x, y *pattern, price, floor float64, scratch [2]set) *pattern {
-	member, known := scratch[0], scratch[1]
+	member, both := scratch[0], scratch[1]
+	xs, ys := f.members(x), f.members(y)
 	asX, asY := true, true
 	for i := range member {
-		known[i] = x.known[i] & y.known[i]
+		both[i] = x.known.bits[i] & y.known.bits[i]
 		if kind == Both {
-			member[i] = x.member[i] & y.member[i]
+			member[i] = xs[i] & ys[i]
 		} else {
-			member[i] = (x.member[i] | y.member[i]) & known[i]
+			member[i] = (xs[i] | ys[i]) & both[i]
 		}
-		asX, asY = asX && member[i] == x.member[i], asY && member[i] == y.member[i]
+		asX, asY = asX && member[i] == xs[i], asY && member[i] == ys[i]
 	}
 	if asX || asY {
 		return nil
 	}
-	prior := min(x.prior, y.prior)
-	score := weigh(f.evidence(member, known)-price, prior)
-	if score <= floor {
+	have, all := f.total(member, both)
+	u := &pattern{Tally: have, all: all, known: &known{bits: both}, prior: min(x.prior, y.prior), bits: member, hope: f.atMost(have, all)}
+	if weigh(u.hope-price, u.prior) <= floor {
 		return nil
 	}
-	return &pattern{member: slices.Clone(member), known: slices.Clone(known), prior: prior, score: score}
+	if u.score = weigh(f.evidence(u)-price, u.prior); u.score <= floor {
+		return nil
+	}
+	u.bits, u.known.bits = slices.Clone(member), slices.Clone(both)
+	return u
 }

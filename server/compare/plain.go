@@ -15,122 +15,137 @@ var skipped = []string{
 }
 
 // priors of what rarely is a cause, by the beginning of the path.
-var unlikely = map[string]float64{"apt/auto/": 0.6, "port/": 0.9, "user/": 0.9, "group/": 0.9, "fs/": 0.95, "id/": 0.95, "ssh/": 0.7}
+var rarely = map[string]float64{"apt/auto/": 0.6, "port/": 0.9, "user/": 0.9, "group/": 0.9, "fs/": 0.95, "id/": 0.95, "ssh/": 0.7}
+
+// unlikely gives the prior of a path.
+func unlikely(path string) float64 {
+	for prefix, prior := range rarely {
+		if strings.HasPrefix(path, prefix) {
+			return prior
+		}
+	}
+	return 1
+}
 
 // plain turns any section without rules of its own into attributes.
 func (t *table) plain(s *section) {
-	for _, path := range s.paths() {
-		c := s.cols[path]
-		if c.constant || slices.ContainsFunc(skipped, func(p string) bool { return strings.HasPrefix(path, p) }) {
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		if c.Constant || slices.ContainsFunc(skipped, func(p string) bool { return strings.HasPrefix(c.Path, p) }) {
 			continue
 		}
-		switch s.name {
-		case "ssh":
-			t.presence(s, c, "")
-		case "conffile":
-			t.conffile(s, c)
-		case "user", "fs":
-			t.words(s, c)
-		default:
-			t.settings(s, c)
-		}
+		t.topic(func() {
+			switch s.Name {
+			case "ssh":
+				t.presence(s, c)
+			case "conffile":
+				t.conffile(s, c)
+			case "user", "fs":
+				t.words(s, c)
+			default:
+				t.settings(s, c)
+			}
+		})
 	}
 }
 
 // settings adds presence and each value of a column.
-func (t *table) settings(s *section, c *column) {
-	t.presence(s, c, "")
-	vs, _ := s.values(c)
-	if len(vs) < 2 {
+func (t *table) settings(s *section, c *Column) {
+	t.presence(s, c)
+	if len(c.Values) < 2 {
 		return
 	}
-	for _, v := range vs {
-		a := t.setting(s, c)
-		a.member = v.who
-		a.yes, a.no = c.path+" is "+quote(v.text), c.path+" is not "+quote(v.text)
-		a.holds = sameValue(v.text)
-		t.add(a)
+	for _, v := range c.Values {
+		t.add(v.Crowd, s.known, unlikely(c.Path), func() attr {
+			text := t.text(c.Path, v)
+			return setting(c.Path, c.Path+" is "+quote(text), c.Path+" is not "+quote(text), sameValue(text))
+		})
 	}
 }
 
-func (t *table) setting(s *section, c *column) *attr {
-	a := &attr{kind: Setting, object: "fact:" + c.path, ids: []string{"fact:" + c.path}, path: c.path, known: s.known}
-	for prefix, prior := range unlikely {
-		if strings.HasPrefix(c.path, prefix) {
-			a.prior = prior
+// setting makes an attribute of a fact without a meaning of its own.
+func setting(path, yes, no string, holds func(int, Past) bool) attr {
+	id := "fact:" + path
+	return attr{kind: Setting, object: id, ids: []string{id}, path: path, yes: yes, no: no, holds: holds}
+}
+
+func (t *table) presence(s *section, c *Column) {
+	t.add(c.Present, s.known, unlikely(c.Path), func() attr {
+		yes := c.Path + " is there"
+		if len(c.Values) == 1 && !c.Various && s.Name != "ssh" {
+			yes = c.Path + " is " + quote(t.text(c.Path, c.Values[0]))
 		}
-	}
-	return a
-}
-
-func (t *table) presence(s *section, c *column, what string) {
-	vs, present := s.values(c)
-	a := t.setting(s, c)
-	a.member = present
-	if what == "" {
-		what = c.path
-	}
-	a.yes, a.no = what+" is there", what+" is not there"
-	if len(vs) == 1 && s.name != "ssh" {
-		a.yes = fmt.Sprintf("%s is %s", what, quote(vs[0].text))
-	}
-	a.holds = func(_ int, p Past) bool { return p.Present }
-	t.add(a)
+		return setting(c.Path, yes, c.Path+" is not there", func(_ int, p Past) bool { return p.Present })
+	})
 }
 
 // words compares a row of words word by word, each after masking: accounts and
 // mounts. The day of the last password change is no setting.
-func (t *table) words(s *section, c *column) {
-	t.presence(s, c, "")
-	vs, _ := s.values(c)
-	g := t.gather(s)
-	for _, v := range vs {
-		for word := range strings.FieldsSeq(v.text) {
+func (t *table) words(s *section, c *Column) {
+	t.presence(s, c)
+	if s, c = t.inside(s, c); c == nil {
+		return
+	}
+	t.parts(s, c, func(text string, see func(part string)) {
+		for word := range strings.FieldsSeq(text) {
 			if strings.HasPrefix(word, "changed=") {
 				continue
 			}
 			for part := range strings.SplitSeq(t.reader.generic(word), ",") {
-				g.see(part, v.who, func() *attr {
-					a := t.setting(s, c)
-					a.yes, a.no = c.path+" has "+quote(part), c.path+" without "+quote(part)
-					a.holds = func(_ int, p Past) bool { return p.Present && strings.Contains(p.Value, part) }
-					return a
-				})
+				see(part)
 			}
 		}
+	}, unlikely(c.Path), func(part string) attr {
+		return setting(c.Path, c.Path+" has "+quote(part), c.Path+" without "+quote(part), func(_ int, p Past) bool { return p.Present && strings.Contains(p.Value, part) })
+	})
+}
+
+// parts adds an attribute for each part that values of a column have.
+func (t *table) parts(s *section, c *Column, split func(text string, see func(part string)), prior float64, say func(part string) attr) {
+	who := crowds[string]{}
+	for _, v := range c.Values {
+		seen := map[string]bool{}
+		split(t.text(c.Path, v), func(part string) {
+			if !seen[part] {
+				seen[part] = true
+				who.join(part, v.Crowd)
+			}
+		})
 	}
-	g.done()
+	for part, members := range who {
+		t.add(*members, s.known, prior, func() attr { return say(part) })
+	}
 }
 
 // conffile adds package files that are missing or obsolete. That one is modified
 // says nothing here: its content is compared.
-func (t *table) conffile(s *section, c *column) {
-	name := strings.TrimPrefix(c.path, "conffile/")
-	vs, _ := s.values(c)
-	g := t.gather(s)
-	for _, v := range vs {
-		word, _, _ := strings.Cut(v.text, " ")
-		if word == "modified" {
-			continue
+func (t *table) conffile(s *section, c *Column) {
+	name := strings.TrimPrefix(c.Path, "conffile/")
+	t.parts(s, c, func(text string, see func(string)) {
+		if word, _, _ := strings.Cut(text, " "); word != "modified" {
+			see(word)
 		}
-		g.see(word, v.who, func() *attr {
-			return &attr{
-				kind: File, object: "file:" + name, ids: []string{"file:" + name}, path: c.path,
-				yes: "/" + name + " is " + word + " against its package", no: "/" + name + " is not " + word + " against its package",
-				holds: func(_ int, p Past) bool { return p.Present && strings.HasPrefix(p.Value, word) },
-			}
-		})
-	}
-	g.done()
+	}, 1, func(word string) attr {
+		a := about(name, "/"+name+" is "+word+" against its package", "/"+name+" is not "+word+" against its package",
+			func(_ int, p Past) bool { return p.Present && strings.HasPrefix(p.Value, word) })
+		a.path = c.Path
+		return a
+	})
 }
 
 // notes says which sections some machines have not reported.
 func (t *table) notes() []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(t.unread)) {
-		if n := t.unread[name]; n < len(t.f.machines) {
+		if n := t.unread[name]; n < len(t.f.places) {
 			out = append(out, fmt.Sprintf("%d machines report nothing of section %s: they count as unknown there", n, name))
 		}
+	}
+	if n := len(t.sampled); n > 0 {
+		out = append(out, fmt.Sprintf("%d files and settings are different on very many machines: what they say was looked at on %d machines of both groups, and counts of it are of these", n, len(t.f.sample)))
+	}
+	if t.shut > 0 {
+		out = append(out, fmt.Sprintf("too many files differ to read them all: %d of those that differ least between the groups are compared as a whole", t.shut))
 	}
 	return append(out, t.reader.notes()...)
 }

@@ -16,23 +16,24 @@ const (
 	maxContent = 256 << 10 // bytes of one file
 	maxRead    = 512 << 20 // bytes of one question
 	maxItems   = 6000      // items of one file
-	maxKept    = 200_000   // items that are kept in case they are needed again
 )
 
 // reader reads config files and turns them into items, masking what is special
 // to the machine that a file is from.
 type reader struct {
+	field    *field
 	contents func(fact.Digest) ([]byte, error)
-	maskers  []*masker
-	domains  []*masker // of each machine
-	common   *masker   // for files that machines of several domains share
+	maskers  map[int]*masker    // of machines
+	domains  map[string]*masker // by name
+	domainAt map[int]string     // of machines
+	several  bool               // domains
+	common   *masker            // for files that machines of several domains share
 	read     int
+	opened   int
 	failed   int
 	reason   error
 	full     bool
-	writer   *writer
-	parsed   map[parsedKey]document
-	kept     int                // items of parsed
+	library  *Library
 	past     map[pastKey][]item // items of files seen in history
 }
 
@@ -47,46 +48,90 @@ type pastKey struct {
 	by     *masker
 }
 
-func newReader(f *field, contents func(fact.Digest) ([]byte, error)) *reader {
-	r := &reader{contents: contents, common: &masker{}, writer: newWriter(), parsed: map[parsedKey]document{}, past: map[pastKey][]item{}}
-	byDomain := map[string]*masker{}
-	for _, m := range f.machines {
-		if domain := domainOf(m); byDomain[domain] == nil {
-			byDomain[domain] = domainMasker(domain)
-		}
-	}
-	for _, m := range f.machines {
-		domain := byDomain[domainOf(m)]
-		if len(byDomain) == 1 { // all are in it: its name says nothing, and reads better
-			domain = r.common
-		}
-		r.domains = append(r.domains, domain)
-		r.maskers = append(r.maskers, newMasker(m, domain))
+func newReader(f *field, g Groups) *reader {
+	r := &reader{field: f, contents: g.Contents, maskers: map[int]*masker{}, domains: map[string]*masker{}, domainAt: map[int]string{}, common: &masker{}, library: g.Library, past: map[pastKey][]item{}}
+	if r.library == nil {
+		r.library = NewLibrary()
 	}
 	return r
+}
+
+// learn learns from section id whether machines of several domains are compared: if
+// all are in one, its name says nothing, and reads better.
+func (r *reader) learn(id *section) {
+	if id == nil {
+		return
+	}
+	c := id.cols["id/domain"]
+	r.several = c != nil && (!c.Constant || id.Known.count() < r.field.whole.count())
+}
+
+// own gives what masks the values of one machine.
+func (r *reader) own(number int) *masker {
+	m := r.maskers[number]
+	if m == nil {
+		machine := r.field.fleet.Machine(number)
+		m = newMasker(machine, r.domain(domainOf(machine)))
+		r.maskers[number] = m
+	}
+	return m
+}
+
+// domain gives what masks what all machines of a domain share.
+func (r *reader) domain(name string) *masker {
+	if !r.several {
+		return r.common
+	}
+	m := r.domains[name]
+	if m == nil {
+		m = domainMasker(name)
+		r.domains[name] = m
+	}
+	return m
 }
 
 // generic masks what needs no knowledge of a machine.
 func (r *reader) generic(s string) string { return r.common.mask(s) }
 
+// asked is how many machines of a large group are asked for their domain.
+const asked = 32
+
 // masker returns what masks the values that all these machines have for themselves.
 func (r *reader) masker(who set) *masker {
-	first, last := -1, -1
-	same := true
-	who.each(func(i int) {
-		if first < 0 {
-			first = i
-		}
-		same = same && r.domains[i] == r.domains[first]
-		last = i
-	})
-	switch {
-	case first < 0 || !same:
+	n := who.count()
+	if n == 0 {
 		return r.common
-	case first == last:
-		return r.maskers[first]
 	}
-	return r.domains[first]
+	all := who.first(max(asked, 1))
+	if n == 1 {
+		return r.own(all[0])
+	}
+	if !r.several {
+		return r.common
+	}
+	if n > asked {
+		all = who.numbers()
+		for i := range asked {
+			all[i] = all[i*(n-1)/(asked-1)]
+		}
+		all = all[:asked]
+	}
+	domain := r.domainOf(all[0])
+	for _, i := range all[1:] {
+		if r.domainOf(i) != domain {
+			return r.common
+		}
+	}
+	return r.domain(domain)
+}
+
+func (r *reader) domainOf(number int) string {
+	d, ok := r.domainAt[number]
+	if !ok {
+		d = domainOf(r.field.fleet.Machine(number))
+		r.domainAt[number] = d
+	}
+	return d
 }
 
 // items returns what a file says. Where it cannot be read as text it says only
@@ -98,20 +143,20 @@ func (r *reader) items(path string, d fact.Digest, m *masker) []item {
 // document reads a content and parses it, once as long as there is room to keep it.
 func (r *reader) document(path string, d fact.Digest) document {
 	key := parsedKey{formatOf(path), d}
-	if doc, ok := r.parsed[key]; ok {
+	doc, ok := r.library.get(key)
+	if ok {
 		return doc
 	}
 	content, ok := r.content(d)
 	if !ok || bytes.IndexByte(content[:min(len(content), 8000)], 0) >= 0 {
-		return document{items: []item{{text: "content " + d.String()[:16], whole: true}}}
+		return unread(d)
 	}
-	doc := r.writer.parse(path, string(content))
-	if r.kept += len(doc.items); r.kept > maxKept {
-		clear(r.parsed)
-		r.kept = len(doc.items)
-	}
-	r.parsed[key] = doc
-	return doc
+	return r.library.parse(key, path, string(content))
+}
+
+// unread is what is known of a content that was not read as text.
+func unread(d fact.Digest) document {
+	return document{items: []item{{text: "content " + d.String()[:16], whole: true}}}
 }
 
 // masked adds to each item its masked form where there is one, and an item for
@@ -150,6 +195,7 @@ func (r *reader) content(d fact.Digest) ([]byte, bool) {
 		return nil, false
 	}
 	b, err := r.contents(d)
+	r.opened++
 	if err != nil {
 		r.failed++
 		r.reason = err
@@ -176,7 +222,7 @@ func (r *reader) says(path, value string, machine int, text string) bool {
 		}
 		return slices.ContainsFunc(items, func(it item) bool { return it.text == text })
 	}
-	return has(r.maskers[machine]) || has(r.common)
+	return has(r.own(machine)) || has(r.common)
 }
 
 func (r *reader) notes() []string {

@@ -22,22 +22,46 @@ type draft struct {
 	age   age
 }
 
-// rows turns patterns and pairs into rows, best first.
-func (f *field) rows(r found, c *clock) []Row {
-	var out []Row
+// rows turns patterns and pairs into rows, best first, until there are as many as
+// are wanted that no other could come before. Of the others only the exact tests
+// are returned, as rest.
+func (f *field) rows(r found, c *clock, want int) (out, rest []Row) {
+	for _, pr := range r.pairs {
+		out = append(out, f.pairRow(pr, c))
+	}
 	for i, p := range r.patterns[:min(len(r.patterns), ratedRows)] {
 		if p.score <= 0 {
 			break
+		}
+		if len(rest) > 0 || settled(out, want, p.score) {
+			rest = append(rest, Row{P: f.exact(p)})
+			continue
 		}
 		for _, d := range f.drafts(p, c, i < datedRows) {
 			out = append(out, f.row(p, d, c))
 		}
 	}
-	for _, pr := range r.pairs {
-		out = append(out, f.pairRow(pr, c))
+	return fold(inScore(out)), rest
+}
+
+func inScore(rows []Row) []Row {
+	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(b.Score, a.Score) })
+	return rows
+}
+
+// settled tells whether as many rows as are wanted come before any whose score is
+// at most score.
+func settled(rows []Row, want int, score float64) bool {
+	if len(rows) < want {
+		return false
 	}
-	slices.SortStableFunc(out, func(a, b Row) int { return cmp.Compare(b.Score, a.Score) })
-	return out
+	n := 0
+	for _, r := range fold(inScore(slices.Clone(rows))) {
+		if r.Score > score {
+			n++
+		}
+	}
+	return n >= want
 }
 
 // drafts splits a pattern by when its attributes came to be: what came to the
@@ -48,7 +72,7 @@ func (f *field) drafts(p *pattern, c *clock, dated bool) []draft {
 	for i, a := range p.attrs {
 		g := ages[a.object] // what is known of the same thing, once enough is
 		if dated && asked[a.object] < datedEach && len(asked) < datedFacts {
-			g = c.of(a, p.lacks[i], p.member)
+			g = c.of(a, p.lacks[i], f.members(p))
 			asked[a.object]++
 			ages[a.object] = g
 		}
@@ -71,8 +95,8 @@ func (f *field) row(p *pattern, d draft, c *clock) Row {
 	for _, a := range d.attrs {
 		prior = max(prior, a.prior)
 	}
-	r := f.counted(p)
-	r.Score = weigh(weigh(f.evidence(p.member, p.known), prior), c.weight(d.age))
+	r := f.told(p)
+	r.Score = weigh(weigh(f.evidence(p), prior), c.weight(d.age))
 	r.Since = d.age.since
 	r.SiteOnly = f.siteOnly(p)
 	r.name(d)
@@ -80,52 +104,54 @@ func (f *field) row(p *pattern, d draft, c *clock) Row {
 	return r
 }
 
-// counted fills in who has it.
-func (f *field) counted(p *pattern) Row {
-	broken, working := p.known.and(f.broken), p.known.and(f.working)
+// told fills in who has it.
+func (f *field) told(p *pattern) Row {
+	member := f.members(p)
 	return Row{
-		Broken:  Count{p.member.countAnd(broken), broken.count()},
-		Working: Count{p.member.countAnd(working), working.count()},
-		Without: f.ids(broken.minus(p.member)),
-		Despite: f.ids(working.and(p.member)),
-		P:       f.exact(p.member, p.known),
+		Broken:  Count{p.Broken, p.all.Broken},
+		Working: Count{p.Near + p.Rest, p.all.Near + p.all.Rest},
+		Without: f.ids(p.known.bits.and(f.broken).minus(member)),
+		Despite: f.ids(member.and(f.working)),
+		P:       f.exact(p),
 	}
 }
 
 func (f *field) ids(s set) []string {
 	var out []string
-	s.each(func(i int) {
-		if len(out) < listedMachines {
-			out = append(out, f.machines[i].ID)
-		}
-	})
+	for _, i := range s.first(listedMachines) {
+		out = append(out, f.fleet.ID(i))
+	}
 	return out
 }
 
 // siteOnly tells whether all machines of a site have it or none, and the sites
 // differ: then it cannot be told from anything else about those sites.
 func (f *field) siteOnly(p *pattern) bool {
-	has := map[string]bool{}
-	mixed := false
-	p.known.each(func(i int) {
-		h, seen := has[f.machines[i].Site]
-		if seen && h != p.member.has(i) {
-			mixed = true
+	member, sites, mixed := f.members(p), 0, false
+	f.eachSite(func(from, to int) {
+		if mixed {
+			return
 		}
-		has[f.machines[i].Site] = p.member.has(i)
+		have, all := 0, 0
+		for i := from; i < to; i++ {
+			if p.known.bits.has(i) {
+				all++
+			}
+			if member.has(i) {
+				have++
+			}
+		}
+		if all > 0 {
+			sites++
+		}
+		mixed = have > 0 && have < all
 	})
-	return !mixed && len(has) > 1
+	return !mixed && sites > 1
 }
 
 // name fills in what the row is about from its most telling attribute.
 func (r *Row) name(d draft) {
-	order := make([]int, len(d.attrs))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(i, j int) int {
-		return cmp.Or(cmp.Compare(d.attrs[j].prior, d.attrs[i].prior), cmp.Compare(rank(d, i), rank(d, j)), cmp.Compare(d.attrs[i].path, d.attrs[j].path), cmp.Compare(d.attrs[i].yes, d.attrs[j].yes))
-	})
+	order := d.order()
 	ids, objects := map[string]bool{}, map[string]bool{}
 	for _, i := range order {
 		a := d.attrs[i]
@@ -153,6 +179,27 @@ func (r *Row) name(d draft) {
 		r.What += fmt.Sprintf(" (and %d other things on the same machines)", n)
 	}
 	r.object, r.objects = d.attrs[first].object, objects
+}
+
+// order puts the most telling attributes first.
+func (d draft) order() []int {
+	type place struct{ i, rank int }
+	places := make([]place, len(d.attrs))
+	for i := range places {
+		places[i] = place{i, rank(d, i)}
+	}
+	slices.SortStableFunc(places, func(x, y place) int {
+		a, b := d.attrs[x.i], d.attrs[y.i]
+		if a.prior != b.prior || x.rank != y.rank {
+			return cmp.Or(cmp.Compare(b.prior, a.prior), x.rank-y.rank)
+		}
+		return cmp.Or(strings.Compare(a.path, b.path), strings.Compare(a.yes, b.yes))
+	})
+	out := make([]int, len(places))
+	for n, p := range places {
+		out[n] = p.i
+	}
+	return out
 }
 
 // rank puts what machines have before what they lack, and within packages the
@@ -237,7 +284,7 @@ func (f *field) why(r Row, a age, c *clock) string {
 
 // pairRow makes the row of a pair from those of its parts.
 func (f *field) pairRow(pr pair, c *clock) Row {
-	r := f.counted(pr.union)
+	r := f.told(pr.union)
 	r.Kind, r.Score = pr.kind, pr.union.score
 	word := " and "
 	if pr.kind == Either {

@@ -14,66 +14,124 @@ const (
 	workingYes, workingNo = 1, 6
 )
 
-// betaTable holds log gamma of all multiples of 1/8 up to what n machines need.
+// betaTable is what the logarithms of beta functions are made of.
 type betaTable struct {
-	lg              []float64
 	broken, working float64 // log beta of the two expectations
 }
 
 const fraction = 8 // counts are multiples of 1/fraction (see restWeight)
 
-func newBetaTable(n int) *betaTable {
-	t := &betaTable{lg: make([]float64, (n+16)*fraction)}
-	for i := 1; i < len(t.lg); i++ {
-		t.lg[i], _ = math.Lgamma(float64(i) / fraction)
+// logGammas holds log gamma of the multiples of 1/fraction of small groups.
+var logGammas = func() (lg [fraction * 1024]float64) {
+	for i := 1; i < len(lg); i++ {
+		lg[i], _ = math.Lgamma(float64(i) / fraction)
 	}
-	t.broken, t.working = t.beta(brokenYes, brokenNo), t.beta(workingYes, workingNo)
-	return t
+	return lg
+}()
+
+// logGamma is the logarithm of the gamma function of a positive multiple of
+// 1/fraction; of large ones by Stirling's series, which is exact to 1e-16 there.
+func logGamma(x float64) float64 {
+	if x < 1024 {
+		return logGammas[int(x*fraction)]
+	}
+	r := 1 / x
+	return (x-0.5)*math.Log(x) - x + 0.5*math.Log(2*math.Pi) + r/12 - r*r*r/360
 }
 
-func (t *betaTable) beta(a, b float64) float64 {
-	i, j := int(a*fraction), int(b*fraction)
-	return t.lg[i] + t.lg[j] - t.lg[i+j]
+func newBetaTable() *betaTable {
+	return &betaTable{logBeta(brokenYes, brokenNo), logBeta(workingYes, workingNo)}
+}
+
+func logBeta(a, b float64) float64 { return logGamma(a) + logGamma(b) - logGamma(a+b) }
+
+// counted counts the working machines of a tally, those of the rest as little as
+// they count.
+func (f *field) counted(t Tally) float64 { return float64(t.Near) + f.restWt*float64(t.Rest) }
+
+// atMost is the evidence of counts if all were one stratum; more strata only take
+// from it.
+func (f *field) atMost(have, all Tally) float64 {
+	a, b, na, nb := float64(have.Broken), f.counted(have), float64(all.Broken), f.counted(all)
+	return logBeta(a+brokenYes, na-a+brokenNo) - f.betas.broken + logBeta(b+workingYes, nb-b+workingNo) - f.betas.working -
+		logBeta(a+b+1, na+nb-a-b+1)
 }
 
 // evidence returns the logarithm of how much better "having this makes a machine
 // break" explains who has it than chance does, or than the site alone does
 // (each stratum with a share of its own): a Bayes factor. Positive speaks for it.
-func (f *field) evidence(member, known set) float64 {
-	var total counts
-	sites := 0.0
-	for _, s := range f.strata {
-		have, haveW := s.count(member)
-		all, allW := s.count(known)
-		a, b, na, nb := float64(have), float64(haveW), float64(all), float64(allW)
-		total.a, total.b, total.na, total.nb = total.a+a, total.b+b, total.na+na, total.nb+nb
-		sites += f.betas.beta(a+b+1, na+nb-a-b+1)
+func (f *field) evidence(p *pattern) float64 {
+	if len(f.strata) == 1 && f.restWt == 1 {
+		return p.hope
 	}
-	if f.restWt < 1 { // all of the rest are working
-		total.b += restWeight * float64(member.countAnd(f.rest))
-		total.nb += restWeight * float64(known.countAnd(f.rest))
+	k, n := float64(p.Broken)+f.counted(p.Tally), float64(p.all.Broken)+f.counted(p.all)
+	chance, sites := logBeta(k+1, n-k+1), 0.0
+	if len(f.strata) == 1 {
+		k, n := p.Broken+p.Near, p.all.Broken+p.all.Near
+		sites = logBeta(float64(k+1), float64(n-k+1))
+	} else {
+		member := f.members(p)
+		for _, s := range f.strata {
+			a, b := s.count(member)
+			na, nb := s.count(p.known.bits)
+			sites += logBeta(float64(a+b+1), float64(na+nb-a-b+1))
+		}
 	}
-	c := f.atMost(total)
-	chance := f.betas.beta(total.a+total.b+1, total.na+total.nb-total.a-total.b+1)
-	return min(c, c+chance-sites)
+	return p.hope + min(0, chance-sites)
 }
+
+// Above this many broken machines in several strata the exact test is taken for a
+// normal distribution, which it is very nearly.
+const manyBroken = 600
 
 // exact returns the one-sided p-value of the exact conditional test within
 // strata (Fisher's test for one stratum): how often as many broken machines or
 // more would have it, were the labels dealt at random within each stratum.
-func (f *field) exact(member, known set) float64 {
-	dist, seen := []float64{1}, 0
+func (f *field) exact(p *pattern) float64 {
+	if len(f.strata) == 1 {
+		return tail(p.Broken, p.Broken+p.Near, p.all.Broken, p.all.Near)
+	}
+	member := f.members(p)
+	dist, seen, mean, variance := []float64{1}, 0, 0.0, 0.0
 	for _, s := range f.strata {
 		a, b := s.count(member)
-		na, nb := s.count(known)
+		na, nb := s.count(p.known.bits)
 		seen += a
-		dist = convolve(dist, hypergeometric(a+b, na, nb))
+		if p.all.Broken <= manyBroken {
+			dist = convolve(dist, hypergeometric(a+b, na, nb))
+			continue
+		}
+		if n, k := float64(na+nb), float64(a+b); n > 1 {
+			share := float64(na) / n
+			mean += k * share
+			variance += k * share * (1 - share) * (n - k) / (n - 1)
+		}
 	}
-	p := 0.0
+	if p.all.Broken > manyBroken {
+		if variance == 0 {
+			return 1
+		}
+		return math.Erfc((float64(seen)-0.5-mean)/math.Sqrt(2*variance)) / 2
+	}
+	sum := 0.0
 	for i := seen; i < len(dist); i++ {
-		p += dist[i]
+		sum += dist[i]
 	}
-	return min(p, 1)
+	return min(sum, 1)
+}
+
+// tail returns how often a or more of k machines drawn from na broken and nb working
+// ones are broken.
+func tail(a, k, na, nb int) float64 {
+	whole, sum := choose(na+nb, k), 0.0
+	for i := max(a, k-nb); i <= min(k, na); i++ {
+		p := math.Exp(choose(na, i) + choose(nb, k-i) - whole)
+		sum += p
+		if p <= sum*1e-12 && i*(na+nb) > k*na { // beyond the middle they only get less
+			break
+		}
+	}
+	return min(sum, 1)
 }
 
 // hypergeometric returns the probability of 0, 1, … broken ones among k drawn
@@ -88,10 +146,7 @@ func hypergeometric(k, na, nb int) []float64 {
 }
 
 func choose(n, k int) float64 {
-	a, _ := math.Lgamma(float64(n + 1))
-	b, _ := math.Lgamma(float64(k + 1))
-	c, _ := math.Lgamma(float64(n - k + 1))
-	return a - b - c
+	return logGamma(float64(n+1)) - logGamma(float64(k+1)) - logGamma(float64(n-k+1))
 }
 
 func convolve(x, y []float64) []float64 {
@@ -108,10 +163,13 @@ func convolve(x, y []float64) []float64 {
 }
 
 // adjust fills Q by Benjamini and Hochberg's step-up procedure (1995) for tests
-// tests, of which the single rows are the best ones. Of pairs there were as many
-// as there are pairs of tests; they are corrected for all of them (Bonferroni).
-func adjust(rows []Row, tests int) {
+// tests, of which the single rows and the rest are the best ones. Of pairs there were
+// as many as there are pairs of tests; they are corrected for all of them (Bonferroni).
+func adjust(rows, rest []Row, tests int) {
 	var order []*Row
+	for i := range rest {
+		order = append(order, &rest[i])
+	}
 	for i := range rows {
 		if r := &rows[i]; r.Kind == Both || r.Kind == Either {
 			r.Q = min(1, r.P*float64(tests)*float64(tests))

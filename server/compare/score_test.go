@@ -31,7 +31,7 @@ func fieldOf(t *testing.T, sites ...string) *field {
 // having returns so many broken and working machines of a field.
 func (f *field) having(broken, working int) set {
 	s := f.all.blank()
-	for i := range f.machines {
+	for i := range f.places {
 		switch {
 		case f.broken.has(i) && broken > 0:
 			broken--
@@ -42,6 +42,14 @@ func (f *field) having(broken, working int) set {
 		}
 	}
 	return s
+}
+
+// patternOf makes a pattern of machines that all tell.
+func (f *field) patternOf(member set) *pattern {
+	all := f.tally(f.all)
+	p := &pattern{Tally: f.tally(member), all: all, known: &known{bits: f.all}, bits: member}
+	p.hope = f.atMost(p.Tally, all)
+	return p
 }
 
 func TestExactTestIsFishers(t *testing.T) {
@@ -55,7 +63,7 @@ func TestExactTestIsFishers(t *testing.T) {
 		{0, 12, 1},               // the wrong way round
 		{8, 3, 10572 / 705432.0}, // sum over 8, 9, 10 of C(10,k) C(12,11-k) / C(22,11)
 	} {
-		if got := f.exact(f.having(tt.broken, tt.working), f.all); math.Abs(got-tt.want) > 1e-6 {
+		if got := f.exact(f.patternOf(f.having(tt.broken, tt.working))); math.Abs(got-tt.want) > 1e-6 {
 			t.Errorf("%d of 10 against %d of 12: p = %.9f, want %.9f", tt.broken, tt.working, got, tt.want)
 		}
 	}
@@ -63,24 +71,24 @@ func TestExactTestIsFishers(t *testing.T) {
 
 func TestExactTestIsWithinSites(t *testing.T) {
 	f := fieldOf(t, "BBBWWW", "BBBWWW")
-	if got, want := f.exact(f.having(6, 0), f.all), 1/400.0; math.Abs(got-want) > 1e-9 { // (1 / C(6,3))²
+	if got, want := f.exact(f.patternOf(f.having(6, 0))), 1/400.0; math.Abs(got-want) > 1e-9 { // (1 / C(6,3))²
 		t.Errorf("p = %v, want %v", got, want)
 	}
 	g := fieldOf(t, "BBBBBW", "BWWWWW")
 	site := g.all.blank()
-	for i, m := range g.machines {
-		if m.Site == "elm/0" {
+	for i, p := range g.places {
+		if p.Site == 0 {
 			site.add(i)
 		}
 	}
-	if p, e := g.exact(site, g.all), g.evidence(site, g.all); p != 1 || e > 0 {
+	if p, e := g.exact(g.patternOf(site)), g.evidence(g.patternOf(site)); p != 1 || e > 0 {
 		t.Errorf("a fact of a site alone has p = %v and evidence %v, want 1 and none", p, e)
 	}
 }
 
 func TestEvidencePrefersPureOverWide(t *testing.T) {
 	f := fieldOf(t, "BBBBBBBBBBWWWWWWWWWWWW")
-	at := func(b, w int) float64 { return f.evidence(f.having(b, w), f.all) }
+	at := func(b, w int) float64 { return f.evidence(f.patternOf(f.having(b, w))) }
 	order := []float64{at(10, 0), at(9, 0), at(9, 1), at(5, 0), at(8, 3), at(5, 6)}
 	for i := 1; i < len(order); i++ {
 		if order[i] >= order[i-1] {
@@ -94,7 +102,7 @@ func TestEvidencePrefersPureOverWide(t *testing.T) {
 
 func TestAdjustFollowsBenjaminiAndHochberg(t *testing.T) {
 	rows := []Row{{P: 0.04}, {P: 0.001}, {P: 0.03}, {P: 1e-6, Kind: Both}}
-	adjust(rows, 4)
+	adjust(rows, nil, 4)
 	for i, want := range []float64{0.16 / 3, 0.004, 0.16 / 3, 16e-6} {
 		if math.Abs(rows[i].Q-want) > 1e-12 {
 			t.Errorf("row %d: q = %v, want %v", i, rows[i].Q, want)

@@ -49,13 +49,14 @@ type dict struct {
 	sections []string
 	sectionN map[string]uint16
 	bySect   [][]pathID // paths of each section in the order in which they came
-	pmu      sync.Mutex // guards patterns, which questions change too
+	pmu      sync.Mutex // guards patterns and ordered, which questions change too
 	patterns map[string]*pattern
-	free     []uint32 // numbers of no fact
-	gone     []uint32 // facts that perhaps nobody has, see sweep
-	noPaths  []pathID // numbers of no path
-	dead     int      // paths that nobody has anything at
-	lost     int      // bytes of texts of facts and paths that are gone
+	ordered  map[uint16][]pathID // paths of sections in order, see inOrder
+	free     []uint32            // numbers of no fact
+	gone     []uint32            // facts that perhaps nobody has, see sweep
+	noPaths  []pathID            // numbers of no path
+	dead     int                 // paths that nobody has anything at
+	lost     int                 // bytes of texts of facts and paths that are gone
 }
 
 func newDict() *dict {
@@ -150,6 +151,7 @@ func (d *dict) bury() {
 	d.dead = 0
 	d.pmu.Lock()
 	clear(d.patterns)
+	clear(d.ordered)
 	d.pmu.Unlock()
 }
 

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -215,87 +214,4 @@ func (v View) Sections(slot uint32) []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// Count is how many of two groups have a fact.
-type Count struct {
-	Fact Fact
-	A, B int
-}
-
-// Counts yields the observed facts that some of two groups have and some have
-// not, in no order, but for those that are in one set alone, see View.Own. Groups that overlap are counted as they are. CIs outside of
-// the scope count in neither.
-//
-// It walks over the distinct sets of the groups, not over CIs: what a base holds
-// is added up once for all sets that are on it.
-func (v View) Counts(a, b Bits) iter.Seq[Count] {
-	return func(yield func(Count) bool) {
-		a, b := a.Clone(), b.Clone()
-		a.And(v.visible)
-		b.And(v.visible)
-		t := v.f.tally(a, b)
-		na, nb := int32(a.Count()), int32(b.Count())
-		for _, x := range t.touched {
-			n := t.facts[x]
-			if n == [2]int32{} || n == [2]int32{na, nb} {
-				continue
-			}
-			if !yield(Count{Fact(x), int(n[0]), int(n[1])}) {
-				return
-			}
-		}
-	}
-}
-
-type tally struct {
-	facts   [][2]int32
-	touched []uint32
-}
-
-func (f *fleet) tally(a, b Bits) *tally {
-	t := &tally{facts: make([][2]int32, f.dict.facts.n)}
-	sets := make([][2]int32, f.sets.n)
-	bases := make([][2]int32, len(f.bases))
-	var seen []uint32
-	for side, group := range [...]Bits{a, b} {
-		for slot := range group.Slots() {
-			for _, set := range f.lists.get(f.cis.at(slot).sets)[1:] { // without the head
-				if sets[set] == [2]int32{} {
-					seen = append(seen, set)
-				}
-				sets[set][side]++
-			}
-		}
-	}
-	mark := make(Bits, (len(t.facts)+63)/64)
-	add := func(x uint32, n [2]int32, sign int32) {
-		if !mark.Has(x) {
-			mark.set(x)
-			t.touched = append(t.touched, x)
-		}
-		t.facts[x][0] += sign * n[0]
-		t.facts[x][1] += sign * n[1]
-	}
-	for _, set := range seen {
-		n := sets[set]
-		form := f.formOf(set)
-		bases[form.base][0] += n[0]
-		bases[form.base][1] += n[1]
-		for _, x := range form.adds {
-			add(x, n, 1)
-		}
-		for _, x := range form.drops {
-			add(x, n, -1)
-		}
-	}
-	for i, n := range bases {
-		if n == [2]int32{} {
-			continue
-		}
-		for _, x := range f.bases[i].facts {
-			add(x, n, 1)
-		}
-	}
-	return t
 }

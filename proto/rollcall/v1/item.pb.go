@@ -1656,7 +1656,7 @@ type CompareReply struct {
 	Working       []string               `protobuf:"bytes,4,rep,name=working,proto3" json:"working,omitempty"`
 	Notes         []string               `protobuf:"bytes,5,rep,name=notes,proto3" json:"notes,omitempty"`
 	Differs       bool                   `protobuf:"varint,6,opt,name=differs,proto3" json:"differs,omitempty"`                   // false: nothing that we collect differs
-	BrokenOf      uint32                 `protobuf:"varint,7,opt,name=broken_of,json=brokenOf,proto3" json:"broken_of,omitempty"` // machines of the groups, where only those above were looked at; 0: all
+	BrokenOf      uint32                 `protobuf:"varint,7,opt,name=broken_of,json=brokenOf,proto3" json:"broken_of,omitempty"` // machines of the groups, of which only those above are named; 0: all are
 	WorkingOf     uint32                 `protobuf:"varint,8,opt,name=working_of,json=workingOf,proto3" json:"working_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

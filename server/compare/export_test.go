@@ -1,0 +1,16 @@
+package compare
+
+import "context"
+
+// CompareLarge compares machines as it is done where there are very many: only the
+// best patterns are looked up, and of what is different on each machine a sample.
+func CompareLarge(ctx context.Context, g Groups) (Result, error) {
+	broken, working, notes := separate(g)
+	f, _, err := layField(newRoll(broken, working), 0)
+	if err != nil {
+		return Result{}, err
+	}
+	res, err := f.compare(ctx, g)
+	res.Notes = append(notes, res.Notes...)
+	return res, err
+}
