@@ -31,8 +31,8 @@ const birthFile = "birth.json"
 //
 // Three kinds of evidence are compared: the DMI UUID, the board's serial number,
 // and the permanent addresses of network cards. Vendors' placeholders and cards
-// that are plugged in (USB) are no evidence, and what is missing on either side
-// says nothing. It is another machine only if at least two kinds differ and none
+// that are plugged in (USB) are no evidence, nor is what a container shows of its
+// host, and what is missing on either side says nothing. It is another machine only if at least two kinds differ and none
 // agrees. So
 //   - a new network card alone, firmware that makes up a new UUID, a card that the
 //     kernel finds late: the machine is itself, and the file learns what is new;
@@ -61,10 +61,14 @@ func observe(salt []byte, facts fact.Set) birth {
 	}
 	uuid, _ := facts.Get("id/uuid")
 	board, _ := facts.Get("id/serial/board")
+	if style, _ := facts.Get("id/boot"); style == "container" {
+		uuid, board = "", "" // it may move to another host
+	}
 	b := birth{Salt: salt, UUID: hash("uuid", uuid), Board: hash("board", board)}
 	for _, f := range facts.Below("net/") {
 		parts := strings.Split(f.Path, "/")
-		if len(parts) == 3 && parts[2] == "permanent" && !strings.HasPrefix(parts[1], "enx") {
+		device, _ := facts.Get("net/" + parts[1] + "/device")
+		if len(parts) == 3 && parts[2] == "permanent" && !strings.HasPrefix(parts[1], "enx") && !strings.HasPrefix(device, "usb ") {
 			b.MACs = append(b.MACs, hash("mac", f.Value))
 		}
 	}
@@ -153,7 +157,7 @@ func bodyOf(ctx context.Context, c Config) (fact.Set, error) {
 	defer root.Close()
 	var wanted []collect.Collector
 	for _, col := range collect.All() {
-		if slices.ContainsFunc(col.Owns, func(p string) bool { return p == "id/uuid" || fact.SectionOf(p) == "net" }) {
+		if slices.ContainsFunc(col.Owns, func(p string) bool { return p == "id/uuid" || p == "id/boot" || fact.SectionOf(p) == "net" }) {
 			wanted = append(wanted, col)
 		}
 	}

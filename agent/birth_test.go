@@ -24,6 +24,9 @@ func TestWhichEvidenceMakesAnotherMachine(t *testing.T) {
 		}
 		return fact.NewSet(facts)
 	}
+	with := func(s fact.Set, path, value string) fact.Set {
+		return fact.NewSet(append(s, fact.Fact{Path: path, Value: value}))
+	}
 	here := body("uuid-1", "board-1", "eth0=52:54:00:00:00:01", "wlan0=52:54:00:00:00:02")
 	tests := []struct {
 		name     string
@@ -43,6 +46,9 @@ func TestWhichEvidenceMakesAnotherMachine(t *testing.T) {
 		{"a clone without a network", here, body("uuid-2", "board-2"), true},
 		{"a clone of a virtual machine, which has no board number", body("uuid-1", "", "eth0=52:54:00:00:00:01"), body("uuid-2", "", "eth0=52:54:00:00:00:99"), true},
 		{"a clone that was made over the same USB card", body("uuid-1", "board-1", "enx1=52:54:00:00:00:07"), body("uuid-2", "board-2", "enx1=52:54:00:00:00:07"), true},
+		{"a clone that was made on the same dock", with(body("uuid-1", "board-1", "eth1=52:54:00:00:00:07"), "net/eth1/device", "usb 2-1"), with(body("uuid-2", "board-2", "eth1=52:54:00:00:00:07"), "net/eth1/device", "usb 2-1"), true},
+		{"a container that moved to another host", with(body("uuid-1", "board-1"), "id/boot", "container"), with(body("uuid-2", "board-2"), "id/boot", "container"), false},
+		{"a container that an earlier version knew by its host", body("uuid-1", "board-1"), with(body("uuid-2", "board-2"), "id/boot", "container"), false},
 		{"one kind of evidence differs and there is no other", body("uuid-1", ""), body("uuid-2", ""), false},
 		{"only cards are known, and all are new", body("", "", "eth0=52:54:00:00:00:01"), body("", "", "eth0=52:54:00:00:00:99"), false},
 	}

@@ -232,8 +232,7 @@ func sayHello(ctx context.Context, c Config, version string) (uplink.Hello, erro
 	var facts []fact.Fact
 	size := 0
 	for _, f := range hinted(c, res.Facts) {
-		mac := f.Section() == "net" && (pathBase(f.Path) == "mac" || pathBase(f.Path) == "permanent")
-		if size += len(f.Path) + len(f.Value) + 8; (f.Section() == "id" || mac) && size < 16<<10 {
+		if size += len(f.Path) + len(f.Value) + 8; (f.Section() == "id" || f.Section() == "net" && slices.Contains(ofCard, pathBase(f.Path))) && size < 16<<10 {
 			facts = append(facts, f)
 		}
 	}
@@ -252,6 +251,9 @@ func domains() []string {
 	defer root.Close()
 	return collect.Domains(collect.Host{FS: root, Live: true, Now: time.Now})
 }
+
+// ofCard is what tells which network card it is, and whether it is plugged in.
+var ofCard = []string{"mac", "permanent", "kind", "device", "driver"}
 
 // live tells whether the root is the running machine.
 func (c Config) live() bool { return filepath.Clean(c.Root) == "/" }

@@ -27,6 +27,7 @@ func TestAMachineThatWaitsIsLikenedToTheOneWhoseEvidenceItShows(t *testing.T) {
 	}{
 		{"with a known card", nil, []fact.Fact{{Path: "net/eno1/permanent", Value: "02:00:00:00:00:01"}}, "sim-00001", "probably one machine: the same permanent MAC"},
 		{"with a known card in another place", nil, []fact.Fact{{Path: "net/enp9s0/permanent", Value: "02:00:00:00:00:03"}}, "sim-00003", "probably one machine: the same permanent MAC"},
+		{"with a known address on a dock", nil, []fact.Fact{{Path: "net/eth1/device", Value: "usb 2-1"}, {Path: "net/eth1/permanent", Value: "02:00:00:00:00:01"}}, "", ""},
 		{"with a known UUID and name", []fact.Fact{{Path: "id/hostname", Value: "sim-00001"}, {Path: "id/uuid", Value: "5a7d1c40-4218-4287-a3ef-000000000001"}}, nil, "sim-00001", "probably one machine: the same SMBIOS UUID, the same host name"},
 		{"with a UUID that two have", []fact.Fact{{Path: "id/uuid", Value: "5a7d1c40-4218-4287-a3ef-000000000002"}}, nil, "", ""},
 		{"with a pattern for a UUID", []fact.Fact{{Path: "id/uuid", Value: "*000001"}}, nil, "", ""},

@@ -25,7 +25,7 @@ const (
 // Hello is what a machine says of itself when it asks for admission.
 type Hello struct {
 	Hostname string
-	Facts    fact.Set // section id and the permanent MACs, for the approver
+	Facts    fact.Set // section id and the network cards, for the approver
 	Version  string
 	OneShot  bool // the key ends with this boot, after one report
 }

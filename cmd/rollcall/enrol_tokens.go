@@ -21,7 +21,7 @@ where, until when and who made them. Their secrets are nowhere but with whoever
 carries them. With --all also those that are used, expired or withdrawn.
 
 As JSON: {"tokens": [{"id", "kind", "name", "site", "class", "ci", "ci_name",
-"standing", "uses", "used", "nets", "needs_approval", "by", "created", "expires",
+"standing", "uses", "used", "nets", "image", "needs_approval", "by", "created", "expires",
 "last_used", "last_used_by", "withdrawn_by"}]}.`,
 		Example: `  rollcall enrol tokens
   rollcall enrol tokens --all --json`,
@@ -45,6 +45,7 @@ type tokenInfoJSON struct {
 	Uses          uint32   `json:"uses"`
 	Used          uint32   `json:"used"`
 	Nets          []string `json:"nets"`
+	Image         string   `json:"image"` // id of the CI of the image that it lies in
 	NeedsApproval bool     `json:"needs_approval"`
 	By            string   `json:"by"`
 	Created       msTime   `json:"created"`
@@ -61,7 +62,7 @@ type tokensJSON struct {
 func tokenOf(t *rollcallv1.TokenInfo) tokenInfoJSON {
 	return tokenInfoJSON{
 		ID: t.GetId(), Kind: t.GetKind(), Name: t.GetName(), Site: t.GetSite(), Class: t.GetClass(), CI: t.GetCi(), CIName: t.GetCiName(),
-		Standing: t.GetStanding(), Uses: t.GetUses(), Used: t.GetUsed(), Nets: append([]string{}, t.GetNets()...),
+		Standing: t.GetStanding(), Uses: t.GetUses(), Used: t.GetUsed(), Nets: append([]string{}, t.GetNets()...), Image: t.GetImage(),
 		NeedsApproval: t.GetNeedsApproval(), By: t.GetBy(), Created: msTime(t.GetCreatedMs()), Expires: msTime(t.GetExpiresMs()),
 		LastUsed: msTime(t.GetUsedMs()), LastUsedBy: t.GetUsedBy(), WithdrawnBy: t.GetWithdrawnBy(),
 	}
