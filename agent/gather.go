@@ -66,7 +66,7 @@ func (a *Agent) gather(ctx context.Context) gathered {
 	facts := hinted(a.cfg, res.Facts)
 
 	start := a.now()
-	status := collect.Status{Name: etcCollector, Owns: []string{"etc/", "conffile/", "secret/"}, State: collect.OK}
+	status := collect.Status{Name: etcCollector, Owns: []string{"etc/", "conffile/", "leftover/", "secret/"}, State: collect.OK}
 	g.incomplete = res.Status
 	var err error
 	if a.scanner.Conffiles, err = collect.Conffiles(host); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -23,7 +23,7 @@ type Memory struct {
 // facts that count, the volatile ones as measurements, and the new memory. Facts
 // of a collector whose run was not complete are not missed.
 func classify(found []fact.Fact, status []Status, old Memory) (facts, measured []fact.Fact, m Memory) {
-	table := rules()
+	table := bySection(rules())
 	m = Memory{Ran: true, Buckets: map[string]string{}}
 	events := map[string]string{}
 	for _, f := range found {
@@ -90,7 +90,7 @@ func settle(now map[string]string, old Memory, open func(path string) bool) (sho
 
 // waits returns a test for paths that count on although this run missed them:
 // those of an incomplete run, and lasting ones that still have a sibling.
-func waits(table []rule, found []fact.Fact, open func(path string) bool) func(path string) bool {
+func waits(table ruleTable, found []fact.Fact, open func(path string) bool) func(path string) bool {
 	parents := map[string]bool{}
 	for _, f := range found {
 		parents[path.Dir(f.Path)] = true
@@ -128,12 +128,22 @@ func incomplete(status []Status) func(path string) bool {
 	}
 }
 
-func lookUp(table []rule, path string) rule {
-	// Packages and files are most of all facts and have no rule: the section,
-	// which no pattern leaves open, turns them away before any matching.
-	section := path[:strings.IndexByte(path, '/')+1]
-	for _, r := range table {
-		if strings.HasPrefix(r.pattern, section) && matches(r.pattern, path) {
+// ruleTable holds the rules by the section of their patterns, which no pattern
+// leaves open: packages and files are most of all facts and have none.
+type ruleTable map[string][]rule
+
+func bySection(rules []rule) ruleTable {
+	table := ruleTable{}
+	for _, r := range rules {
+		section := fact.SectionOf(r.pattern)
+		table[section] = append(table[section], r)
+	}
+	return table
+}
+
+func lookUp(table ruleTable, path string) rule {
+	for _, r := range table[fact.SectionOf(path)] {
+		if matches(r.pattern, path) {
 			return r
 		}
 	}

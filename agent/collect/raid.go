@@ -2,7 +2,6 @@ package collect
 
 import (
 	"context"
-	"io/fs"
 	"strconv"
 	"strings"
 )
@@ -14,35 +13,54 @@ func raid() Collector {
 // maxMdstat bounds /proc/mdstat.
 const maxMdstat = 1 << 18
 
-// collectRAID reads the kernel's software RAID. Whether a check or a rebuild is
-// under way, and how far, is a measurement; a missing or faulty member is a fact.
+// collectRAID reads the kernel's software RAID, and what cards of LSI's older kind
+// tell the kernel (mpt3sas and mptsas, IR mode). Other cards tell only the programs
+// of their makers. Whether a check or a rebuild is under way, and how far, is a
+// measurement; a missing or faulty member is a fact.
 func collectRAID(_ context.Context, h Host, s *Sink) error {
-	b, err := h.ReadFile("proc/mdstat", maxMdstat)
+	b, err := h.Content(s, "proc/mdstat", maxMdstat)
 	if err != nil {
 		return err
 	}
 	arrays := parseMdstat(string(b))
-	if len(arrays) == 0 {
-		return fs.ErrNotExist
-	}
 	for _, a := range arrays {
-		put := func(what, value string) { s.Fact(Path("hw", "raid", a.name, what), value) }
-		put("state", a.state)
-		put("level", a.level)
-		if a.disks == 0 && a.state == "active" { // a level without redundancy
-			a.disks, a.working = len(a.members), len(a.members)
-		}
-		if a.disks > 0 {
-			put("disks", strconv.Itoa(a.disks))
-			put("degraded", strconv.Itoa(a.disks-a.working))
-		}
-		for _, m := range a.members {
-			s.Fact(Path("hw", "raid", a.name, "member", m.name), m.state)
-		}
-		put("sync", a.sync)
-		put("uuid", h.Line(s, "sys/block/"+Path(a.name)+"/md/uuid"))
+		a.facts(h, s)
 	}
-	return nil
+	const cards = "sys/class/raid_devices"
+	volumes, err := h.Entries(s, cards)
+	for _, name := range volumes {
+		s.Fact(Path("hw", "raid", name, "level"), h.Line(s, cards+"/"+name+"/level"))
+		state := h.Line(s, cards+"/"+name+"/state")
+		s.Fact(Path("hw", "raid", name, "state"), state)
+		if state == "resyncing" { // a disk that is not whole yet
+			s.Fact(Path("hw", "raid", name, "sync"), "resync="+h.Line(s, cards+"/"+name+"/resync")+"%")
+		}
+		if state != "" {
+			s.Fact(Path("hw", "raid", name, "degraded"), map[bool]string{true: "1", false: "0"}[state != "active"])
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return s.Found(len(arrays)+len(volumes) > 0)
+}
+
+func (a array) facts(h Host, s *Sink) {
+	put := func(what, value string) { s.Fact(Path("hw", "raid", a.name, what), value) }
+	put("state", a.state)
+	put("level", a.level)
+	if a.disks == 0 && a.state == "active" { // a level without redundancy
+		a.disks, a.working = len(a.members), len(a.members)
+	}
+	if a.disks > 0 {
+		put("disks", strconv.Itoa(a.disks))
+		put("degraded", strconv.Itoa(a.disks-a.working))
+	}
+	for _, m := range a.members {
+		s.Fact(Path("hw", "raid", a.name, "member", m.name), m.state)
+	}
+	put("sync", a.sync)
+	put("uuid", h.Line(s, "sys/block/"+Path(a.name)+"/md/uuid"))
 }
 
 // array is one software RAID as /proc/mdstat shows it (md(4)).

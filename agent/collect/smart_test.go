@@ -101,6 +101,22 @@ func TestDrivesOfUdisksTellTheirVerdict(t *testing.T) {
 	}
 }
 
+func TestArraysOfACardTellWhetherTheyLackADisk(t *testing.T) {
+	const dir = "sys/class/raid_devices/"
+	got := collected(t, raid(), tree(map[string]string{
+		dir + "0:1:0:0/level": "raid1\n", dir + "0:1:0:0/state": "degraded\n", dir + "0:1:1:0/level": "raid0\n", dir + "0:1:1:0/state": "active\n",
+		dir + "0:1:2:0/level": "raid1\n", dir + "0:1:2:0/state": "resyncing\n", dir + "0:1:2:0/resync": "17\n",
+	}))
+	want := map[string]string{
+		"hw/raid/0:1:0:0/level": "raid1", "hw/raid/0:1:0:0/state": "degraded", "hw/raid/0:1:0:0/degraded": "1",
+		"hw/raid/0:1:1:0/level": "raid0", "hw/raid/0:1:1:0/state": "active", "hw/raid/0:1:1:0/degraded": "0", "hw/raid/0:1:2:0/level": "raid1",
+		"hw/raid/0:1:2:0/state": "resyncing", "hw/raid/0:1:2:0/degraded": "1",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
 func FuzzSmartd(f *testing.F) {
 	f.Add(smartdFile)
 	f.Fuzz(func(t *testing.T, text string) {

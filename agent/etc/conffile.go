@@ -46,6 +46,18 @@ func (w *walker) drifted(rel string, cf fact.Conffile) (fact.Drift, bool) {
 	return fact.Modified, e.compared && e.against == cf.MD5 && e.differs
 }
 
+// leftover tells of a version of a conffile that dpkg or ucf laid beside it because
+// somebody had changed it: it waits for somebody to decide. What they need only while
+// they work (dpkg-new, dpkg-tmp) is none.
+func (w *walker) leftover(rel string) {
+	for _, kind := range []string{"dpkg-dist", "dpkg-old", "ucf-dist", "ucf-old"} {
+		p := "leftover/etc/" + fact.Escape(rel)
+		if strings.HasSuffix(rel, "."+kind) && len(p) <= fact.MaxPath {
+			w.res.Facts = append(w.res.Facts, fact.Fact{Path: p, Value: kind})
+		}
+	}
+}
+
 // hidden tells whether a path that was not seen may exist all the same: left out
 // itself or with a folder above it, or behind a link.
 func (w *walker) hidden(rel string) bool {

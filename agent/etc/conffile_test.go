@@ -51,3 +51,17 @@ func TestConffilesShowOnlyWhereTheyDiffer(t *testing.T) {
 		t.Errorf("opened %d; %q", r.Opened, value(t, r, "conffile/etc/edited"))
 	}
 }
+
+func TestVersionsThatWaitBesideAConffileAreTold(t *testing.T) {
+	tr := newTree(t)
+	for _, name := range []string{"a.conf", "a.conf.dpkg-dist", "d/b.conf.ucf-old", "c.conf.dpkg-new", "c.conf.dpkg-tmp", "dpkg-old"} {
+		tr.write(name, "x")
+	}
+	s := tr.scanner()
+	want := []fact.Fact{{Path: "leftover/etc/a.conf.dpkg-dist", Value: "dpkg-dist"}, {Path: "leftover/etc/d/b.conf.ucf-old", Value: "ucf-old"}}
+	for range 2 { // the second time out of the cache
+		if got := fact.Set(scan(t, s).Facts).Below("leftover/"); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}

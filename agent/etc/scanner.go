@@ -101,7 +101,7 @@ type Scanner struct {
 
 // Result is what a scan found.
 type Result struct {
-	// Facts of the sections etc, conffile and secret, sorted by path.
+	// Facts of the sections etc, conffile, leftover and secret, sorted by path.
 	Facts []fact.Fact
 	// Contents are those of the entries that are new or changed since the
 	// cache's scan. Cache.Contents has all.

@@ -131,6 +131,7 @@ func (w *walker) entry(dir, depth int) error {
 		w.keep(old)
 	case w.exclude.excluded(rel, st.Mode):
 		w.left[rel] = true
+		w.leftover(rel)
 		return nil
 	case !folder:
 		w.look(dir, name, rel, &st, old)

@@ -405,6 +405,10 @@ var sections = map[string]string{
 	"id": "what the machine is", "hw": "hardware", "net": "network", "os": "operating system", "pkg": "packages", "etc": "files of /etc",
 	"conffile": "configuration files of packages", "svc": "services", "apt": "where packages come from, what is to be upgraded", "fs": "file systems",
 	"user": "local users", "group": "local groups", "port": "listening ports", "module": "kernel modules", "ssh": "SSH host keys", "secret": "fingerprints of secrets",
+	"setting": "settings of files that are sealed", "app": "software beside Debian's packages", "printer": "printers", "cert": "certificates",
+	"backup": "backups", "antivirus": "virus scanner", "guest": "virtual machines and containers", "cron": "crontabs", "apparmor": "AppArmor",
+	"firewall": "packet filter", "dhcp": "who gives addresses", "time": "who sets the clock", "verify": "files that are not as they were shipped",
+	"leftover": "versions that wait beside configuration files",
 }
 
 // page leaves what was asked for: what holds a text, and of that one page.
