@@ -46,11 +46,12 @@ type fakeServer struct {
 	got      bytes.Buffer // everything that came, unpacked
 	address  string
 
-	asked  map[identity.KeyID]bool // keys that asked for admission
-	realm  []byte
-	speaks identity.KeyID // the key that is enrolled; zero: any
-	knows  [][]byte       // statements of rotation that were taken
-	lose   func() error   // what happens to the answer to a rotation
+	asked   map[identity.KeyID]bool // keys that asked for admission
+	pending bool                    // an operator has to approve
+	realm   []byte
+	speaks  identity.KeyID // the key that is enrolled; zero: any
+	knows   [][]byte       // statements of rotation that were taken
+	lose    func() error   // what happens to the answer to a rotation
 }
 
 func startServer(t *testing.T) *fakeServer {
@@ -106,6 +107,9 @@ func (s *fakeServer) Enrol(ctx context.Context, _ *rollcallv1.EnrolRequest) (*ro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked[identity.IDOf(pub)] = true
+	if s.pending {
+		return &rollcallv1.EnrolReply{Outcome: rollcallv1.EnrolReply_PENDING, Note: "a token that needs it", Realm: s.realm}, nil
+	}
 	return &rollcallv1.EnrolReply{Outcome: rollcallv1.EnrolReply_ENROLLED, Ci: "ci-1", Realm: s.realm}, nil
 }
 

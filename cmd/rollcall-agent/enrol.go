@@ -54,7 +54,7 @@ and removed. Only the token of a boot image stays, which many machines read.`,
 				a.printAdmission(adm)
 			}
 			if err == nil && !adm.Pending && file != "-" && !token.Public {
-				err = shred(file)
+				err = agent.Shred(file)
 			}
 			return err
 		},
@@ -82,33 +82,6 @@ func (a *app) token(file string) (identity.Token, error) {
 		return identity.Token{}, err
 	}
 	return identity.ParseToken(identity.EnrolPrefix, string(text))
-}
-
-// shred overwrites the file of a token that is used up, and removes it. On a file
-// system that writes elsewhere than it wrote before the old bytes may stay: they
-// admit nobody any more.
-func shred(name string) error {
-	bad := func(err error) error {
-		return fmt.Errorf("this machine is enrolled, but the file of its token could not be removed: %w: remove it", err)
-	}
-	info, err := os.Lstat(name)
-	if err != nil {
-		return bad(err)
-	}
-	if info.Mode().IsRegular() {
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return bad(err)
-		}
-		_, err = f.Write(make([]byte, min(info.Size(), 64<<10)))
-		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-			return bad(err)
-		}
-	}
-	if err := os.Remove(name); err != nil {
-		return bad(err)
-	}
-	return nil
 }
 
 func (a *app) enrol(ctx context.Context, cfg agent.Config, token identity.Token, wait bool) (agent.Admission, error) {

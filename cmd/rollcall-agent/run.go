@@ -17,7 +17,12 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Report again and again, as a service does",
 		Long: `Takes the inventory soon after the start, every interval, and after changes below
 /etc or by dpkg, and reports what changed. While the server is away reports wait
-in the state folder. Ends with SIGTERM or SIGINT.`,
+in the state folder. Ends with SIGTERM or SIGINT.
+
+A machine that is not enrolled yet enrols first, if its state folder holds an
+invitation: the file enrol.conf, readable for its owner alone, with the line
+"token = …" and, if the server is reached elsewhere than the token says, lines
+"server = HOST:PORT". The file is removed once the server has admitted the machine.`,
 		Example: "  rollcall-agent run\n  rollcall-agent run --config /etc/rollcall/agent.conf",
 		Args:    cmdline.Exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -31,6 +36,7 @@ in the state folder. Ends with SIGTERM or SIGINT.`,
 				h = slog.NewJSONHandler(a.err, nil)
 			}
 			log := slog.New(h)
+			agent.Accept(c.Context(), cfg, version, log, nil)
 			ag, err := agent.Open(cfg, agent.Deps{Log: log, Fence: a.fence, Version: version, Rest: debug.FreeOSMemory})
 			if err != nil {
 				return err
