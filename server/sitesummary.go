@@ -31,6 +31,7 @@ func (s *Server) besideSitesummary() error {
 		Beside: s.service.Ingest.Beside, Log: s.log, Now: func() time.Time { return s.service.Now() }, Site: s.cfg.SitesummarySite, Most: s.cfg.SitesummaryMachines, Folder: folder,
 	}
 	s.sitesummary.RegisterMetrics(s.registry)
+	s.service.Warnings = append(s.service.Warnings, "uploads of sitesummary-client are taken on "+s.cfg.Sitesummary+": plain HTTP, signed by nobody")
 	return nil
 }
 

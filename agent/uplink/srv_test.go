@@ -84,3 +84,19 @@ func TestAnAnswerOfTheNameServersIsNoPin(t *testing.T) {
 		t.Errorf("another one: %v, want ErrPin", err)
 	}
 }
+
+// FuzzTargets: whatever the name servers answer, an address is a host and a port.
+func FuzzTargets(f *testing.F) {
+	f.Add("tjener.intern.", uint16(7465))
+	f.Add(".", uint16(0))
+	f.Add("a b$(reboot).", uint16(1))
+	f.Add("::1", uint16(1))
+	f.Fuzz(func(t *testing.T, target string, port uint16) {
+		for _, a := range targetsOf([]*net.SRV{{Target: target, Port: port}}) {
+			host, p, err := net.SplitHostPort(a)
+			if err != nil || host == "" || p != strconv.Itoa(int(port)) || strings.ContainsAny(a, " /%@\n") {
+				t.Errorf("%q, %d gives %q, %v", target, port, a, err)
+			}
+		}
+	})
+}

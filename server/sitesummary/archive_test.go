@@ -148,3 +148,42 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+// What an upload of a workstation with 2,900 packages takes before it is stored.
+func BenchmarkUpload(b *testing.B) {
+	up := recorded(b)
+	var table bytes.Buffer
+	table.Write(up.Files["debian/dpkg-l"])
+	for n := range 2900 {
+		fmt.Fprintf(&table, "ii  package-number-%-8d 1.2.%d-3+deb12u%d        amd64        one of many packages of a workstation\n", n, n%97, n%7)
+	}
+	up.Files["debian/dpkg-l"] = table.Bytes()
+	up.Files["system/Xorg.0.log"] = bytes.Repeat([]byte("[    42.123] (II) modesetting(0): a line of the log of the display\n"), 1000)
+	var all bytes.Buffer
+	zw := gzip.NewWriter(&all)
+	tw := tar.NewWriter(zw)
+	for name, content := range up.Files {
+		h := file("./"+name, int64(len(content)))
+		h.Mode = 0o644
+		if err := tw.WriteHeader(&h); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := tw.Write(content); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := errors.Join(tw.Close(), zw.Close()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(all.Len()), "bytes")
+	b.ReportAllocs()
+	for b.Loop() {
+		got, err := unpack(bytes.NewReader(all.Bytes()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if s := read(got); len(s.facts) < 2900 {
+			b.Fatal("packages are missing")
+		}
+	}
+}

@@ -38,6 +38,7 @@ const (
 	agesEvery = time.Hour
 	// nagiosFiles are the files of a machine that sitesummary-client sends as they are.
 	nagiosDir = "etc/nagios/"
+	maxNagios = 256 << 10 // bytes of one of them
 )
 
 var nagiosFiles = map[string]string{
@@ -238,7 +239,9 @@ func (k *Keeper) read(v cmdb.View, ci cmdb.CI) (entry, error) {
 		if err != nil {
 			return e, err
 		}
-		e.contents[name] = b
+		if len(b) <= maxNagios {
+			e.contents[name] = b
+		}
 	}
 	return e, nil
 }

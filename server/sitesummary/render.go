@@ -13,6 +13,10 @@ import (
 	"rollcall/internal/fact"
 )
 
+// maxText is about where a file that is written of facts ends, in bytes: a machine may
+// have any number of anything, and 20,000 packages take some 2 MB.
+const maxText = maxFile
+
 // entry is what is known of a machine, to be written as sitesummary-client would.
 type entry struct {
 	class    string
@@ -168,7 +172,7 @@ func firstAddress(all []iface) string {
 // ifconfigText is what ifconfig -a of net-tools 2 prints, as far as it is known.
 func ifconfigText(all []iface) string {
 	var b strings.Builder
-	for _, i := range all {
+	for _, i := range all[:min(len(all), maxInterfaces)] {
 		fmt.Fprintf(&b, "%s: flags=4163<UP,BROADCAST,RUNNING,MULTICAST>  mtu %s\n", i.name, cmp.Or(i.mtu, "1500"))
 		for _, a := range i.addrs {
 			if !a.Addr().Is4() {
@@ -256,7 +260,7 @@ func (e entry) pciText() string {
 	var b strings.Builder
 	for _, f := range e.facts["hw"].Below("hw/pci/") {
 		words := strings.Fields(f.Value)
-		if len(words) == 0 {
+		if len(words) == 0 || b.Len() > maxText {
 			continue
 		}
 		class, rev := value(words, "class="), value(words, "rev=")
@@ -275,6 +279,9 @@ func (e entry) usbText() string {
 	for _, f := range e.facts["hw"].Below("hw/usb/") {
 		count, text, _ := strings.Cut(strings.TrimPrefix(f.Value, "count="), " ")
 		for range min(decimal(count), 64) {
+			if b.Len() > maxText {
+				return b.String()
+			}
 			n++
 			fmt.Fprintf(&b, "Bus 001 Device %03d: ID %s %s\n", n, f.Path[len("hw/usb/"):], text)
 		}
@@ -289,7 +296,7 @@ func (e entry) mountText() string {
 	for _, f := range e.facts["fs"].Below("fs/mount/") {
 		point, err := fact.Unescape(f.Path[len("fs/mount/"):])
 		words := strings.Fields(f.Value)
-		if err == nil && len(words) >= 3 {
+		if err == nil && len(words) >= 3 && b.Len() <= maxText {
 			b.WriteString(mountLine(words[0], point, words[1], words[2]))
 		}
 	}
@@ -310,7 +317,7 @@ func (e entry) raidText() string {
 	b := strings.Builder{}
 	b.WriteString("Personalities : \n")
 	for _, f := range e.facts["hw"].Below("hw/raid/") {
-		if p := strings.Split(f.Path, "/"); len(p) == 4 && p[3] == "level" {
+		if p := strings.Split(f.Path, "/"); len(p) == 4 && p[3] == "level" && b.Len() <= maxText {
 			fmt.Fprintf(&b, "%s : active %s\n", p[2], f.Value)
 		}
 	}
@@ -341,6 +348,9 @@ func (e entry) dpkgText() string {
 	names := maps.Clone(versions)
 	maps.Copy(names, states)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if b.Len() > maxText {
+			break
+		}
 		_, arch, _ := strings.Cut(name, ":")
 		fmt.Fprintf(&b, "%-3s %-44s %-35s %-12s -\n", dpkgLetters(states[name]), name, cmp.Or(versions[name], "<none>"), cmp.Or(arch, "any"))
 	}
