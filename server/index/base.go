@@ -8,7 +8,7 @@ import (
 // express finds the base on which a set takes least, or makes one. facts and its
 // own ones are in the order of paths; hint is a base that may fit.
 func (c *core) express(section uint16, facts []uint32, own []ownFact, hint uint32) form {
-	f := c.choose(section, facts, hint)
+	f := c.refine(c.choose(section, facts, hint))
 	f.own, f.fresh = c.write(own), own
 	return f
 }

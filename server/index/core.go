@@ -43,12 +43,15 @@ type base struct {
 	facts   []uint32 // in the order of paths
 	slots   extent   // of the CIs whose set is on this base
 	sets    int
+	finer   finer
 }
 
 // sectionRec is what is known about the sets of a section.
 type sectionRec struct {
-	bases []uint32          // the one that fitted last comes first
-	lone  []uint32          // sets that fit none, of which the next base may be made
+	bases []uint32 // the one that fitted last comes first
+	lone  []uint32 // sets that fit none, of which the next base may be made
+	sets  int
+	next  int               // how many there are when finer bases are looked for
 	like  map[uint64]uint32 // the base that was last chosen for such a list of facts
 }
 
@@ -58,12 +61,12 @@ func sourceBase(base uint32) uint32 { return base<<1 | 1 }
 
 // Bounds of how bases are chosen.
 const (
-	maxBases  = 512 // of a section
-	maxLone   = 48  // sets that wait for a similar one
-	smallSet  = 16  // so many facts may differ from a base, but no more than
-	smallPart = 3   // one in so many of a small set
-	deltaPart = 16  // and one in so many of a large one besides
-	sample    = 24  // facts that are looked for in a base before all are
+	maxBases  = 1024 // of a section
+	maxLone   = 48   // sets that wait for a similar one
+	smallSet  = 16   // so many facts may differ from a base, but no more than
+	smallPart = 3    // one in so many of a small set
+	deltaPart = 16   // and one in so many of a large one besides
+	sample    = 24   // facts that are looked for in a base before all are
 )
 
 func newCore() *core {
@@ -212,6 +215,7 @@ func (c *core) addSet(section uint16, key uint64, f form) uint32 {
 	}
 	c.byKey.insert(c.setHash(id), id, c.setHash)
 	c.bases[f.base].sets++
+	c.sectionAbout(section).sets++
 	c.post(id, f, true)
 	return id
 }
@@ -296,6 +300,7 @@ func (c *core) release(set uint32) {
 	c.lists.drop(s.delta)
 	about := c.sectionAbout(s.section)
 	about.lone = slices.DeleteFunc(about.lone, func(l uint32) bool { return l == set })
+	about.sets--
 	*s = setRec{}
 	c.freeSets = append(c.freeSets, set)
 	c.bases[f.base].sets--
@@ -312,6 +317,7 @@ func (c *core) dropBase(n uint32) {
 	}
 	about := c.sectionAbout(b.section)
 	about.bases = slices.DeleteFunc(about.bases, func(o uint32) bool { return o == n })
+	c.unfine(n)
 	c.bases[n] = nil
 	c.freeBases = append(c.freeBases, n)
 }

@@ -2,6 +2,8 @@ package index
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -70,6 +72,11 @@ func (w *world) sound() {
 		}
 		for _, x := range b.facts {
 			has[x] = append(has[x], sourceBase(uint32(n)))
+		}
+		for _, m := range b.finer.bases {
+			if f.bases[m] == nil || f.bases[m].finer.under != uint32(n) {
+				w.t.Fatalf("base %d is said to be finer than %d", m, n)
+			}
 		}
 	}
 	for x := range uint32(f.dict.facts.n) {
@@ -379,4 +386,49 @@ func TestCountsAreThoseOfTheMachines(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestWhatManySetsHaveOtherwiseMakesABase(t *testing.T) {
+	w := newWorld(t, 21)
+	var first []fact.Fact
+	for j := range 400 {
+		first = append(first, fact.Fact{Path: fmt.Sprintf("etc/d/%03d", j), Value: fmt.Sprintf("sha256:%064x 0644 root:root", j)})
+	}
+	for i := range 90 { // thirty are behind in the same files, thirty in others, and each has one of its own
+		m := w.add()
+		facts := maps.Clone(m.facts)
+		etc := slices.Clone(first)
+		etc[11].Value = fmt.Sprintf("sha256:%064x 0644 root:root", 5000+i)
+		for j := range etc {
+			if i < 60 && j/15 == 1+i/30 {
+				etc[j].Value = fmt.Sprintf("sha256:%064x 0644 root:root", 1000+j)
+			}
+		}
+		facts["etc"] = etc
+		w.report(m, facts)
+	}
+	w.follow()
+	w.agrees()
+	fine := 0
+	for _, b := range w.ix.fleet.bases {
+		if b != nil {
+			fine += len(b.finer.bases)
+		}
+	}
+	if fine == 0 {
+		t.Error("no finer base is made")
+	}
+	for i := range 20 { // what comes later finds it, and what goes lets it go
+		m := w.machines[20+i]
+		facts := maps.Clone(m.facts)
+		etc := slices.Clone(facts["etc"])
+		etc[18].Value = fmt.Sprintf("sha256:%064x 0600 root:root", i)
+		facts["etc"] = etc
+		w.report(m, facts)
+	}
+	w.agrees()
+	for range 80 {
+		w.erase(0)
+	}
+	w.agrees()
 }

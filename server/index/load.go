@@ -59,12 +59,16 @@ func (ix *Index) fill(ctx context.Context, f *fleet) error {
 					}
 				}
 				ix.done.Add(int64(len(b.heads)))
+				f.regroup()
 			}
 			return ctx.Err()
 		})
 	})
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	for section := range f.about {
+		f.regroupSection(uint16(section))
 	}
 	f.sweep()
 	f.tidy()

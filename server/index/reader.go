@@ -201,6 +201,7 @@ func (c *core) compose(section uint16, parent form, d stored, except uint32) for
 	if !c.fits(f) {
 		return c.express(section, c.factsOf(f), own, parent.base)
 	}
+	f = c.refine(f)
 	f.own, f.fresh = c.write(own), own
 	return f
 }
