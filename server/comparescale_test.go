@@ -10,6 +10,8 @@ import (
 	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -67,6 +69,45 @@ func TestTheIndexGivesTheAnswerThatReadingGives(t *testing.T) {
 		}
 		if len(reading.GetRows()) < 3 {
 			t.Errorf("seed %d: only %d rows: the machines are too much alike to tell", seed, len(reading.GetRows()))
+		}
+	}
+}
+
+// TestUnsoundGroupsAreSaid asks, through the index and of the store, about groups that
+// overlap, are empty or too small.
+func TestUnsoundGroupsAreSaid(t *testing.T) {
+	r := start(t)
+	rng := rand.New(rand.NewPCG(9, 1))
+	var cis []string
+	for i := range 8 {
+		m := r.machine(300 + uint64(i))
+		scatter(m, rng, i < 4)
+		m.report(t, true)
+		cis = append(cis, m.ci)
+	}
+	for _, at := range []int64{0, time.Now().Add(time.Hour).UnixMilli()} {
+		ask := func(broken, working []string) (*rollcallv1.CompareReply, error) {
+			return r.kari.Compare(t.Context(), &rollcallv1.CompareRequest{BrokenNames: broken, WorkingNames: working, AtMs: at})
+		}
+		overlap, err := ask(cis[:5], cis[4:])
+		if err != nil || !strings.Contains(strings.Join(overlap.GetNotes(), "\n"), "1 machines are in both groups and were left out") {
+			t.Errorf("at %d, overlap: %v, notes %q", at, err, overlap.GetNotes())
+		}
+		for _, row := range overlap.GetRows() {
+			if row.GetBrokenAll() != 4 || row.GetWorkingAll() != 3 {
+				t.Errorf("at %d, overlap: %q counts %d and %d machines, want 4 and 3", at, row.GetWhat(), row.GetBrokenAll(), row.GetWorkingAll())
+			}
+		}
+		small, err := ask(cis[:1], cis[1:])
+		if err != nil || !strings.Contains(strings.Join(small.GetNotes(), "\n"), "the smaller group has 1 machines") {
+			t.Errorf("at %d, one machine: %v, notes %q", at, err, small.GetNotes())
+		}
+		if _, err = ask(cis[:4], cis[:4]); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "all of its 4 machines are in the other group too") {
+			t.Errorf("at %d, the same machines twice: %v", at, err)
+		}
+		_, err = r.kari.Compare(t.Context(), &rollcallv1.CompareRequest{Broken: "name = nobody", WorkingNames: cis, AtMs: at})
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "its filter selects no machine that has reported") {
+			t.Errorf("at %d, nobody: %v", at, err)
 		}
 	}
 }

@@ -40,12 +40,9 @@ func (s *Service) byIndex(ctx context.Context, q *question, req *rollcallv1.Comp
 		both.And(working)
 		broken.AndNot(both)
 		working.AndNot(both)
-		if n := both.Count(); n > 0 {
-			reply.Notes = append(reply.Notes, compare.InBoth(n))
-		}
 		fleet := v.Compared(broken, working, q.value)
 		q.name = fleet.Name
-		g.Fleet = fleet
+		g.Fleet, g.Both = fleet, both.Count()
 		return q.compare(ctx, g, reply)
 	})
 }

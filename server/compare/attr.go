@@ -238,7 +238,7 @@ func (t *table) read(c Ask, whole Tally) (map[string]*section, error) {
 
 // mostColumns is how many columns of a large field are looked into: those whose
 // values could set the groups apart best, whatever they mean.
-const mostColumns = 1500
+const mostColumns = 800
 
 // prune leaves out of a large field the columns that cannot set the groups apart, or
 // not as well as very many others. They are only counted.

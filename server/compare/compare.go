@@ -53,6 +53,7 @@ type Past struct {
 type Groups struct {
 	Broken, Working []Machine
 	Fleet           Fleet // has the machines instead, where there may be very many
+	Both            int   // machines that were left out of Fleet, as they are in both groups
 	// Contents returns the content of a config file. Without it, or when it fails,
 	// files are compared by digest and the answer says so.
 	Contents func(fact.Digest) ([]byte, error)

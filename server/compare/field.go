@@ -75,9 +75,9 @@ func empty(group string, named int) error {
 // know about the groups.
 func newField(g Groups) (*field, []string, error) {
 	if g.Fleet != nil {
-		return layField(g.Fleet, smallField)
+		return layField(g.Fleet, smallField, g.Both)
 	}
-	broken, working, notes := separate(g)
+	broken, working, both := separate(g)
 	switch {
 	case len(broken) == 0:
 		return nil, nil, empty("broken", len(g.Broken))
@@ -86,12 +86,12 @@ func newField(g Groups) (*field, []string, error) {
 	case len(broken)+len(working) > MaxMachines:
 		return nil, nil, fmt.Errorf("%w: %d, at most %d; narrow the groups to a site or a class", ErrTooBig, len(broken)+len(working), MaxMachines)
 	}
-	f, more, err := layField(newRoll(broken, working), smallField)
-	return f, append(notes, more...), err
+	return layField(newRoll(broken, working), smallField, both)
 }
 
 // layField lays out the field of a fleet. One of more than so many machines is large.
-func layField(fleet Fleet, small int) (*field, []string, error) {
+// both is how many machines were left out since both groups name them.
+func layField(fleet Fleet, small, both int) (*field, []string, error) {
 	f := &field{fleet: fleet, places: fleet.Places(), restWt: 1}
 	n := len(f.places)
 	f.broken, f.working, f.all, f.rest = newSet(n), newSet(n), newSet(n), newSet(n)
@@ -104,12 +104,15 @@ func layField(fleet Fleet, small int) (*field, []string, error) {
 		}
 	}
 	var notes []string
+	if both > 0 {
+		notes = append(notes, fmt.Sprintf("%d machines are in both groups and were left out", both))
+	}
 	broken, working := f.broken.count(), f.working.count()
 	if broken == 0 {
-		return nil, nil, empty("broken", 0)
+		return nil, nil, empty("broken", both)
 	}
 	if working == 0 {
-		return nil, nil, empty("working", 0)
+		return nil, nil, empty("working", both)
 	}
 	if few := min(broken, working); few < 3 {
 		notes = append(notes, fmt.Sprintf("the smaller group has %d machines: many differences are tied; add more machines to tell them apart", few))
@@ -124,7 +127,7 @@ func layField(fleet Fleet, small int) (*field, []string, error) {
 }
 
 // separate sorts both groups by id and leaves out what is named twice.
-func separate(g Groups) (broken, working []Machine, notes []string) {
+func separate(g Groups) (broken, working []Machine, both int) {
 	seen := map[string]int{}
 	for _, m := range g.Broken {
 		seen[m.ID] |= 1
@@ -132,14 +135,10 @@ func separate(g Groups) (broken, working []Machine, notes []string) {
 	for _, m := range g.Working {
 		seen[m.ID] |= 2
 	}
-	both := 0
 	for _, v := range seen {
 		if v == 3 {
 			both++
 		}
-	}
-	if both > 0 {
-		notes = append(notes, InBoth(both))
 	}
 	pick := func(ms []Machine, want int) []Machine {
 		ms = slices.Clone(ms)
@@ -147,12 +146,7 @@ func separate(g Groups) (broken, working []Machine, notes []string) {
 		ms = slices.CompactFunc(ms, func(a, b Machine) bool { return a.ID == b.ID })
 		return slices.DeleteFunc(ms, func(m Machine) bool { return seen[m.ID] != want })
 	}
-	return pick(g.Broken, 1), pick(g.Working, 2), notes
-}
-
-// InBoth says that machines were left out since both groups name them.
-func InBoth(n int) string {
-	return fmt.Sprintf("%d machines are in both groups and were left out", n)
+	return pick(g.Broken, 1), pick(g.Working, 2), both
 }
 
 // stratify makes one stratum of each site that has machines of both groups. All

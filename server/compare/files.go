@@ -40,7 +40,7 @@ func (t *table) files(ctx context.Context, s *section) {
 
 // mostContents is how many contents are read of a large field: those of the files
 // that could set the groups apart best.
-const mostContents = 600
+const mostContents = 400
 
 // contents are those of one file.
 type contents struct {
@@ -226,7 +226,7 @@ func (t *table) lines(c *contents) {
 func (t *table) mention(c *contents, digest fact.Digest, who Crowd, items map[string]*mention) {
 	said := unread(digest).items
 	if !c.shut {
-		said = t.reader.items(c.path, digest, t.reader.masker(t.f.look(who, c.s.known)))
+		said = t.reader.items(c.path, digest, t.reader.masker(who, c.s.known))
 	}
 	for _, it := range said {
 		m := items[it.text]

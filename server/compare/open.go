@@ -22,7 +22,7 @@ func (t *table) openSetting(s *section, c *Column) {
 	items := map[string]*mention{}
 	for _, v := range c.Values {
 		line := key + " = " + t.text(c.Path, v)
-		for _, it := range t.reader.masker(t.f.look(v.Crowd, s.known)).masked(document{items: []item{{text: line}}}) {
+		for _, it := range t.reader.masker(v.Crowd, s.known).masked(document{items: []item{{text: line}}}) {
 			m := items[it.text]
 			if m == nil {
 				m = &mention{item: it}

@@ -93,28 +93,28 @@ func (r *reader) domain(name string) *masker {
 // generic masks what needs no knowledge of a machine.
 func (r *reader) generic(s string) string { return r.common.mask(s) }
 
-// asked is how many machines of a large group are asked for their domain.
-const asked = 32
+// Of a large group so many machines are asked for their domain; more than mostInDomain
+// are taken to be in several.
+const (
+	asked        = 32
+	mostInDomain = 2000
+)
 
 // masker returns what masks the values that all these machines have for themselves.
-func (r *reader) masker(who set) *masker {
+func (r *reader) masker(who Crowd, k *known) *masker {
 	n := who.count()
-	if n == 0 {
+	if n == 0 || n > 1 && !r.several || n > mostInDomain && r.field.large {
 		return r.common
 	}
-	all := who.first(max(asked, 1))
-	if n == 1 {
+	all := r.field.look(who, k).numbers()
+	switch len(all) {
+	case 0:
+		return r.common
+	case 1:
 		return r.own(all[0])
 	}
-	if !r.several {
-		return r.common
-	}
-	if n > asked {
-		all = who.numbers()
-		for i := range asked {
-			all[i] = all[i*(n-1)/(asked-1)]
-		}
-		all = all[:asked]
+	if r.field.large {
+		all = spread(all, asked)
 	}
 	domain := r.domainOf(all[0])
 	for _, i := range all[1:] {
