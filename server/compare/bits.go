@@ -52,15 +52,6 @@ func (s set) minus(t set) set {
 	return out
 }
 
-func (s set) equal(t set) bool {
-	for i, w := range s {
-		if w != t[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // each calls f with every member in order.
 func (s set) each(f func(int)) {
 	for i, w := range s {
@@ -68,15 +59,6 @@ func (s set) each(f func(int)) {
 			f(i*64 + bits.TrailingZeros64(w))
 		}
 	}
-}
-
-// key returns the set as a map key.
-func (s set) key() string {
-	b := make([]byte, 0, 8*len(s))
-	for _, w := range s {
-		b = append(b, byte(w), byte(w>>8), byte(w>>16), byte(w>>24), byte(w>>32), byte(w>>40), byte(w>>48), byte(w>>56))
-	}
-	return string(b)
 }
 
 // blank returns an empty set of the same field.
