@@ -44,7 +44,7 @@ DEBTOOLS  := debhelper po-debconf lintian dpkg-dev
 
 .DEFAULT_GOAL := help
 # All of them: there are folders named like some of these.
-.PHONY: help build demo test check lint generated race generate bench bench-peer puzzles fuzz torture soak sbom licences vuln repro deb repo deb-test clean
+.PHONY: help build demo test check lint generated race generate bench bench-peer puzzles fuzz torture soak sbom licences vuln repro deb repo deb-test bench-agent clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -210,6 +210,12 @@ deb-test: deb ## install, enrol, upgrade, remove and purge the packages in roots
 	for suite in $(SUITES); do
 	  internal/tools/debtest "$$suite" "$$folder/old" "$$folder/new"
 	done
+
+bench-agent: ## our agent beside those of FusionInventory, OCS and sitesummary, in one run; as root, after deb-test
+	@internal/tools/need $(DEBTOOLS) strace time
+	architecture=$$(dpkg --print-architecture)
+	internal/tools/deb dist '$(DEBVERSION)' "$$architecture"
+	internal/tools/agentbench dist/rollcall-agent_'$(DEBVERSION)'_"$$architecture".deb
 
 # Of the packages themselves, their tests left out. VULNDB is an address, or a
 # checkout of github.com/golang/vulndb where there is no network.

@@ -64,7 +64,7 @@ func TestMaintainerScriptsAndToolsAreGoodShell(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
 		t.Skip("shellcheck is not installed")
 	}
-	files := append(maintainerScripts(t), "../tools/deb", "../tools/debversion", "../tools/debtest", "../tools/repo", "../tools/need")
+	files := append(maintainerScripts(t), "../tools/deb", "../tools/debversion", "../tools/debtest", "../tools/agentbench", "../tools/repo", "../tools/need")
 	// SC1091: debconf's own script is not read.
 	out, err := exec.Command("shellcheck", append([]string{"--exclude=SC1091", "--severity=warning"}, files...)...).CombinedOutput()
 	if err != nil {
