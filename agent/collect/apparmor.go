@@ -32,7 +32,7 @@ func collectAppArmor(ctx context.Context, h Host, s *Sink) error {
 			return err
 		}
 		name, mode := h.Line(s, dir+"/"+entry+"/name"), h.Line(s, dir+"/"+entry+"/mode")
-		if !strings.HasPrefix(name, "docker-") && !strings.HasPrefix(name, "snap.") && !strings.HasPrefix(name, "snap-update-ns.") {
+		if name != "" && !strings.HasPrefix(name, "docker-") && !strings.HasPrefix(name, "snap.") && !strings.HasPrefix(name, "snap-update-ns.") {
 			s.Fact(Path("apparmor", "profile", name), mode)
 		}
 	}

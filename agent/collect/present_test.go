@@ -97,7 +97,7 @@ func TestProfilesOfAppArmorAreToldWithoutThoseOfContainers(t *testing.T) {
 	got := collected(t, apparmor(), tree(map[string]string{
 		"sys/module/apparmor/parameters/enabled": "Y\n", "sys/kernel/security/apparmor/policy/profiles/a.1/name": "/usr/bin/a\n",
 		"sys/kernel/security/apparmor/policy/profiles/a.1/mode": "complain\n", "sys/kernel/security/apparmor/policy/profiles/d.2/name": "docker-default\n",
-		"sys/kernel/security/apparmor/policy/profiles/d.2/mode": "enforce\n",
+		"sys/kernel/security/apparmor/policy/profiles/d.2/mode": "enforce\n", "sys/kernel/security/apparmor/policy/profiles/e.3/mode": "enforce\n",
 	}))
 	if want := map[string]string{"apparmor/enabled": "yes", "apparmor/profile/%2Fusr%2Fbin%2Fa": "complain"}; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
