@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
@@ -32,8 +33,9 @@ const benchClients = 64
 // 64 machines on the same processors: ticks, deltas of one package, full
 // inventories. Envelopes are signed before the clock runs, sent and answered while
 // it does. Beside them the yardsticks of the same run: the same deltas with one
-// transaction for each report, signature verification alone on one core, and what
-// the disk takes: a value of 4 KiB in a transaction of its own.
+// transaction for each report, the same deltas to a server that does nothing with
+// them, or nothing but verify them, signature verification alone on one core, and
+// what the disk takes: a value of 4 KiB in a transaction of its own.
 func BenchmarkIngest(b *testing.B) {
 	delta := func(m *sim.Machine, i int) ([]byte, error) {
 		m.Upgrade(i, i)
@@ -55,6 +57,8 @@ func BenchmarkIngest(b *testing.B) {
 			return m.Report(true)
 		})
 	})
+	b.Run("empty-handler", func(b *testing.B) { benchEmpty(b, delta, false) })
+	b.Run("handler-that-verifies", func(b *testing.B) { benchEmpty(b, delta, true) })
 	b.Run("verify-alone", benchVerify)
 	b.Run("fsync-alone", benchFsync)
 }
@@ -77,6 +81,13 @@ func benchFsync(b *testing.B) {
 
 func benchIngest(b *testing.B, lanes store.Config, next func(*sim.Machine, int) ([]byte, error)) {
 	s, addr := benchServer(b, lanes)
+	benchLoad(b, func(ctx context.Context, i int) (*sim.Machine, rollcallv1.AgentsClient) {
+		return benchMachine(ctx, b, s, addr, i)
+	}, next)
+}
+
+// benchLoad lets machines report to a server that they are known to.
+func benchLoad(b *testing.B, join func(context.Context, int) (*sim.Machine, rollcallv1.AgentsClient), next func(*sim.Machine, int) ([]byte, error)) {
 	// In a profile the clients, and what is made before the clock runs, are told from
 	// the server by their labels.
 	preparing := pprof.WithLabels(b.Context(), pprof.Labels("side", "preparation"))
@@ -87,7 +98,7 @@ func benchIngest(b *testing.B, lanes store.Config, next func(*sim.Machine, int) 
 	signed := make([][][]byte, benchClients)
 	for i := range clients {
 		var m *sim.Machine
-		m, clients[i] = benchMachine(preparing, b, s, addr, i)
+		m, clients[i] = join(preparing, i)
 		env, err := m.Report(true)
 		if err != nil {
 			b.Fatal(err)
@@ -194,11 +205,16 @@ func benchMachine(ctx context.Context, b testing.TB, s *Server, addr string, num
 	if err != nil {
 		b.Fatal(err)
 	}
-	pin, err := identity.PinOf(pub)
+	return m, benchDial(ctx, b, m.Key, pub, addr)
+}
+
+// benchDial connects a machine to a server with a key.
+func benchDial(ctx context.Context, b testing.TB, own identity.Key, server ed25519.PublicKey, addr string) rollcallv1.AgentsClient {
+	pin, err := identity.PinOf(server)
 	if err != nil {
 		b.Fatal(err)
 	}
-	cfg, err := identity.ClientTLS([]string{pin}, m.Key)
+	cfg, err := identity.ClientTLS([]string{pin}, own)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -210,7 +226,78 @@ func benchMachine(ctx context.Context, b testing.TB, s *Server, addr string, num
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = conn.Close() })
-	return m, rollcallv1.NewAgentsClient(conn)
+	return rollcallv1.NewAgentsClient(conn)
+}
+
+// emptyAgents answers as if every report were recorded.
+type emptyAgents struct {
+	rollcallv1.UnimplementedAgentsServer
+	verify  func(envelope []byte) error // nil: not even that
+	receipt []byte
+}
+
+// Submit implements rollcallv1.AgentsServer.
+func (e *emptyAgents) Submit(_ context.Context, req *rollcallv1.SubmitRequest) (*rollcallv1.SubmitReply, error) {
+	if e.verify != nil {
+		if err := e.verify(req.GetEnvelope()); err != nil {
+			return nil, err
+		}
+	}
+	return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_RECORDED, Receipt: e.receipt, ServerTimeMs: 1}, nil
+}
+
+// benchEmpty measures what is left for ingest: gRPC and TLS as the server has them,
+// with the same reports, clients and answers.
+func benchEmpty(b *testing.B, next func(*sim.Machine, int) ([]byte, error), verify bool) {
+	key, err := identity.NewKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	tls, err := identity.ServerTLS(key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := &emptyAgents{receipt: identity.Receipt{Logged: true}.Sign(key)}
+	if verify {
+		keys := map[identity.KeyID]ed25519.PublicKey{}
+		for i := range benchClients {
+			m, err := sim.NewMachine(uint64(i), identity.Public(key))
+			if err != nil {
+				b.Fatal(err)
+			}
+			pub := identity.Public(m.Key)
+			keys[identity.IDOf(pub)] = pub
+		}
+		e.verify = func(raw []byte) error {
+			env, err := identity.OpenEnvelope(raw)
+			if err != nil {
+				return err
+			}
+			return env.Verify(keys[env.KeyID])
+		}
+	}
+	srv := grpc.NewServer(wire(tls)...)
+	rollcallv1.RegisterAgentsServer(srv, e)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	b.Cleanup(func() {
+		srv.Stop()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
+	benchLoad(b, func(ctx context.Context, i int) (*sim.Machine, rollcallv1.AgentsClient) {
+		m, err := sim.NewMachine(uint64(i), identity.Public(key))
+		if err != nil {
+			b.Fatal(err)
+		}
+		m.Install(2500, 1200)
+		return m, benchDial(ctx, b, m.Key, identity.Public(key), l.Addr().String())
+	}, next)
 }
 
 // benchVerify opens and verifies envelopes of one-package deltas, on one core.

@@ -6,6 +6,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -336,30 +337,36 @@ func (s *Server) guest(name string) (identity.KeyID, bool) {
 // Limits of the wire. Defaults of the library would let one client hold 2^32
 // streams, and a silent connection two minutes.
 func (s *Server) grpcServer() (*grpc.Server, error) {
-	tls, err := identity.ServerTLS(s.key)
+	secure, err := identity.ServerTLS(s.key)
 	if err != nil {
 		return nil, err
 	}
 	if s.doors != nil {
-		tls.GetConfigForClient = s.doors.hello
+		secure.GetConfigForClient = s.doors.hello
 	}
-	srv := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(tls)),
+	srv := grpc.NewServer(append(wire(secure),
 		grpc.InTapHandle(s.service.Tap),
 		grpc.UnaryInterceptor(s.service.Unary),
 		grpc.StreamInterceptor(s.service.Stream),
-		grpc.MaxRecvMsgSize(identity.MaxEnvelope+64<<10),
-		grpc.MaxSendMsgSize(64<<20),
-		grpc.MaxConcurrentStreams(16),
-		grpc.MaxHeaderListSize(8<<10),
-		grpc.ConnectionTimeout(10*time.Second),
-		// What one connection costs: 4,000 idle ones must not take the memory that
-		// reports need, and a stream no more than it is worth.
-		grpc.ReadBufferSize(8<<10), grpc.WriteBufferSize(16<<10),
-		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(256<<10),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second}),
-	)
+	)...)
 	s.service.Register(srv)
 	return srv, nil
+}
+
+// wire is how the server speaks, whatever it says.
+func wire(secure *tls.Config) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.Creds(credentials.NewTLS(secure)),
+		grpc.MaxRecvMsgSize(identity.MaxEnvelope + 64<<10),
+		grpc.MaxSendMsgSize(64 << 20),
+		grpc.MaxConcurrentStreams(16),
+		grpc.MaxHeaderListSize(8 << 10),
+		grpc.ConnectionTimeout(10 * time.Second),
+		// What one connection costs: 4,000 idle ones must not take the memory that
+		// reports need, and a stream no more than it is worth.
+		grpc.ReadBufferSize(8 << 10), grpc.WriteBufferSize(16 << 10),
+		grpc.StaticStreamWindowSize(64 << 10), grpc.StaticConnWindowSize(256 << 10),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second}),
+	}
 }

@@ -59,7 +59,7 @@ func (b *batch) run(tx Tx) error {
 	if b.keys, b.bytes = all.Size(); b.keys == 0 {
 		return errNothing
 	}
-	if err := all.Flush(tx.Put, tx.Delete); err != nil {
+	if err := all.flushInto(tx); err != nil {
 		return err
 	}
 	return tx.Put(own, entry{at: b.lane.cfg.Now(), dirty: b.dirty}.encode(own))

@@ -82,7 +82,7 @@ func (p Packed) putChunks(tx Tx, tenant, kind string, name fact.Digest, from, to
 	}
 	for i := to - 1; i >= from; i-- {
 		k := blobKey(tenant, kind, name, i)
-		if err := tx.Put(k, Frame(k, recordV1, p.chunk(i))); err != nil {
+		if err := own(tx, k, Frame(k, recordV1, p.chunk(i))); err != nil {
 			return err
 		}
 	}

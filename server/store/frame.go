@@ -38,10 +38,14 @@ const frameHead = 1 + crc32.Size
 // SHA-256 as well. The key is part of the sum, so that a record that turns up
 // under another key is found too.
 func Frame(k Key, version byte, payload []byte) []byte {
-	b := make([]byte, frameHead, frameHead+len(payload))
+	return frameIn(k, version, append(make([]byte, frameHead, frameHead+len(payload)), payload...))
+}
+
+// frameIn is Frame for a payload that stands behind room for the frame's head.
+func frameIn(k Key, version byte, b []byte) []byte {
 	b[0] = version
-	binary.BigEndian.PutUint32(b[1:], frameSum(k, version, payload))
-	return append(b, payload...)
+	binary.BigEndian.PutUint32(b[1:], frameSum(k, version, b[frameHead:]))
+	return b
 }
 
 // Unframe returns version and payload of what Frame wrapped for the same key;

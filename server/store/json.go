@@ -7,7 +7,7 @@ import (
 )
 
 // PutFramed stores a payload in its frame, version 1.
-func PutFramed(tx Tx, k Key, payload []byte) error { return tx.Put(k, Frame(k, recordV1, payload)) }
+func PutFramed(tx Tx, k Key, payload []byte) error { return own(tx, k, Frame(k, recordV1, payload)) }
 
 // OpenFramed returns the payload of a stored value in a frame of version 1. It
 // shares memory with b. A CorruptError names the record.
@@ -34,11 +34,11 @@ func GetFramed(g Getter, k Key) ([]byte, error) {
 // PutJSON stores v as framed JSON, or in its compact form if it has one.
 func PutJSON(tx Tx, k Key, v any) error {
 	if c, ok := v.(Compact); ok {
-		f := Fields{b: make([]byte, 0, 1<<10)}
+		f := Fields{b: make([]byte, frameHead, 1<<10)}
 		if err := c.AppendFields(&f); err != nil {
 			return fmt.Errorf("encode record %s: %w", k, err)
 		}
-		return tx.Put(k, Frame(k, recordV2, f.b))
+		return own(tx, k, frameIn(k, recordV2, f.b))
 	}
 	b, err := json.Marshal(v)
 	if err != nil {

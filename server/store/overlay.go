@@ -76,6 +76,19 @@ func (o *Overlay) Put(k Key, v []byte) error {
 	return o.set(k, append(make([]byte, 0, len(v)), v...)) // never nil: empty is not absent
 }
 
+// own is Put for a value that its caller has made for this and never touches again,
+// so that it is not copied; tx may be any.
+func own(tx Tx, k Key, v []byte) error {
+	o, ok := tx.(*Overlay)
+	if !ok {
+		return tx.Put(k, v)
+	}
+	if err := checkPut(k, v); err != nil {
+		return err
+	}
+	return o.set(k, v)
+}
+
 // Delete marks the key as gone.
 func (o *Overlay) Delete(k Key) error {
 	if err := CheckKey(k); err != nil {
@@ -146,6 +159,16 @@ func (o *Overlay) join(other *Overlay) {
 		}
 		o.writes[p] = c
 	}
+}
+
+// flushInto hands all writes to a transaction. Where that is an Overlay itself, as
+// with most engines, they are not sorted and copied once more.
+func (o *Overlay) flushInto(tx Tx) error {
+	if under, ok := tx.(*Overlay); ok && under.fits(o, 0) {
+		under.join(o)
+		return nil
+	}
+	return o.Flush(tx.Put, tx.Delete)
 }
 
 // cache is a Getter that remembers what one GetMany has brought, and the first
