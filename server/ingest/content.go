@@ -81,5 +81,6 @@ func (s *Service) Alone(fn func() error) error {
 	s.alone.Lock()
 	defer s.alone.Unlock()
 	defer s.gaps.forget()
+	s.epoch++
 	return fn()
 }

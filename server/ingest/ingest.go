@@ -79,14 +79,16 @@ type Service struct {
 	Realm []byte
 	Past  []ed25519.PublicKey
 
-	alone sync.RWMutex // read by every report between looking for contents and naming them
-	gaps  gaps
-	asked questions
-	ticks tickMemory
-	days  days
-	quota quotas
-	lag   atomic.Int64
-	under atomic.Int64 // reports under way
+	alone   sync.RWMutex // read by every report between looking for contents and naming them
+	epoch   uint64       // how often contents and sets were removed, under alone
+	gaps    gaps
+	asked   questions
+	waiting waiting
+	ticks   tickMemory
+	days    days
+	quota   quotas
+	lag     atomic.Int64
+	under   atomic.Int64 // reports under way
 }
 
 // Accept handles one envelope that came over a connection whose TLS key is peer,

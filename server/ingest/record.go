@@ -40,21 +40,20 @@ func (s *Service) report(ctx context.Context, known recollection, body *rollcall
 	case gap && body.GetKeptFrom() > 0: // what is lost comes first
 		return Result{Outcome: Resend, Have: chain.Head}, nil
 	}
-	rep, err := decodeReport(body.GetPayload())
+	u, err := s.open(key, body, env.hash)
 	if err != nil {
 		return Result{}, err
 	}
-	if key.TrustClass() == enrol.T0 && namesSealed(rep) {
-		return Result{}, fmt.Errorf("report of key %s: %w: it names sealed files", key.ID, enrol.ErrTrust)
-	}
-	ws, named, err := s.lookUp(ctx, key, body, rep)
+	named, err := s.lookUp(ctx, key, body, u)
 	defer named()
+	rep, ws := u.rep, u.ws
 	switch {
 	case err != nil:
 		return Result{}, err
 	case ws.next == nil:
 		return Result{Outcome: NeedFull}, nil
 	case len(ws.missing) > 0:
+		s.waiting.keep(env.hash, u)
 		return Result{Outcome: NeedContent, Missing: ws.missing}, nil
 	}
 	for _, p := range ws.sets {
@@ -98,22 +97,26 @@ func (s *Service) report(ctx context.Context, known recollection, body *rollcall
 // lookUp resolves a report. Contents that it lacks, and that others at its site have
 // just been asked for, it waits for, once. What is found in the store now is there
 // still until named is called.
-func (s *Service) lookUp(ctx context.Context, key enrol.Key, body *rollcallv1.Body, rep *rollcallv1.Report) (ws resolved, named func(), err error) {
+func (s *Service) lookUp(ctx context.Context, key enrol.Key, body *rollcallv1.Body, u *unfinished) (named func(), err error) {
 	for patient := true; ; patient = false {
 		s.alone.RLock()
-		err := s.Engine.View(ctx, func(r store.Reader) (err error) {
-			ws, err = s.resolve(r, key, body, rep)
+		err := s.Engine.View(ctx, func(r store.Reader) error {
+			again, err := s.again(r, key, u)
+			if err == nil && !again {
+				u.ws, err = s.resolve(r, key, body, u.rep)
+				u.epoch, u.image = s.epoch, key.Image
+			}
 			return err
 		})
-		if err != nil || len(ws.missing) == 0 {
-			return ws, s.alone.RUnlock, err
+		if err != nil || len(u.ws.missing) == 0 {
+			return s.alone.RUnlock, err
 		}
-		missing := ws.missing
-		if ws.missing = s.asked.ask(s.now(), key.ID, ws.site, missing, !patient); len(ws.missing) > 0 {
-			return ws, s.alone.RUnlock, nil
+		missing := u.ws.missing
+		if u.ws.missing = s.asked.ask(s.now(), key.ID, u.ws.site, missing, !patient); len(u.ws.missing) > 0 {
+			return s.alone.RUnlock, nil
 		}
 		s.alone.RUnlock() // nobody else is to wait meanwhile
-		s.asked.wait(ctx, s.now(), key.ID, ws.site, missing)
+		s.asked.wait(ctx, s.now(), key.ID, u.ws.site, missing)
 	}
 }
 

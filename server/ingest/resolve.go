@@ -65,11 +65,7 @@ func (s *Service) resolve(r store.Reader, key enrol.Key, body *rollcallv1.Body, 
 	if len(ws.next) > maxSections {
 		return resolved{}, fmt.Errorf("report of CI %s: %w: %d sections, at most %d", id, ErrMalformed, len(ws.next), maxSections)
 	}
-	for d := range ws.lacking {
-		ws.missing = append(ws.missing, d)
-	}
-	slices.SortFunc(ws.missing, func(a, b fact.Digest) int { return bytes.Compare(a[:], b[:]) })
-	ws.missing = ws.missing[:min(maxMissing, len(ws.missing))]
+	ws.ask()
 	return ws, nil
 }
 
@@ -102,6 +98,12 @@ func checkImage(key enrol.Key, p cmdb.Prepared) error {
 		return fmt.Errorf("report of CI %s: %w: it names image %.40q, its token lies in %q", key.CI, ErrMalformed, named, key.Image)
 	}
 	return nil
+}
+
+// ask lists what is asked for of the contents that are lacking.
+func (ws *resolved) ask() {
+	ws.missing = slices.SortedFunc(maps.Keys(ws.lacking), func(a, b fact.Digest) int { return bytes.Compare(a[:], b[:]) })
+	ws.missing = ws.missing[:min(maxMissing, len(ws.missing))]
 }
 
 func holds(s fact.State, d fact.Digest) bool {
