@@ -23,7 +23,7 @@ func TestPacksStayFewAndReadersKeepTheirs(t *testing.T) {
 	w := busyWorld(200)
 	dir := filepath.Join(tempDir(t), "m")
 	m := w.mirror(dir)
-	m.page = 1
+	m.page, m.most = 1, 1
 	m.cfg.Now = func() time.Time { return time.Unix(1_800_000_000, 0) }
 	drain(t, m)
 	r, err := m.open("elm/north")
@@ -78,7 +78,7 @@ func TestMergingFindsDeltasBetweenSingleCommits(t *testing.T) {
 		w.record("pc", "elm", map[string]string{"etc/changing": w.plain("now "+strconv.Itoa(i), 0o644)})
 	}
 	m := w.mirror(tempDir(t))
-	m.page = 1
+	m.page, m.most = 1, 1
 	drain(t, m)
 	r, err := m.open("elm")
 	if err != nil {

@@ -59,7 +59,7 @@ func busyWorld(revisions int) *world {
 func runChild(dir string) error {
 	w := busyWorld(400)
 	m := w.mirror(dir)
-	m.page = 7
+	m.page, m.most = 7, 7
 	m.disk.step = func(name string) error {
 		if name == "outbox cleared" {
 			at, err := m.Watermark(context.Background())
@@ -82,7 +82,7 @@ func TestCrashAtEveryStepRepeatsAndLosesNothing(t *testing.T) {
 		for k := 1; ; k++ {
 			w, dir := smallWorld(), filepath.Join(tempDir(t), "m")
 			m := w.mirror(dir)
-			m.page = page
+			m.page, m.most = page, page
 			n := 0
 			m.disk.step = func(name string) error {
 				if n++; n >= k {
@@ -191,7 +191,7 @@ func busyTwin(t *testing.T) (refsWanted map[string]string, took time.Duration) {
 
 func runQuiet(dir string) error {
 	m := busyWorld(400).mirror(dir)
-	m.page = 7
+	m.page, m.most = 7, 7
 	_, err := m.Drain(context.Background())
 	return err
 }

@@ -30,8 +30,9 @@ func (m *Mirror) drain(ctx context.Context) (int, error) {
 	p := pass{m: m, held: map[string]error{}}
 	total := 0
 	var after []byte
+	limit := m.page
 	for ctx.Err() == nil {
-		page, err := m.outbox(ctx, after)
+		page, err := m.outbox(ctx, after, limit)
 		if err != nil {
 			return total, err
 		}
@@ -43,10 +44,11 @@ func (m *Mirror) drain(ctx context.Context) (int, error) {
 		if err != nil {
 			return total, err
 		}
-		if len(page) < m.page {
+		if len(page) < limit {
 			break // what has come since then is for the next time: one pack for all of it
 		}
 		after = page[len(page)-1].key.K
+		limit = m.most // much waits
 	}
 	return total, errors.Join(append(slices.Collect(maps.Values(p.held)), ctx.Err())...)
 }

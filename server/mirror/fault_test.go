@@ -91,7 +91,7 @@ func (m *faultyMirror) follow(dir string, n int, with syscall.Errno, restart boo
 	m.fail(n, with)
 	w := smallWorld()
 	mir := w.mirror(dir)
-	mir.page = 2
+	mir.page, mir.most = 2, 2
 	errs := 0
 	for range tries {
 		_, err := mir.Drain(t.Context())
@@ -108,7 +108,7 @@ func (m *faultyMirror) follow(dir string, n int, with syscall.Errno, restart boo
 		if restart {
 			_ = mir.closeRepos() // what it could not close the end of the process does
 			mir = w.mirror(dir)
-			mir.page = 2
+			mir.page, mir.most = 2, 2
 		}
 	}
 	operations, failed, err := m.f.Count()

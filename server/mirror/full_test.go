@@ -27,7 +27,7 @@ func TestFullDiskStopsTheMirrorAndHarmsNothing(t *testing.T) {
 	dir := mnt + "/m"
 	m := busyWorld(400).mirror(dir)
 	w := m.cfg.Store.(*world)
-	m.page = 7
+	m.page, m.most = 7, 7
 	if _, err := m.Drain(t.Context()); err == nil {
 		t.Fatal("Drain on a full disk succeeded, want an error")
 	}

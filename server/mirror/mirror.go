@@ -67,6 +67,7 @@ type Mirror struct {
 	source      Source
 	disk        disk
 	page        int // revisions that are worked on at once
+	most        int // the same where much waits
 	settleEvery time.Duration
 	forms       []form
 
@@ -96,6 +97,7 @@ func New(cfg Config) *Mirror {
 		cfg:         cfg,
 		source:      cfg.Source,
 		page:        pageEntries,
+		most:        mostEntries,
 		settleEvery: settleEvery,
 		forms:       newForms(),
 		repos:       newLRU[string](openRepos, func(*repo) int { return 1 }),

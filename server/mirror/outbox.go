@@ -20,8 +20,12 @@ const (
 )
 
 const (
-	pageEntries   = 1000 // revisions that are worked on at once
-	deleteEntries = 200  // outbox entries removed in one transaction
+	pageEntries = 1000 // revisions that are worked on at once
+	// mostEntries are worked on at once where more than a page waits. Each page opens
+	// every repository that it has something for, and leaves a pack there: when the
+	// machines of a thousand schools report in one night, a page has one of each.
+	mostEntries   = 20 * pageEntries
+	deleteEntries = 200 // outbox entries removed in one transaction
 	// settleEvery is how often the outbox is told within a page, so that whoever
 	// asks sees a long one go on.
 	settleEvery = time.Second
@@ -35,8 +39,9 @@ type outboxEntry struct {
 	n     uint64
 }
 
-// outbox reads the next page after a key; a nil key is the beginning.
-func (m *Mirror) outbox(ctx context.Context, after []byte) ([]outboxEntry, error) {
+// outbox reads the next entries after a key, at most limit; a nil key is the
+// beginning.
+func (m *Mirror) outbox(ctx context.Context, after []byte, limit int) ([]outboxEntry, error) {
 	prefix := []byte(m.cfg.Tenant + outboxPrefix)
 	from := prefix
 	if after != nil {
@@ -45,7 +50,7 @@ func (m *Mirror) outbox(ctx context.Context, after []byte) ([]outboxEntry, error
 	var page []outboxEntry
 	err := m.cfg.Store.View(ctx, func(r store.Reader) error {
 		page = page[:0]
-		for p, err := range r.Scan(store.Record, from, store.PrefixEnd(prefix), m.page) {
+		for p, err := range r.Scan(store.Record, from, store.PrefixEnd(prefix), limit) {
 			if err != nil {
 				return err
 			}

@@ -13,9 +13,6 @@ import (
 	"rollcall/internal/identity"
 )
 
-// rebuildPages is how many pages of the outbox a rebuild takes at once.
-const rebuildPages = 20
-
 // Rebuild renders every revision of the store into new repositories below out,
 // puts them in the place of the old ones in one step, and removes these. The
 // commit ids are those that the revisions had before. out must be on the file
@@ -34,7 +31,7 @@ func (m *Mirror) Rebuild(ctx context.Context, out string) error {
 	cfg.Dir = out
 	fresh := New(cfg)
 	fresh.disk = m.disk
-	fresh.page = rebuildPages * m.page // each page opens every repository
+	fresh.page = m.most
 	err := errors.Join(fresh.replay(ctx), fresh.closeRepos(), m.closeRepos())
 	if err == nil {
 		err = m.disk.at("before swap")

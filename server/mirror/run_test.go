@@ -25,7 +25,7 @@ func TestMissingContentHoldsItsRepositoryAndNoOther(t *testing.T) {
 	content := w.contents[lost]
 	delete(w.contents, lost) // revision 2 of pc07 in elm/north
 	m := w.mirror(dir)
-	m.page = 2
+	m.page, m.most = 2, 2
 	for range 3 {
 		_, err := m.Drain(t.Context())
 		if err == nil || !strings.Contains(err.Error(), lost.String()) || !strings.Contains(err.Error(), "/etc/cups/cupsd.conf") || !strings.Contains(err.Error(), "elm/north") {

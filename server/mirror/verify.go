@@ -120,7 +120,7 @@ func (v *verifier) expect(ctx context.Context) error {
 	pending := map[int64]bool{}
 	var after []byte
 	for {
-		page, err := v.m.outbox(ctx, after)
+		page, err := v.m.outbox(ctx, after, v.m.page)
 		if err != nil {
 			return err
 		}
