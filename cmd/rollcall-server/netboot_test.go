@@ -21,6 +21,7 @@ type seats struct {
 	token string
 	image string // name of the image's CI
 	made  *machine
+	was   map[string][]byte // what lay where sit puts something
 }
 
 // imageOf makes a boot image out of a recorded machine and lets the server know it.
@@ -30,7 +31,7 @@ func (l *lab) imageOf(m *machine) *seats {
 	image.edit("etc/hostname", "edu12\n")
 	image.enrol("elm/north", "image")
 	image.once()
-	s := &seats{lab: l, root: m.root, image: "edu12", token: l.path("netboot.token")}
+	s := &seats{lab: l, root: m.root, image: "edu12", token: l.path("netboot.token"), was: map[string][]byte{}}
 	s.made = image
 	l.must("rollcall", "ci", "set", l.only("class = image"), "name=edu12")
 	l.must("rollcall", "enrol", "token", "--netboot", "--site", "elm/north/room12", "--class", "diskless", "--net", "127.0.0.0/8", "--image", s.image, "--days", "400", "--out", s.token)
@@ -54,6 +55,9 @@ func (l *lab) only(filter string) string {
 func (s *seats) sit(n int) {
 	s.t.Helper()
 	put := func(name, value string) {
+		if old, err := os.ReadFile(filepath.Join(s.root, name)); err == nil && s.was[name] == nil {
+			s.was[name] = old
+		}
 		if err := os.WriteFile(filepath.Join(s.root, name), []byte(value+"\n"), 0o644); err != nil {
 			s.t.Fatal(err)
 		}
@@ -150,6 +154,9 @@ func TestFiftyBootsOfOneImageAreFiftySeats(t *testing.T) {
 		t.Errorf("%d seats after some booted again, want %d", len(got), fifty)
 	}
 	// Where the image was changed and does not tell of itself anew, a seat says all.
+	for name, old := range s.was { // where the image is made there is no seat's hardware
+		s.made.edit(name, string(old))
+	}
 	s.made.edit("etc/motd", "a newer image\n")
 	s.made.once()
 	s.sit(fifty)
@@ -179,7 +186,7 @@ func TestAnImageMadeFromAnEnrolledServerClonesNoIdentity(t *testing.T) {
 		t.Fatalf("cp: %v\n%s", err, out)
 	}
 	l.must("rollcall", "enrol", "token", "--netboot", "--site", "elm/north/room12", "--class", "diskless", "--net", "127.0.0.0/8", "--out", l.path("netboot.token"))
-	s := &seats{lab: l, root: copied, token: l.path("netboot.token")}
+	s := &seats{lab: l, root: copied, token: l.path("netboot.token"), was: map[string][]byte{}}
 	s.sit(7)
 	was := l.must("rollcall", "ci", "history", "tjener")
 
