@@ -2,6 +2,7 @@ package likeness
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -38,18 +39,14 @@ func other(more map[string]string) fact.Set {
 		"id/serial/product": "5QMR073", "id/serial/board": "/5QMR073/CN7221/", "id/serial/chassis": "5QMR073C",
 		"net/eno1/mac": "b8:2a:72:44:55:66", "net/eno1/permanent": "b8:2a:72:44:55:66", "hw/disk/sda/serial": "S3Z8NB0K999999", "ssh/hostkey/ssh-ed25519": "SHA256:pc08",
 	}
-	for path, value := range more {
-		facts[path] = value
-	}
+	maps.Copy(facts, more)
 	return pc(facts)
 }
 
 // dock adds a card on USB.
 func dock(name, mac string, more map[string]string) map[string]string {
 	facts := map[string]string{"net/" + name + "/kind": "ethernet", "net/" + name + "/device": "usb 2-1.1", "net/" + name + "/driver": "r8152", "net/" + name + "/mac": mac, "net/" + name + "/permanent": mac}
-	for path, value := range more {
-		facts[path] = value
-	}
+	maps.Copy(facts, more)
 	return facts
 }
 
@@ -60,9 +57,7 @@ func vm(uuid, mac string, more map[string]string) fact.Set {
 		"net/eno1/kind": "-", "net/eno1/device": "-", "net/eno1/driver": "-", "net/eno1/mac": "-", "net/eno1/permanent": "-",
 		"net/enp1s0/kind": "ethernet", "net/enp1s0/device": "virtio virtio0", "net/enp1s0/mac": mac,
 	}
-	for path, value := range more {
-		facts[path] = value
-	}
+	maps.Copy(facts, more)
 	return pc(facts)
 }
 
