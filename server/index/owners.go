@@ -17,7 +17,7 @@ type owners struct {
 }
 
 const (
-	blockBits = 8 // sets of a block
+	blockBits = 5 // sets of a block: a search goes through all of one
 	slotBits  = 24
 	slotBytes = slotBits / 8
 	mostBits  = 16                             // for the number of a block
