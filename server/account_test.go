@@ -263,19 +263,16 @@ func TestWhoCannotLogIn(t *testing.T) {
 func TestClass29UnknownNamesTakeAsLong(t *testing.T) {
 	r := start(t)
 	r.password(r.kari, good)
-	median := func(name string) time.Duration {
-		var took []time.Duration
-		for range 5 {
+	best := map[string]time.Duration{"kari": time.Hour, "nobody": time.Hour}
+	for range 5 { // ten in all: more would not be heard
+		for name, before := range best {
 			begin := time.Now()
 			_, err := tryLogin(t.Context(), r.dial(nil), name, "a wrong password")
-			took = append(took, time.Since(begin))
+			best[name] = min(before, time.Since(begin)) // other work on the machine only adds
 			wantCode(t, name, err, codes.Unauthenticated)
 		}
-		slices.Sort(took)
-		return took[2]
 	}
-	known, unknown := median("kari"), median("nobody") // ten in all: more would not be heard
-	if unknown < known/3 {
+	if known, unknown := best["kari"], best["nobody"]; unknown < known/3 {
 		t.Errorf("a known name takes %s, an unknown one %s", known, unknown)
 	}
 }
