@@ -343,6 +343,24 @@ func TestUploadsOfOneMachineAtOnceMakeOneCI(t *testing.T) {
 	}
 }
 
+func TestSlowUploadsHoldNobodyUp(t *testing.T) {
+	_, at := besideSitesummary(t)
+	for range 16 {
+		conn, err := net.Dial("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := fmt.Fprintf(conn, "POST /cgi-bin/sitesummary-collector.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"+
+			"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 { // some of them are being read by then
+		taken(t, upload(t, at, tarball(t, theUpload(t, nil))))
+	}
+}
+
 // The folder shows what is known: of uploads, of agents, and nothing of what is gone.
 func TestEntriesAreKeptAsSitesummaryKeepsThem(t *testing.T) {
 	dir := t.TempDir()

@@ -1,6 +1,7 @@
 package sitesummary
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,8 @@ const thanks = "Thanks for your submission to site-summary!\nSITESUMMARY HTTP-PO
 // Bounds of the door, which stands open to everybody in the building.
 const (
 	maxBody   = 4 << 20
-	atOnce    = 4 // uploads that are unpacked at the same time
+	atOnce    = 4  // uploads that are unpacked at the same time
+	coming    = 32 // uploads that are read at the same time, each kept packed until its end: 128 MiB
 	patience  = 10 * time.Second
 	conns     = 256
 	connsHost = 16 // loopback apart, where a proxy may stand
@@ -44,6 +46,7 @@ const (
 // door answers HTTP.
 type door struct {
 	s        *Service
+	reading  chan struct{}
 	slots    chan struct{}
 	hosts    limiters
 	machines limiters
@@ -73,7 +76,7 @@ func (l *limiters) allow(name string, now time.Time) bool {
 func (s *Service) Serve(ctx context.Context, lis net.Listener) error {
 	s.known.Store(-1)
 	d := &door{
-		s: s, slots: make(chan struct{}, atOnce),
+		s: s, reading: make(chan struct{}, coming), slots: make(chan struct{}, atOnce),
 		hosts:    limiters{limit: hostRate, burst: hostBurst},
 		machines: limiters{limit: rate.Every(machineEvery), burst: machineBurst},
 	}
@@ -132,15 +135,23 @@ func (d *door) take(r *http.Request, w http.ResponseWriter, from netip.Addr) (Ou
 	if r.ContentLength > maxBody {
 		return "", fmt.Errorf("%w: %d bytes, at most %d", ErrUpload, r.ContentLength, maxBody)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
-	defer cancel()
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	case <-ctx.Done():
-		return "", fmt.Errorf("%w at once: try again later", ErrTooMany)
+	leave, err := enter(r.Context(), d.reading)
+	if err != nil {
+		return "", err
 	}
-	up, err := readForm(http.MaxBytesReader(w, r.Body, maxBody), r.Header.Get("Content-Type"))
+	defer leave()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return "", fmt.Errorf("%w: it did not come whole: %w", ErrUpload, err)
+	}
+	// Only what has come takes one of the few slots: a sender that is slow, or wants to
+	// be, holds nobody up.
+	leave, err = enter(r.Context(), d.slots)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	up, err := readForm(bytes.NewReader(body), r.Header.Get("Content-Type"))
 	if err != nil {
 		return "", err
 	}
@@ -148,6 +159,18 @@ func (d *door) take(r *http.Request, w http.ResponseWriter, from netip.Addr) (Ou
 		return "", fmt.Errorf("%w of %s: try again in %s", ErrTooMany, entryID(mac), machineEvery)
 	}
 	return d.s.Take(r.Context(), from, up)
+}
+
+// enter waits for a place among so many, with patience.
+func enter(ctx context.Context, places chan struct{}) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w at once: try again later", ErrTooMany)
+	}
 }
 
 // primaryMAC is the address that an upload is known by.
