@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/identity"
-	"rollcall/server/api"
+	"rollcall/server/auth"
 
 	"golang.org/x/time/rate"
 )
@@ -123,7 +123,7 @@ func (d *doors) Accept() (net.Conn, error) {
 // the connections that have to be closed to make it.
 func (d *doors) enter(c net.Conn) (in *door, out []*door) {
 	addr := c.RemoteAddr().String()
-	in = &door{Conn: c, of: d, addr: addr, host: api.HostOf(addr), net: networkOf(addr)}
+	in = &door{Conn: c, of: d, addr: addr, host: auth.HostOf(addr), net: networkOf(addr)}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	crowd := d.hosts[in.host]

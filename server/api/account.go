@@ -56,7 +56,7 @@ func (s *Service) byPassword(ctx context.Context, c caller) (caller, error) {
 	if !ok {
 		return c, auth.ErrWho
 	}
-	again, ok := s.limits().attempt(HostOf(c.addr), name, s.Now())
+	again, ok := s.limits().attempt(auth.HostOf(c.addr), name, s.Now())
 	if !ok {
 		return c, status.Error(codes.ResourceExhausted, "too many failed logins: wait some minutes")
 	}
@@ -115,7 +115,7 @@ func (s *Service) Login(ctx context.Context, _ *rollcallv1.LoginRequest) (*rollc
 	c := callerOf(ctx)
 	secret, now := identity.NewSecret(), s.Now()
 	session := auth.Session{
-		Made: now, Expires: now.Add(cmp.Or(s.SessionLife, sessionLife)), Seen: now, From: HostOf(c.addr), Hash: identity.HashSecret(secret),
+		Made: now, Expires: now.Add(cmp.Or(s.SessionLife, sessionLife)), Seen: now, From: auth.HostOf(c.addr), Hash: identity.HashSecret(secret),
 	}
 	have, err := s.sessionsOf(ctx, c.operator.Name)
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Service) Logout(ctx context.Context, req *rollcallv1.LogoutRequest) (*r
 		return nil, status.Error(codes.FailedPrecondition, "you use a login token, which is no session: an admin ends it")
 	}
 	err := s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
-		return ofLogin("session ended", c.operator.Name, HostOf(c.addr)), auth.Close(tx, s.Tenant, c.operator.Name, c.session)
+		return ofLogin("session ended", c.operator.Name, auth.HostOf(c.addr)), auth.Close(tx, s.Tenant, c.operator.Name, c.session)
 	})
 	return &rollcallv1.LogoutReply{}, err
 }
@@ -192,7 +192,7 @@ func (s *Service) end(ctx context.Context, name, did string, token, password boo
 		if err := auth.End(tx, s.Tenant, name, once, token, password); err != nil {
 			return evidence.Entry{}, err
 		}
-		return ofLogin(did, name, HostOf(c.addr)), auth.CloseAll(tx, s.Tenant, have)
+		return ofLogin(did, name, auth.HostOf(c.addr)), auth.CloseAll(tx, s.Tenant, have)
 	})
 }
 
@@ -223,7 +223,7 @@ func (s *Service) SetPassword(ctx context.Context, req *rollcallv1.SetPasswordRe
 		return nil, err
 	}
 	if c.session != "" {
-		again, ok := s.limits().attempt(HostOf(c.addr), c.operator.Name, s.Now())
+		again, ok := s.limits().attempt(auth.HostOf(c.addr), c.operator.Name, s.Now())
 		if !ok {
 			return nil, status.Error(codes.ResourceExhausted, "too many failed attempts: wait some minutes")
 		}
@@ -258,7 +258,7 @@ func (s *Service) SetPassword(ctx context.Context, req *rollcallv1.SetPasswordRe
 		if err := auth.SetPassword(tx, s.Tenant, o.Name, hash, req.GetKeepToken()); err != nil {
 			return evidence.Entry{}, err
 		}
-		return ofLogin("password set", o.Name, HostOf(c.addr)), auth.CloseAll(tx, s.Tenant, have)
+		return ofLogin("password set", o.Name, auth.HostOf(c.addr)), auth.CloseAll(tx, s.Tenant, have)
 	})
 	return &rollcallv1.SetPasswordReply{}, err
 }

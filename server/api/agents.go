@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/failpoint"
 	"rollcall/internal/identity"
 	rollcallv1 "rollcall/proto/rollcall/v1"
+	"rollcall/server/auth"
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
 	"rollcall/server/evidence"
@@ -45,7 +46,7 @@ func (s *Service) Enrol(ctx context.Context, req *rollcallv1.EnrolRequest) (*rol
 	}
 	q := enrol.Request{
 		TokenID: fmt.Sprintf("%x", req.GetTokenId()), Proof: req.GetProof(), Exporter: c.exporter, Public: c.key,
-		Hostname: req.GetHostname(), Facts: facts, Source: HostOf(c.addr), Addr: addrOf(c.addr), Version: req.GetAgentVersion(),
+		Hostname: req.GetHostname(), Facts: facts, Source: auth.HostOf(c.addr), Addr: addrOf(c.addr), Version: req.GetAgentVersion(),
 		Heard: s.Presence.Last, OneShot: req.GetOneShot(),
 	}
 	var key enrol.Key
@@ -131,7 +132,7 @@ func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 		return nil, err
 	}
 	defer done()
-	res, err := s.Ingest.Accept(ctx, callerOf(ctx).key, HostOf(callerOf(ctx).addr), req.GetEnvelope())
+	res, err := s.Ingest.Accept(ctx, callerOf(ctx).key, auth.HostOf(callerOf(ctx).addr), req.GetEnvelope())
 	s.Metrics.submitted(res, err)
 	if err != nil {
 		return nil, err

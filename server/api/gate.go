@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -305,7 +304,7 @@ func (s *Service) agent(ctx context.Context, p *peer.Peer, c caller, need who) (
 	id, ok := identity.OpenPass(s.Key, info.State.ServerName)
 	c.passed = ok && id == identity.IDOf(key)
 	if need == anyKey {
-		if !s.limits().enrol(HostOf(c.addr), cmp.Or(s.EnrolmentsPerHost, enrolmentsPerHost)) {
+		if !s.limits().enrol(auth.HostOf(c.addr), cmp.Or(s.EnrolmentsPerHost, enrolmentsPerHost)) {
 			return c, status.Error(codes.ResourceExhausted, "too many attempts from this address: wait a minute")
 		}
 		c.exporter, err = info.State.ExportKeyingMaterial(identity.ExporterLabel, nil, 32)
@@ -334,7 +333,7 @@ func (s *Service) person(ctx context.Context, c caller, need gate) (caller, erro
 	// Only failures are bounded, for the sake of the log: a secret of 128 bits
 	// needs no bound, and whoever fails often from a school's one address must
 	// not lock its operators out.
-	if errors.Is(err, auth.ErrWho) && !s.limits().failure(HostOf(c.addr)) {
+	if errors.Is(err, auth.ErrWho) && !s.limits().failure(auth.HostOf(c.addr)) {
 		return c, status.Error(codes.ResourceExhausted, "too many failed logins from this address: wait a minute")
 	}
 	if err != nil {
@@ -389,18 +388,4 @@ func bearer(words []string) (name string, secret []byte, ok bool) {
 		return "", nil, false
 	}
 	return name, secret, true
-}
-
-// HostOf gives the address without its port; an IPv6 address counts by its /64,
-// which one machine can fill alone (RFC 6177).
-func HostOf(addr string) string {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr
-	}
-	ip := net.ParseIP(host)
-	if ip == nil || ip.To4() != nil {
-		return host
-	}
-	return fmt.Sprintf("%s/64", ip.Mask(net.CIDRMask(64, 128)))
 }

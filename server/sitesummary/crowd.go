@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"rollcall/server/auth"
 )
 
 // crowd bounds the connections that are open at once, in all and from one host.
@@ -23,7 +25,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 		}
 		host := ""
 		if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && !at.Addr().Unmap().IsLoopback() {
-			host = hostOf(at.Addr().Unmap())
+			host = auth.HostOf(at.Addr().Unmap().String())
 		}
 		if c.enter(host) {
 			return &member{Conn: conn, leave: sync.OnceFunc(func() { c.leave(host) })}, nil

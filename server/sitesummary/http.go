@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/server/auth"
 	"rollcall/server/store"
 
 	"golang.org/x/time/rate"
@@ -129,7 +130,7 @@ func (d *door) answer(w http.ResponseWriter, code int, text string) {
 }
 
 func (d *door) take(r *http.Request, w http.ResponseWriter, from netip.Addr) (Outcome, error) {
-	if !d.hosts.allow(hostOf(from), d.s.Now()) {
+	if !d.hosts.allow(auth.HostOf(from.String()), d.s.Now()) {
 		return "", fmt.Errorf("%w from %s: try again later", ErrTooMany, from)
 	}
 	if r.ContentLength > maxBody {
@@ -239,16 +240,4 @@ func sender(r *http.Request) netip.Addr {
 		return from
 	}
 	return told.Unmap().WithZone("")
-}
-
-// hostOf is what counts as one sender: an address, or a /64 of IPv6.
-func hostOf(a netip.Addr) string {
-	if a.Is4() || !a.IsValid() {
-		return a.String()
-	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return a.String()
-	}
-	return p.String()
 }
