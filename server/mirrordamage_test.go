@@ -14,8 +14,8 @@ import (
 	"rollcall/server/store/storetest"
 )
 
-// Whatever is flipped or missing in the mirror: check finds it, and made anew it
-// is what it was.
+// Whatever is flipped or missing in the mirror: check finds it, or it says the same
+// as before; and made anew it is what it was.
 func TestADamagedMirrorIsFoundAndMadeAnew(t *testing.T) {
 	cfg, _, known := mirroredLife(t)
 	heads := mirrorHeads(t, cfg)
@@ -42,7 +42,8 @@ func TestADamagedMirrorIsFoundAndMadeAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		rep, err := CheckAll(t.Context(), cfg, known)
-		if err == nil && !slices.ContainsFunc(rep.Faults, func(f Fault) bool { return f.Rule == RuleMirror }) {
+		found := err != nil || slices.ContainsFunc(rep.Faults, func(f Fault) bool { return f.Rule == RuleMirror })
+		if !found && !harmless(t, cfg, name, heads) {
 			t.Errorf("damage %d in %s is not found", n, name)
 		}
 		if err := RebuildMirror(t.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
@@ -53,6 +54,13 @@ func TestADamagedMirrorIsFoundAndMadeAnew(t *testing.T) {
 		}
 	}
 	wantWhole(t, cfg, known)
+}
+
+// harmless reports whether a damaged file says what it said: a ref does if a digit
+// of its name became a capital, which git reads as the same.
+func harmless(t *testing.T, cfg Config, name, heads string) bool {
+	t.Helper()
+	return strings.Contains(name, "/refs/") && mirrorHeads(t, cfg) == heads
 }
 
 func flip(name string, rnd *rand.Rand) error {

@@ -26,6 +26,7 @@ import (
 	"rollcall/server/evidence"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
+	"rollcall/server/store/storetest"
 )
 
 // A fleet is many real agents, each with a state folder, a spool and a clock of
@@ -82,7 +83,7 @@ func newFleet(t *testing.T, n int) *fleet {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	f := &fleet{t: t, dir: dir, rnd: rand.New(rand.NewPCG(seed(t), 11)), secret: identity.NewSecret()}
+	f := &fleet{t: t, dir: dir, rnd: rand.New(rand.NewPCG(storetest.Seed(t), 11)), secret: identity.NewSecret()}
 	cfg := server.Defaults()
 	cfg.Data = filepath.Join(dir, "server")
 	if _, err := server.Init(t.Context(), cfg); err != nil {

@@ -23,6 +23,7 @@ import (
 	"rollcall/internal/sim"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server"
+	"rollcall/server/store/storetest"
 )
 
 // rigCanary is a secret of the rig's machine; no part of the server may show it.
@@ -71,7 +72,7 @@ func newRig(t *testing.T, prepare func(dir string)) *rig {
 	if prepare != nil {
 		prepare(dir)
 	}
-	r := &rig{lab: &lab{t: t, bin: bin, dir: dir, addr: loopback(t), log: &serverLog{}}, rnd: rand.New(rand.NewPCG(seed(t), 7))}
+	r := &rig{lab: &lab{t: t, bin: bin, dir: dir, addr: loopback(t), log: &serverLog{}}, rnd: rand.New(rand.NewPCG(storetest.Seed(t), 7))}
 	r.settle()
 	r.pc = &machine{l: r.lab, name: "pc", root: r.path("root"), state: r.path("state/pc")}
 	r.write("root/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
@@ -84,20 +85,6 @@ func newRig(t *testing.T, prepare func(dir string)) *rig {
 	r.report()
 	r.hire(3)
 	return r
-}
-
-// seed makes the randomness of a test repeatable: ROLLCALL_SEED sets it.
-func seed(t *testing.T) uint64 {
-	t.Helper()
-	n := uint64(time.Now().UnixNano())
-	if s := os.Getenv("ROLLCALL_SEED"); s != "" {
-		var err error
-		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("ROLLCALL_SEED: %v", err)
-		}
-	}
-	t.Logf("seed %d", n)
-	return n
 }
 
 // rounds is how often something is broken: few in CI, ROLLCALL_ROUNDS or many

@@ -21,7 +21,7 @@ import (
 
 // SeedEnv is the environment variable that makes tests with random content
 // repeat a run: the seed that the failed one printed.
-const SeedEnv = "ROLLCALL_TEST_SEED"
+const SeedEnv = "ROLLCALL_SEED"
 
 // Seed returns the seed of SeedEnv, or a new one, and writes it to the test's
 // log, which is shown if the test fails.
