@@ -13,7 +13,7 @@ import (
 // readOnly lists the methods that change nothing. Upload only brings contents
 // that a report named, whose leaf commits to their digests.
 var readOnly = map[string]bool{
-	"Items/List": true, "Items/Get": true, "Items/History": true, "Items/Changes": true, "Items/File": true, "Items/FileLog": true,
+	"Items/List": true, "Items/Get": true, "Items/History": true, "Items/Changes": true, "Items/First": true, "Items/File": true, "Items/FileLog": true,
 	"Items/Compare": true, "Items/Why": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true, "Identity/Same": true, "Radar/Shared": true,
 	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
 	"Agents/Upload":       true,

@@ -66,6 +66,7 @@ var matrix = map[string]rule{
 
 	"Items/List":     {roles: "every"},
 	"Items/Changes":  {roles: "every"},
+	"Items/First":    {roles: "every", ask: func(p *spot) proto.Message { return &rollcallv1.FirstRequest{Condition: "name = *"} }},
 	"Items/Complete": {roles: "every", ask: func(p *spot) proto.Message { return &rollcallv1.CompleteRequest{Kind: "ci"} }},
 	"Items/Get":      {roles: "every", ask: func(p *spot) proto.Message { return &rollcallv1.GetRequest{Ci: p.ci} }},
 	"Items/History":  {roles: "every", ask: func(p *spot) proto.Message { return &rollcallv1.HistoryRequest{Ci: p.ci} }},

@@ -273,6 +273,13 @@ func (f *fake) Shared(_ context.Context, req *rollcallv1.SharedRequest) (*rollca
 	return shared(req.GetKinds()), nil
 }
 
+func (f *fake) First(_ context.Context, req *rollcallv1.FirstRequest) (*rollcallv1.FirstReply, error) {
+	if _, err := selected(req.GetFilter()); err != nil {
+		return nil, err
+	}
+	return firstReply(req.GetCondition(), int(req.GetLimit())), nil
+}
+
 func (f *fake) Manifest(_ context.Context, req *rollcallv1.ManifestRequest) (*rollcallv1.ManifestReply, error) {
 	if err := known(req.GetCi()); err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ A day alone means its beginning for --since, its end for --at and --until.`,
 	c.SetHelpCommandGroupID(groupSelf)
 	c.AddCommand(
 		in(groupAsk, a.statusCommand()), in(groupAsk, a.findCommand()), in(groupAsk, a.askCommand()), in(groupAsk, a.ciCommand()),
-		in(groupAsk, a.changesCommand()), in(groupAsk, a.fileCommand()), in(groupAsk, a.compareCommand()), in(groupAsk, a.whyCommand()),
+		in(groupAsk, a.changesCommand()), in(groupAsk, a.firstCommand()), in(groupAsk, a.fileCommand()), in(groupAsk, a.compareCommand()), in(groupAsk, a.whyCommand()),
 		in(groupAsk, a.reportCommand()), in(groupAsk, a.filterCommand()), in(groupAsk, a.baselineCommand()), in(groupAsk, a.restoreCommand()), in(groupAsk, a.radarCommand()),
 		in(groupAsk, a.proveCommand()), in(groupAsk, a.verifyCommand()), in(groupAsk, a.logCommand()),
 		in(groupDecide, a.enrolCommand()), in(groupDecide, a.siteCommand()), in(groupDecide, a.operatorCommand()),

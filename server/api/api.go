@@ -79,6 +79,7 @@ type Service struct {
 
 	SessionLife time.Duration // of a login by password; 0: 8 hours
 	QueryTime   time.Duration // of the filter of one question; 0: 10 seconds
+	MostTraced  int           // revisions that First reads; 0: 500,000
 	SessionIdle time.Duration // it ends when it is not used for so long; 0: 30 minutes
 
 	libraryOnce sync.Once

@@ -63,6 +63,7 @@ var classes = []class{
 	{ingest.ErrContent, codes.InvalidArgument},
 	{fact.ErrEncoding, codes.InvalidArgument},
 	{query.ErrCost, codes.InvalidArgument},
+	{query.ErrPast, codes.InvalidArgument},
 	{report.ErrNotFound, codes.NotFound},
 	{report.ErrParam, codes.InvalidArgument},
 	{report.ErrCost, codes.ResourceExhausted},

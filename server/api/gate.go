@@ -60,6 +60,7 @@ var gates = map[string]gate{
 	rollcallv1.Items_Get_FullMethodName:      sited(auth.Viewer),
 	rollcallv1.Items_History_FullMethodName:  sited(auth.Viewer),
 	rollcallv1.Items_Changes_FullMethodName:  sited(auth.Viewer),
+	rollcallv1.Items_First_FullMethodName:    sited(auth.Viewer),
 	rollcallv1.Items_Complete_FullMethodName: sited(auth.Viewer),
 	rollcallv1.Items_FileLog_FullMethodName:  sited(auth.Viewer),
 	rollcallv1.Items_Compare_FullMethodName:  sited(auth.Helpdesk, auth.Worker, auth.ChangeManager, auth.Auditor),

@@ -59,24 +59,29 @@ func (s *Service) selectCIs(ctx context.Context, items cmdb.View, filter string,
 	return sel.subjects()
 }
 
-// find selects CIs by the index or, for the past and while there is no index, by
+// find selects CIs by a filter.
+func (s *Service) find(ctx context.Context, items cmdb.View, filter string, at time.Time) (*selection, error) {
+	expr, err := parsed(items, filter)
+	if err != nil {
+		return nil, err
+	}
+	return s.findBy(ctx, items, expr, at)
+}
+
+// findBy selects CIs by the index or, for the past and while there is no index, by
 // reading every one.
 // One filter may take maxQuery in all: whoever asks must not keep the server from
 // others.
-func (s *Service) find(ctx context.Context, items cmdb.View, filter string, at time.Time) (*selection, error) {
-	sel := &selection{s: s, items: items, at: at, now: s.Now(), skipped: map[string]error{}}
+func (s *Service) findBy(ctx context.Context, items cmdb.View, expr query.Expr, at time.Time) (*selection, error) {
+	sel := &selection{s: s, items: items, expr: expr, at: at, now: s.Now(), skipped: map[string]error{}}
 	if !at.IsZero() {
 		sel.now = at
-	}
-	var err error
-	if sel.expr, err = parsed(items, filter); err != nil {
-		return nil, err
 	}
 	if e, ok := sel.expr.(query.AsOf); ok { // all of it: the answer is as of then, too
 		sel.expr, sel.at = e.Part, e.Time(sel.now)
 		sel.now = sel.at
 	}
-	err = s.within(ctx, func(limited context.Context) error {
+	err := s.within(ctx, func(limited context.Context) error {
 		err := index.ErrLoading
 		if s.Index != nil && sel.at.IsZero() {
 			err = sel.byIndex(limited)
@@ -162,33 +167,43 @@ func (sel *selection) byReading(ctx context.Context) error {
 		return err
 	}
 	parts := make([]partly, runtime.GOMAXPROCS(0))
-	all, ctx := errgroup.WithContext(ctx)
-	for n := range parts {
-		all.Go(func() (err error) {
-			defer func() { parts[n].panicked = recover() }() // for the goroutine that asked
-			return sel.s.Engine.View(ctx, func(r store.Reader) error {
-				items := cmdb.At(r, sel.s.Tenant, sel.s.Sets, sel.items.Scope())
-				parts[n], err = sel.readPart(ctx, items, sel.at, n, len(parts))
-				return err
-			})
-		})
-	}
-	err := all.Wait()
+	err := sel.s.inParts(ctx, sel.items.Scope(), len(parts), func(ctx context.Context, items cmdb.View, n int) (err error) {
+		parts[n], err = sel.readPart(ctx, items, sel.at, n, len(parts))
+		return err
+	})
 	for _, p := range parts {
-		if p.panicked != nil {
-			panic(p.panicked)
-		}
 		sel.found = append(sel.found, p.found...)
 		maps.Copy(sel.skipped, p.skipped)
 	}
 	return err
 }
 
+// inParts does the parts of a piece of work at the same time, each with a snapshot of
+// its own: they must be about what no longer changes.
+func (s *Service) inParts(ctx context.Context, scope cmdb.Scope, parts int, do func(ctx context.Context, items cmdb.View, part int) error) error {
+	panicked := make([]any, parts)
+	all, ctx := errgroup.WithContext(ctx)
+	for n := range parts {
+		all.Go(func() error {
+			defer func() { panicked[n] = recover() }() // for the goroutine that asked
+			return s.Engine.View(ctx, func(r store.Reader) error {
+				return do(ctx, cmdb.At(r, s.Tenant, s.Sets, scope), n)
+			})
+		})
+	}
+	err := all.Wait()
+	for _, p := range panicked {
+		if p != nil {
+			panic(p)
+		}
+	}
+	return err
+}
+
 // partly is the answer of a part of all CIs.
 type partly struct {
-	found    []chosen
-	skipped  map[string]error
-	panicked any
+	found   []chosen
+	skipped map[string]error
 }
 
 func (sel *selection) readPart(ctx context.Context, items cmdb.View, at time.Time, part, parts int) (partly, error) {

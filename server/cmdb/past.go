@@ -29,6 +29,10 @@ type Then struct {
 // Set returns the digest of a section's set; it is zero if there was none.
 func (t Then) Set(section string) fact.Digest { return t.state.of(section) }
 
+// Reported tells whether there were any facts: a CI may be known before its machine has
+// told of itself.
+func (t Then) Reported() bool { return len(t.state) > 0 }
+
 // AllAsOf yields every CI of the scope as it was at t; those that were not known
 // then are passed over. Part is one of parts of about the same size, from 0, that
 // may be read at the same time, each through a view of its own. What is yielded

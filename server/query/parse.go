@@ -222,6 +222,8 @@ func (p *parser) term() Expr {
 		p.function(name, &e)
 	} else if e.Name == "differs" {
 		p.fail(name, `expected "from" after "differs"`, "write differs from BASELINE")
+	} else if strings.Contains(name.text, "/") && fact.ValidSection(fact.SectionOf(name.text)) {
+		p.fail(name, fmt.Sprintf("%s is the path of a fact, not a field", name.show()), "write fact("+name.text+")")
 	} else if _, ok := fieldNamed(e.Name); !ok {
 		p.unknown(name, "field", append(fieldNames(), functions...))
 	}

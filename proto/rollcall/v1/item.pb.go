@@ -992,6 +992,438 @@ func (x *ChangesReply) GetMore() bool {
 	return false
 }
 
+type FirstRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Condition     string                 `protobuf:"bytes,1,opt,name=condition,proto3" json:"condition,omitempty"`    // a filter of packages, files and facts
+	Filter        string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`          // the CIs that are asked about; empty: all
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // what was known then
+	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`           // sightings; 0: 20
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FirstRequest) Reset() {
+	*x = FirstRequest{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FirstRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FirstRequest) ProtoMessage() {}
+
+func (x *FirstRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FirstRequest.ProtoReflect.Descriptor instead.
+func (*FirstRequest) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FirstRequest) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+func (x *FirstRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *FirstRequest) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *FirstRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Sighting is when something was first so on one CI.
+type Sighting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // as the CI is called now
+	Site          string                 `protobuf:"bytes,3,opt,name=site,proto3" json:"site,omitempty"` // where it stood then
+	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	RecordedMs    int64                  `protobuf:"varint,5,opt,name=recorded_ms,json=recordedMs,proto3" json:"recorded_ms,omitempty"`
+	GoneMs        int64                  `protobuf:"varint,6,opt,name=gone_ms,json=goneMs,proto3" json:"gone_ms,omitempty"`                // since when it is not so any more; 0: it is so
+	FirstReport   bool                   `protobuf:"varint,7,opt,name=first_report,json=firstReport,proto3" json:"first_report,omitempty"` // it was so when the CI was first heard of
+	Earlier       bool                   `protobuf:"varint,8,opt,name=earlier,proto3" json:"earlier,omitempty"`                            // what was before is not kept: it may have been so before
+	By            string                 `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	Facts         []*FactChange          `protobuf:"bytes,10,rep,name=facts,proto3" json:"facts,omitempty"` // that show it, with what was there before; at most 20
+	MoreFacts     uint32                 `protobuf:"varint,11,opt,name=more_facts,json=moreFacts,proto3" json:"more_facts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sighting) Reset() {
+	*x = Sighting{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sighting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sighting) ProtoMessage() {}
+
+func (x *Sighting) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sighting.ProtoReflect.Descriptor instead.
+func (*Sighting) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Sighting) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *Sighting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Sighting) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *Sighting) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Sighting) GetRecordedMs() int64 {
+	if x != nil {
+		return x.RecordedMs
+	}
+	return 0
+}
+
+func (x *Sighting) GetGoneMs() int64 {
+	if x != nil {
+		return x.GoneMs
+	}
+	return 0
+}
+
+func (x *Sighting) GetFirstReport() bool {
+	if x != nil {
+		return x.FirstReport
+	}
+	return false
+}
+
+func (x *Sighting) GetEarlier() bool {
+	if x != nil {
+		return x.Earlier
+	}
+	return false
+}
+
+func (x *Sighting) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Sighting) GetFacts() []*FactChange {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *Sighting) GetMoreFacts() uint32 {
+	if x != nil {
+		return x.MoreFacts
+	}
+	return 0
+}
+
+// SpreadSite is on how many CIs of one site it was seen, each counted where it stood
+// when it was first seen there.
+type SpreadSite struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Site          string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Machines      uint32                 `protobuf:"varint,2,opt,name=machines,proto3" json:"machines,omitempty"`
+	FirstMs       int64                  `protobuf:"varint,3,opt,name=first_ms,json=firstMs,proto3" json:"first_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpreadSite) Reset() {
+	*x = SpreadSite{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpreadSite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpreadSite) ProtoMessage() {}
+
+func (x *SpreadSite) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpreadSite.ProtoReflect.Descriptor instead.
+func (*SpreadSite) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SpreadSite) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *SpreadSite) GetMachines() uint32 {
+	if x != nil {
+		return x.Machines
+	}
+	return 0
+}
+
+func (x *SpreadSite) GetFirstMs() int64 {
+	if x != nil {
+		return x.FirstMs
+	}
+	return 0
+}
+
+// SpreadTime is on how many CIs it was first seen within 15 minutes.
+type SpreadTime struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FromMs        int64                  `protobuf:"varint,1,opt,name=from_ms,json=fromMs,proto3" json:"from_ms,omitempty"`
+	Machines      uint32                 `protobuf:"varint,2,opt,name=machines,proto3" json:"machines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpreadTime) Reset() {
+	*x = SpreadTime{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpreadTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpreadTime) ProtoMessage() {}
+
+func (x *SpreadTime) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpreadTime.ProtoReflect.Descriptor instead.
+func (*SpreadTime) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SpreadTime) GetFromMs() int64 {
+	if x != nil {
+		return x.FromMs
+	}
+	return 0
+}
+
+func (x *SpreadTime) GetMachines() uint32 {
+	if x != nil {
+		return x.Machines
+	}
+	return 0
+}
+
+type FirstReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sightings     []*Sighting            `protobuf:"bytes,1,rep,name=sightings,proto3" json:"sightings,omitempty"` // the oldest first
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	Machines      uint32                 `protobuf:"varint,3,opt,name=machines,proto3" json:"machines,omitempty"` // on which it was ever seen
+	Gone          uint32                 `protobuf:"varint,4,opt,name=gone,proto3" json:"gone,omitempty"`         // of these, on which it is not so any more
+	Sites         []*SpreadSite          `protobuf:"bytes,5,rep,name=sites,proto3" json:"sites,omitempty"`        // the one that had it first first
+	Times         []*SpreadTime          `protobuf:"bytes,6,rep,name=times,proto3" json:"times,omitempty"`
+	Asked         uint32                 `protobuf:"varint,7,opt,name=asked,proto3" json:"asked,omitempty"`         // CIs that the question is about
+	Looked        uint32                 `protobuf:"varint,8,opt,name=looked,proto3" json:"looked,omitempty"`       // CIs whose history was looked at
+	Revisions     uint64                 `protobuf:"varint,9,opt,name=revisions,proto3" json:"revisions,omitempty"` // that were read
+	Halved        bool                   `protobuf:"varint,10,opt,name=halved,proto3" json:"halved,omitempty"`      // not every revision was read: a time may be too late
+	Notes         []string               `protobuf:"bytes,11,rep,name=notes,proto3" json:"notes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FirstReply) Reset() {
+	*x = FirstReply{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FirstReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FirstReply) ProtoMessage() {}
+
+func (x *FirstReply) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FirstReply.ProtoReflect.Descriptor instead.
+func (*FirstReply) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FirstReply) GetSightings() []*Sighting {
+	if x != nil {
+		return x.Sightings
+	}
+	return nil
+}
+
+func (x *FirstReply) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *FirstReply) GetMachines() uint32 {
+	if x != nil {
+		return x.Machines
+	}
+	return 0
+}
+
+func (x *FirstReply) GetGone() uint32 {
+	if x != nil {
+		return x.Gone
+	}
+	return 0
+}
+
+func (x *FirstReply) GetSites() []*SpreadSite {
+	if x != nil {
+		return x.Sites
+	}
+	return nil
+}
+
+func (x *FirstReply) GetTimes() []*SpreadTime {
+	if x != nil {
+		return x.Times
+	}
+	return nil
+}
+
+func (x *FirstReply) GetAsked() uint32 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *FirstReply) GetLooked() uint32 {
+	if x != nil {
+		return x.Looked
+	}
+	return 0
+}
+
+func (x *FirstReply) GetRevisions() uint64 {
+	if x != nil {
+		return x.Revisions
+	}
+	return 0
+}
+
+func (x *FirstReply) GetHalved() bool {
+	if x != nil {
+		return x.Halved
+	}
+	return false
+}
+
+func (x *FirstReply) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
 type SetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
@@ -1003,7 +1435,7 @@ type SetRequest struct {
 
 func (x *SetRequest) Reset() {
 	*x = SetRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[11]
+	mi := &file_rollcall_v1_item_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1447,7 @@ func (x *SetRequest) String() string {
 func (*SetRequest) ProtoMessage() {}
 
 func (x *SetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[11]
+	mi := &file_rollcall_v1_item_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1460,7 @@ func (x *SetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRequest.ProtoReflect.Descriptor instead.
 func (*SetRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{11}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetRequest) GetCi() string {
@@ -1062,7 +1494,7 @@ type SetReply struct {
 
 func (x *SetReply) Reset() {
 	*x = SetReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[12]
+	mi := &file_rollcall_v1_item_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1506,7 @@ func (x *SetReply) String() string {
 func (*SetReply) ProtoMessage() {}
 
 func (x *SetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[12]
+	mi := &file_rollcall_v1_item_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1519,7 @@ func (x *SetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReply.ProtoReflect.Descriptor instead.
 func (*SetReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{12}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetReply) GetItem() *ItemSummary {
@@ -1117,7 +1549,7 @@ type FileRequest struct {
 
 func (x *FileRequest) Reset() {
 	*x = FileRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[13]
+	mi := &file_rollcall_v1_item_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1561,7 @@ func (x *FileRequest) String() string {
 func (*FileRequest) ProtoMessage() {}
 
 func (x *FileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[13]
+	mi := &file_rollcall_v1_item_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1574,7 @@ func (x *FileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileRequest.ProtoReflect.Descriptor instead.
 func (*FileRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{13}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FileRequest) GetCi() string {
@@ -1198,7 +1630,7 @@ type FileReply struct {
 
 func (x *FileReply) Reset() {
 	*x = FileReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[14]
+	mi := &file_rollcall_v1_item_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1642,7 @@ func (x *FileReply) String() string {
 func (*FileReply) ProtoMessage() {}
 
 func (x *FileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[14]
+	mi := &file_rollcall_v1_item_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1655,7 @@ func (x *FileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileReply.ProtoReflect.Descriptor instead.
 func (*FileReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{14}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FileReply) GetPath() string {
@@ -1307,7 +1739,7 @@ type FileLogRequest struct {
 
 func (x *FileLogRequest) Reset() {
 	*x = FileLogRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[15]
+	mi := &file_rollcall_v1_item_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1751,7 @@ func (x *FileLogRequest) String() string {
 func (*FileLogRequest) ProtoMessage() {}
 
 func (x *FileLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[15]
+	mi := &file_rollcall_v1_item_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1764,7 @@ func (x *FileLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogRequest.ProtoReflect.Descriptor instead.
 func (*FileLogRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{15}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FileLogRequest) GetCi() string {
@@ -1365,7 +1797,7 @@ type FileLogReply struct {
 
 func (x *FileLogReply) Reset() {
 	*x = FileLogReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[16]
+	mi := &file_rollcall_v1_item_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1809,7 @@ func (x *FileLogReply) String() string {
 func (*FileLogReply) ProtoMessage() {}
 
 func (x *FileLogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[16]
+	mi := &file_rollcall_v1_item_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1822,7 @@ func (x *FileLogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogReply.ProtoReflect.Descriptor instead.
 func (*FileLogReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{16}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FileLogReply) GetEntries() []*FileLogReply_Entry {
@@ -1415,7 +1847,7 @@ type CompareRequest struct {
 
 func (x *CompareRequest) Reset() {
 	*x = CompareRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[17]
+	mi := &file_rollcall_v1_item_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1859,7 @@ func (x *CompareRequest) String() string {
 func (*CompareRequest) ProtoMessage() {}
 
 func (x *CompareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[17]
+	mi := &file_rollcall_v1_item_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1872,7 @@ func (x *CompareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRequest.ProtoReflect.Descriptor instead.
 func (*CompareRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{17}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CompareRequest) GetBroken() string {
@@ -1515,7 +1947,7 @@ type CompareRow struct {
 
 func (x *CompareRow) Reset() {
 	*x = CompareRow{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[18]
+	mi := &file_rollcall_v1_item_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1959,7 @@ func (x *CompareRow) String() string {
 func (*CompareRow) ProtoMessage() {}
 
 func (x *CompareRow) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[18]
+	mi := &file_rollcall_v1_item_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1972,7 @@ func (x *CompareRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRow.ProtoReflect.Descriptor instead.
 func (*CompareRow) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{18}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CompareRow) GetWhat() string {
@@ -1664,7 +2096,7 @@ type CompareReply struct {
 
 func (x *CompareReply) Reset() {
 	*x = CompareReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	mi := &file_rollcall_v1_item_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +2108,7 @@ func (x *CompareReply) String() string {
 func (*CompareReply) ProtoMessage() {}
 
 func (x *CompareReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	mi := &file_rollcall_v1_item_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +2121,7 @@ func (x *CompareReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareReply.ProtoReflect.Descriptor instead.
 func (*CompareReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{19}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CompareReply) GetRows() []*CompareRow {
@@ -1760,7 +2192,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	mi := &file_rollcall_v1_item_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +2204,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	mi := &file_rollcall_v1_item_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +2217,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{20}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WhyRequest) GetCi() string {
@@ -1831,7 +2263,7 @@ type WhyChange struct {
 
 func (x *WhyChange) Reset() {
 	*x = WhyChange{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	mi := &file_rollcall_v1_item_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +2275,7 @@ func (x *WhyChange) String() string {
 func (*WhyChange) ProtoMessage() {}
 
 func (x *WhyChange) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	mi := &file_rollcall_v1_item_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +2288,7 @@ func (x *WhyChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyChange.ProtoReflect.Descriptor instead.
 func (*WhyChange) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WhyChange) GetPath() string {
@@ -1918,7 +2350,7 @@ type WhyReply struct {
 
 func (x *WhyReply) Reset() {
 	*x = WhyReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[22]
+	mi := &file_rollcall_v1_item_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2362,7 @@ func (x *WhyReply) String() string {
 func (*WhyReply) ProtoMessage() {}
 
 func (x *WhyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[22]
+	mi := &file_rollcall_v1_item_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2375,7 @@ func (x *WhyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
 func (*WhyReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WhyReply) GetCi() string {
@@ -2019,7 +2451,7 @@ type ManifestRequest struct {
 
 func (x *ManifestRequest) Reset() {
 	*x = ManifestRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[23]
+	mi := &file_rollcall_v1_item_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2463,7 @@ func (x *ManifestRequest) String() string {
 func (*ManifestRequest) ProtoMessage() {}
 
 func (x *ManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[23]
+	mi := &file_rollcall_v1_item_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2476,7 @@ func (x *ManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManifestRequest.ProtoReflect.Descriptor instead.
 func (*ManifestRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{23}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ManifestRequest) GetCi() string {
@@ -2081,7 +2513,7 @@ type ManifestReply struct {
 
 func (x *ManifestReply) Reset() {
 	*x = ManifestReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[24]
+	mi := &file_rollcall_v1_item_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2525,7 @@ func (x *ManifestReply) String() string {
 func (*ManifestReply) ProtoMessage() {}
 
 func (x *ManifestReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[24]
+	mi := &file_rollcall_v1_item_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2538,7 @@ func (x *ManifestReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManifestReply.ProtoReflect.Descriptor instead.
 func (*ManifestReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{24}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ManifestReply) GetCi() string {
@@ -2184,7 +2616,7 @@ type ContentRequest struct {
 
 func (x *ContentRequest) Reset() {
 	*x = ContentRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[25]
+	mi := &file_rollcall_v1_item_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2628,7 @@ func (x *ContentRequest) String() string {
 func (*ContentRequest) ProtoMessage() {}
 
 func (x *ContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[25]
+	mi := &file_rollcall_v1_item_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2641,7 @@ func (x *ContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentRequest.ProtoReflect.Descriptor instead.
 func (*ContentRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{25}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ContentRequest) GetCi() string {
@@ -2252,7 +2684,7 @@ type ContentReply struct {
 
 func (x *ContentReply) Reset() {
 	*x = ContentReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[26]
+	mi := &file_rollcall_v1_item_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2696,7 @@ func (x *ContentReply) String() string {
 func (*ContentReply) ProtoMessage() {}
 
 func (x *ContentReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[26]
+	mi := &file_rollcall_v1_item_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2277,7 +2709,7 @@ func (x *ContentReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentReply.ProtoReflect.Descriptor instead.
 func (*ContentReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{26}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ContentReply) GetDigest() []byte {
@@ -2319,7 +2751,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[27]
+	mi := &file_rollcall_v1_item_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2763,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[27]
+	mi := &file_rollcall_v1_item_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2776,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{27}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CompleteRequest) GetKind() string {
@@ -2377,7 +2809,7 @@ type CompleteReply struct {
 
 func (x *CompleteReply) Reset() {
 	*x = CompleteReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[28]
+	mi := &file_rollcall_v1_item_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +2821,7 @@ func (x *CompleteReply) String() string {
 func (*CompleteReply) ProtoMessage() {}
 
 func (x *CompleteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[28]
+	mi := &file_rollcall_v1_item_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +2834,7 @@ func (x *CompleteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteReply.ProtoReflect.Descriptor instead.
 func (*CompleteReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{28}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CompleteReply) GetWords() []string {
@@ -2426,7 +2858,7 @@ type FileLogReply_Entry struct {
 
 func (x *FileLogReply_Entry) Reset() {
 	*x = FileLogReply_Entry{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[31]
+	mi := &file_rollcall_v1_item_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2870,7 @@ func (x *FileLogReply_Entry) String() string {
 func (*FileLogReply_Entry) ProtoMessage() {}
 
 func (x *FileLogReply_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[31]
+	mi := &file_rollcall_v1_item_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2883,7 @@ func (x *FileLogReply_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogReply_Entry.ProtoReflect.Descriptor instead.
 func (*FileLogReply_Entry) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{16, 0}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *FileLogReply_Entry) GetRevision() uint64 {
@@ -2597,7 +3029,50 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x05first\x18\x0f \x01(\bR\x05first\"[\n" +
 	"\fChangesReply\x127\n" +
 	"\trevisions\x18\x01 \x03(\v2\x19.rollcall.v1.RevisionInfoR\trevisions\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\xac\x01\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"o\n" +
+	"\fFirstRequest\x12\x1c\n" +
+	"\tcondition\x18\x01 \x01(\tR\tcondition\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"\xb3\x02\n" +
+	"\bSighting\x12\x0e\n" +
+	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04site\x18\x03 \x01(\tR\x04site\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x1f\n" +
+	"\vrecorded_ms\x18\x05 \x01(\x03R\n" +
+	"recordedMs\x12\x17\n" +
+	"\agone_ms\x18\x06 \x01(\x03R\x06goneMs\x12!\n" +
+	"\ffirst_report\x18\a \x01(\bR\vfirstReport\x12\x18\n" +
+	"\aearlier\x18\b \x01(\bR\aearlier\x12\x0e\n" +
+	"\x02by\x18\t \x01(\tR\x02by\x12-\n" +
+	"\x05facts\x18\n" +
+	" \x03(\v2\x17.rollcall.v1.FactChangeR\x05facts\x12\x1d\n" +
+	"\n" +
+	"more_facts\x18\v \x01(\rR\tmoreFacts\"W\n" +
+	"\n" +
+	"SpreadSite\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x1a\n" +
+	"\bmachines\x18\x02 \x01(\rR\bmachines\x12\x19\n" +
+	"\bfirst_ms\x18\x03 \x01(\x03R\afirstMs\"A\n" +
+	"\n" +
+	"SpreadTime\x12\x17\n" +
+	"\afrom_ms\x18\x01 \x01(\x03R\x06fromMs\x12\x1a\n" +
+	"\bmachines\x18\x02 \x01(\rR\bmachines\"\xdd\x02\n" +
+	"\n" +
+	"FirstReply\x123\n" +
+	"\tsightings\x18\x01 \x03(\v2\x15.rollcall.v1.SightingR\tsightings\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1a\n" +
+	"\bmachines\x18\x03 \x01(\rR\bmachines\x12\x12\n" +
+	"\x04gone\x18\x04 \x01(\rR\x04gone\x12-\n" +
+	"\x05sites\x18\x05 \x03(\v2\x17.rollcall.v1.SpreadSiteR\x05sites\x12-\n" +
+	"\x05times\x18\x06 \x03(\v2\x17.rollcall.v1.SpreadTimeR\x05times\x12\x14\n" +
+	"\x05asked\x18\a \x01(\rR\x05asked\x12\x16\n" +
+	"\x06looked\x18\b \x01(\rR\x06looked\x12\x1c\n" +
+	"\trevisions\x18\t \x01(\x04R\trevisions\x12\x16\n" +
+	"\x06halved\x18\n" +
+	" \x01(\bR\x06halved\x12\x14\n" +
+	"\x05notes\x18\v \x03(\tR\x05notes\"\xac\x01\n" +
 	"\n" +
 	"SetRequest\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12;\n" +
@@ -2742,12 +3217,13 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x0e\n" +
 	"\x02ci\x18\x03 \x01(\tR\x02ci\"%\n" +
 	"\rCompleteReply\x12\x14\n" +
-	"\x05words\x18\x01 \x03(\tR\x05words2\xfd\x05\n" +
+	"\x05words\x18\x01 \x03(\tR\x05words2\xba\x06\n" +
 	"\x05Items\x128\n" +
 	"\x04List\x12\x18.rollcall.v1.ListRequest\x1a\x16.rollcall.v1.ListReply\x125\n" +
 	"\x03Get\x12\x17.rollcall.v1.GetRequest\x1a\x15.rollcall.v1.GetReply\x12A\n" +
 	"\aHistory\x12\x1b.rollcall.v1.HistoryRequest\x1a\x19.rollcall.v1.ChangesReply\x12A\n" +
-	"\aChanges\x12\x1b.rollcall.v1.ChangesRequest\x1a\x19.rollcall.v1.ChangesReply\x125\n" +
+	"\aChanges\x12\x1b.rollcall.v1.ChangesRequest\x1a\x19.rollcall.v1.ChangesReply\x12;\n" +
+	"\x05First\x12\x19.rollcall.v1.FirstRequest\x1a\x17.rollcall.v1.FirstReply\x125\n" +
 	"\x03Set\x12\x17.rollcall.v1.SetRequest\x1a\x15.rollcall.v1.SetReply\x128\n" +
 	"\x04File\x12\x18.rollcall.v1.FileRequest\x1a\x16.rollcall.v1.FileReply\x12A\n" +
 	"\aFileLog\x12\x1b.rollcall.v1.FileLogRequest\x1a\x19.rollcall.v1.FileLogReply\x12A\n" +
@@ -2770,7 +3246,7 @@ func file_rollcall_v1_item_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 	file_rollcall_v1_item_proto_goTypes  = []any{
 		(*ItemSummary)(nil),        // 0: rollcall.v1.ItemSummary
 		(*ListRequest)(nil),        // 1: rollcall.v1.ListRequest
@@ -2783,30 +3259,35 @@ var (
 		(*FactChange)(nil),         // 8: rollcall.v1.FactChange
 		(*RevisionInfo)(nil),       // 9: rollcall.v1.RevisionInfo
 		(*ChangesReply)(nil),       // 10: rollcall.v1.ChangesReply
-		(*SetRequest)(nil),         // 11: rollcall.v1.SetRequest
-		(*SetReply)(nil),           // 12: rollcall.v1.SetReply
-		(*FileRequest)(nil),        // 13: rollcall.v1.FileRequest
-		(*FileReply)(nil),          // 14: rollcall.v1.FileReply
-		(*FileLogRequest)(nil),     // 15: rollcall.v1.FileLogRequest
-		(*FileLogReply)(nil),       // 16: rollcall.v1.FileLogReply
-		(*CompareRequest)(nil),     // 17: rollcall.v1.CompareRequest
-		(*CompareRow)(nil),         // 18: rollcall.v1.CompareRow
-		(*CompareReply)(nil),       // 19: rollcall.v1.CompareReply
-		(*WhyRequest)(nil),         // 20: rollcall.v1.WhyRequest
-		(*WhyChange)(nil),          // 21: rollcall.v1.WhyChange
-		(*WhyReply)(nil),           // 22: rollcall.v1.WhyReply
-		(*ManifestRequest)(nil),    // 23: rollcall.v1.ManifestRequest
-		(*ManifestReply)(nil),      // 24: rollcall.v1.ManifestReply
-		(*ContentRequest)(nil),     // 25: rollcall.v1.ContentRequest
-		(*ContentReply)(nil),       // 26: rollcall.v1.ContentReply
-		(*CompleteRequest)(nil),    // 27: rollcall.v1.CompleteRequest
-		(*CompleteReply)(nil),      // 28: rollcall.v1.CompleteReply
-		nil,                        // 29: rollcall.v1.GetReply.FieldsEntry
-		nil,                        // 30: rollcall.v1.SetRequest.FieldsEntry
-		(*FileLogReply_Entry)(nil), // 31: rollcall.v1.FileLogReply.Entry
-		nil,                        // 32: rollcall.v1.ManifestReply.StateEntry
-		(*CollectorStatus)(nil),    // 33: rollcall.v1.CollectorStatus
-		(*Event)(nil),              // 34: rollcall.v1.Event
+		(*FirstRequest)(nil),       // 11: rollcall.v1.FirstRequest
+		(*Sighting)(nil),           // 12: rollcall.v1.Sighting
+		(*SpreadSite)(nil),         // 13: rollcall.v1.SpreadSite
+		(*SpreadTime)(nil),         // 14: rollcall.v1.SpreadTime
+		(*FirstReply)(nil),         // 15: rollcall.v1.FirstReply
+		(*SetRequest)(nil),         // 16: rollcall.v1.SetRequest
+		(*SetReply)(nil),           // 17: rollcall.v1.SetReply
+		(*FileRequest)(nil),        // 18: rollcall.v1.FileRequest
+		(*FileReply)(nil),          // 19: rollcall.v1.FileReply
+		(*FileLogRequest)(nil),     // 20: rollcall.v1.FileLogRequest
+		(*FileLogReply)(nil),       // 21: rollcall.v1.FileLogReply
+		(*CompareRequest)(nil),     // 22: rollcall.v1.CompareRequest
+		(*CompareRow)(nil),         // 23: rollcall.v1.CompareRow
+		(*CompareReply)(nil),       // 24: rollcall.v1.CompareReply
+		(*WhyRequest)(nil),         // 25: rollcall.v1.WhyRequest
+		(*WhyChange)(nil),          // 26: rollcall.v1.WhyChange
+		(*WhyReply)(nil),           // 27: rollcall.v1.WhyReply
+		(*ManifestRequest)(nil),    // 28: rollcall.v1.ManifestRequest
+		(*ManifestReply)(nil),      // 29: rollcall.v1.ManifestReply
+		(*ContentRequest)(nil),     // 30: rollcall.v1.ContentRequest
+		(*ContentReply)(nil),       // 31: rollcall.v1.ContentReply
+		(*CompleteRequest)(nil),    // 32: rollcall.v1.CompleteRequest
+		(*CompleteReply)(nil),      // 33: rollcall.v1.CompleteReply
+		nil,                        // 34: rollcall.v1.GetReply.FieldsEntry
+		nil,                        // 35: rollcall.v1.SetRequest.FieldsEntry
+		(*FileLogReply_Entry)(nil), // 36: rollcall.v1.FileLogReply.Entry
+		nil,                        // 37: rollcall.v1.ManifestReply.StateEntry
+		(*CollectorStatus)(nil),    // 38: rollcall.v1.CollectorStatus
+		(*Event)(nil),              // 39: rollcall.v1.Event
 	}
 )
 
@@ -2814,48 +3295,54 @@ var file_rollcall_v1_item_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.ListReply.items:type_name -> rollcall.v1.ItemSummary
 	3,  // 1: rollcall.v1.ListReply.steps:type_name -> rollcall.v1.QueryStep
 	0,  // 2: rollcall.v1.GetReply.item:type_name -> rollcall.v1.ItemSummary
-	29, // 3: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
-	33, // 4: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
+	34, // 3: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
+	38, // 4: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
 	8,  // 5: rollcall.v1.RevisionInfo.facts:type_name -> rollcall.v1.FactChange
 	8,  // 6: rollcall.v1.RevisionInfo.fields:type_name -> rollcall.v1.FactChange
-	34, // 7: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
+	39, // 7: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
 	9,  // 8: rollcall.v1.ChangesReply.revisions:type_name -> rollcall.v1.RevisionInfo
-	30, // 9: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
-	0,  // 10: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
-	31, // 11: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
-	18, // 12: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
-	18, // 13: rollcall.v1.WhyReply.odd:type_name -> rollcall.v1.CompareRow
-	21, // 14: rollcall.v1.WhyReply.changes:type_name -> rollcall.v1.WhyChange
-	32, // 15: rollcall.v1.ManifestReply.state:type_name -> rollcall.v1.ManifestReply.StateEntry
-	1,  // 16: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
-	4,  // 17: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
-	6,  // 18: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
-	7,  // 19: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
-	11, // 20: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
-	13, // 21: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
-	15, // 22: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
-	17, // 23: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
-	20, // 24: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
-	23, // 25: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
-	25, // 26: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
-	27, // 27: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
-	2,  // 28: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
-	5,  // 29: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
-	10, // 30: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
-	10, // 31: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
-	12, // 32: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
-	14, // 33: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
-	16, // 34: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
-	19, // 35: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
-	22, // 36: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
-	24, // 37: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
-	26, // 38: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
-	28, // 39: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
-	28, // [28:40] is the sub-list for method output_type
-	16, // [16:28] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	8,  // 9: rollcall.v1.Sighting.facts:type_name -> rollcall.v1.FactChange
+	12, // 10: rollcall.v1.FirstReply.sightings:type_name -> rollcall.v1.Sighting
+	13, // 11: rollcall.v1.FirstReply.sites:type_name -> rollcall.v1.SpreadSite
+	14, // 12: rollcall.v1.FirstReply.times:type_name -> rollcall.v1.SpreadTime
+	35, // 13: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
+	0,  // 14: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
+	36, // 15: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
+	23, // 16: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
+	23, // 17: rollcall.v1.WhyReply.odd:type_name -> rollcall.v1.CompareRow
+	26, // 18: rollcall.v1.WhyReply.changes:type_name -> rollcall.v1.WhyChange
+	37, // 19: rollcall.v1.ManifestReply.state:type_name -> rollcall.v1.ManifestReply.StateEntry
+	1,  // 20: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
+	4,  // 21: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
+	6,  // 22: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
+	7,  // 23: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
+	11, // 24: rollcall.v1.Items.First:input_type -> rollcall.v1.FirstRequest
+	16, // 25: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
+	18, // 26: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
+	20, // 27: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
+	22, // 28: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
+	25, // 29: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
+	28, // 30: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
+	30, // 31: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
+	32, // 32: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
+	2,  // 33: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
+	5,  // 34: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
+	10, // 35: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
+	10, // 36: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
+	15, // 37: rollcall.v1.Items.First:output_type -> rollcall.v1.FirstReply
+	17, // 38: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
+	19, // 39: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
+	21, // 40: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
+	24, // 41: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
+	27, // 42: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
+	29, // 43: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
+	31, // 44: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
+	33, // 45: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
+	33, // [33:46] is the sub-list for method output_type
+	20, // [20:33] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_item_proto_init() }
@@ -2870,7 +3357,7 @@ func file_rollcall_v1_item_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_item_proto_rawDesc), len(file_rollcall_v1_item_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	Items_Get_FullMethodName      = "/rollcall.v1.Items/Get"
 	Items_History_FullMethodName  = "/rollcall.v1.Items/History"
 	Items_Changes_FullMethodName  = "/rollcall.v1.Items/Changes"
+	Items_First_FullMethodName    = "/rollcall.v1.Items/First"
 	Items_Set_FullMethodName      = "/rollcall.v1.Items/Set"
 	Items_File_FullMethodName     = "/rollcall.v1.Items/File"
 	Items_FileLog_FullMethodName  = "/rollcall.v1.Items/FileLog"
@@ -51,6 +52,9 @@ type ItemsClient interface {
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*ChangesReply, error)
 	// Changes gives the revisions of all selected CIs, newest first.
 	Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (*ChangesReply, error)
+	// First tells when something was first so on each of the selected CIs, and how it
+	// spread.
+	First(ctx context.Context, in *FirstRequest, opts ...grpc.CallOption) (*FirstReply, error)
 	// Set changes what people decide: name, class, site, status, owner and so on.
 	Set(ctx context.Context, in *SetRequest, opts ...grpc.CallOption) (*SetReply, error)
 	// File gives one file of a machine's /etc as it was.
@@ -111,6 +115,16 @@ func (c *itemsClient) Changes(ctx context.Context, in *ChangesRequest, opts ...g
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ChangesReply)
 	err := c.cc.Invoke(ctx, Items_Changes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *itemsClient) First(ctx context.Context, in *FirstRequest, opts ...grpc.CallOption) (*FirstReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FirstReply)
+	err := c.cc.Invoke(ctx, Items_First_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -218,6 +232,9 @@ type ItemsServer interface {
 	History(context.Context, *HistoryRequest) (*ChangesReply, error)
 	// Changes gives the revisions of all selected CIs, newest first.
 	Changes(context.Context, *ChangesRequest) (*ChangesReply, error)
+	// First tells when something was first so on each of the selected CIs, and how it
+	// spread.
+	First(context.Context, *FirstRequest) (*FirstReply, error)
 	// Set changes what people decide: name, class, site, status, owner and so on.
 	Set(context.Context, *SetRequest) (*SetReply, error)
 	// File gives one file of a machine's /etc as it was.
@@ -258,6 +275,10 @@ func (UnimplementedItemsServer) History(context.Context, *HistoryRequest) (*Chan
 
 func (UnimplementedItemsServer) Changes(context.Context, *ChangesRequest) (*ChangesReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Changes not implemented")
+}
+
+func (UnimplementedItemsServer) First(context.Context, *FirstRequest) (*FirstReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method First not implemented")
 }
 
 func (UnimplementedItemsServer) Set(context.Context, *SetRequest) (*SetReply, error) {
@@ -380,6 +401,24 @@ func _Items_Changes_Handler(srv interface{}, ctx context.Context, dec func(inter
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ItemsServer).Changes(ctx, req.(*ChangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Items_First_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FirstRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ItemsServer).First(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Items_First_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ItemsServer).First(ctx, req.(*FirstRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -543,6 +582,10 @@ var Items_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Changes",
 			Handler:    _Items_Changes_Handler,
+		},
+		{
+			MethodName: "First",
+			Handler:    _Items_First_Handler,
 		},
 		{
 			MethodName: "Set",
