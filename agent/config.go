@@ -29,6 +29,7 @@ type Config struct {
 	Site       string        `conf:"site"`        // hint for the server, elm/north/b1/room12
 	Class      string        `conf:"class"`       // hint for the server: server, workstation, laptop, …
 	Debsums    bool          `conf:"debsums"`     // compare the files of packages with their digests, a round each week
+	Clients    bool          `conf:"clients"`     // a boot or DHCP server tells which machines it sees
 	InMemory   bool          `conf:"in_memory"`   // keep the spool in memory (diskless clients)
 	SpoolSize  conf.Size     `conf:"spool_size"`  // of reports and contents that wait
 	Memory     conf.Size     `conf:"memory"`      // soft limit of the Go runtime
@@ -44,7 +45,7 @@ const (
 // Default returns the configuration of a machine without a configuration file.
 func Default() Config {
 	return Config{
-		State: "/var/lib/rollcall", Root: "/", Interval: time.Hour, BootSpread: 5 * time.Minute, WatchEtc: true,
+		State: "/var/lib/rollcall", Root: "/", Interval: time.Hour, BootSpread: 5 * time.Minute, WatchEtc: true, Clients: true,
 		SpoolSize: 64 << 20, Memory: 64 << 20,
 	}
 }

@@ -30,6 +30,7 @@ type memory struct {
 	Events  []collect.Event                `json:"events,omitempty"` // that no report has told yet
 	Way     way                            `json:"way,omitzero"`
 	Verify  collect.Verification           `json:"verify,omitzero"`
+	Clients collect.Clients                `json:"clients,omitempty"`
 }
 
 // way is what the server told about getting to it when many want to.
@@ -57,12 +58,12 @@ const etcCollector = "etc"
 // gather runs every collector and the scanner of /etc. Failures are in the
 // status, never an error.
 func (a *Agent) gather(ctx context.Context) gathered {
-	host := collect.Host{FS: a.root, Live: a.cfg.live(), Now: a.now, Cache: &a.cache, Verify: a.cfg.Debsums}
+	host := collect.Host{FS: a.root, Live: a.cfg.live(), Now: a.now, Cache: &a.cache, Verify: a.cfg.Debsums, Clients: a.cfg.Clients}
 	res := a.runner.Run(ctx, host, a.collectors, a.memory.Collect)
 	g := gathered{measurements: res.Measurements, status: slices.Clone(res.Status)}
 	g.events = slices.Concat(a.memory.Events, a.noRoom.events(a.now()), res.Events)
 	g.events = g.events[max(0, len(g.events)-maxReported):]
-	g.memory = memory{Collect: res.Memory, Logs: a.cache.Logs(), Verify: a.cache.Verification()}
+	g.memory = memory{Collect: res.Memory, Logs: a.cache.Logs(), Verify: a.cache.Verification(), Clients: a.cache.Clients()}
 	facts := hinted(a.cfg, res.Facts)
 
 	start := a.now()
@@ -218,6 +219,7 @@ func (a *Agent) loadMemory() {
 	}
 	a.cache.SetLogs(a.memory.Logs)
 	a.cache.SetVerification(a.memory.Verify)
+	a.cache.SetClients(a.memory.Clients)
 	a.client.Pass = a.memory.Way.Pass
 }
 

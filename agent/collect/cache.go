@@ -12,13 +12,14 @@ import (
 // Cache keeps, between runs and between the collectors of one run, what costly
 // sources gave, together with what shows that the source is unchanged. The zero
 // Cache is empty; it may be lost at any time and must not be copied. Only the
-// positions in log files are worth saving, see Logs, and Verification.
+// positions in log files are worth saving, see Logs, Verification and Clients.
 type Cache struct {
 	mu   sync.Mutex
 	kept map[string]*keptSource
 	logs map[string]LogPosition
 
 	verified Verification
+	clients  Clients
 }
 
 type keptSource struct {

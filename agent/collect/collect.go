@@ -36,6 +36,9 @@ type Host struct {
 	// Verify asks for the files of packages to be compared with their digests, which
 	// reads all of them once a week.
 	Verify bool
+	// Clients asks for the machines to be told of that this one sees as their boot or
+	// DHCP server.
+	Clients bool
 	// Now gives the present time; collectors use no other clock.
 	Now func() time.Time
 	// Cache spares reading again what is unchanged, and remembers how far log

@@ -25,6 +25,7 @@ type Sink struct {
 	events   []Event
 	denied   string // first name that could not be read for lack of rights
 	foreign  string // first path that was refused
+	note     string // what people should know of a run that got everything
 }
 
 // Fact records a value under a path made by Path. Space around the value goes
@@ -88,6 +89,16 @@ func (s *Sink) Denied(name string) {
 	}
 }
 
+// Note says in the status of a run that got everything else what it had to leave
+// out. What is noted last counts.
+func (s *Sink) Note(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.note = text
+	}
+}
+
 // Found ends the run of a collector that looks in several places: it is
 // fs.ErrNotExist if nothing was there and nothing was refused.
 func (s *Sink) Found(something bool) error {
@@ -132,5 +143,5 @@ func (s *Sink) verdict() (State, string) {
 	case s.denied != "":
 		return NoPermission, fmt.Sprintf("may not read %.200q", s.denied)
 	}
-	return OK, ""
+	return OK, fact.Value(s.note)
 }

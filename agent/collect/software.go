@@ -29,6 +29,7 @@ func software() []Collector {
 		apparmor(),
 		guests(),
 		dhcpClients(),
+		clients(),
 		verify(),
 	}
 }

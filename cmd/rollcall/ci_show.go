@@ -51,7 +51,7 @@ value), "collectors" [{"name", "status", "detail", "took_ms"}], "measurements",
 // sections are those that agents of this release fill; a newer agent may have
 // more.
 var sections = []string{
-	"apt", "conffile", "etc", "fs", "group", "hw", "id", "module", "net", "os", "pkg", "port", "secret", "ssh", "svc", "user",
+	"apt", "client", "conffile", "etc", "fs", "group", "hw", "id", "module", "net", "os", "pkg", "port", "secret", "ssh", "svc", "user",
 }
 
 // showing is a question for one CI.
@@ -211,12 +211,13 @@ func (a *app) showHead(reply *rollcallv1.GetReply, at time.Time) {
 	a.fields("  ", rows)
 }
 
-// showCollectors names the collectors that have not got everything.
+// showCollectors names the collectors that have not got everything, and what others
+// had to leave out.
 func (a *app) showCollectors(all []*rollcallv1.CollectorStatus) {
 	var bad []*rollcallv1.CollectorStatus
 	for _, c := range all {
-		switch c.GetStatus() {
-		case rollcallv1.CollectorStatus_OK, rollcallv1.CollectorStatus_NOT_HERE:
+		switch st := c.GetStatus(); {
+		case st == rollcallv1.CollectorStatus_NOT_HERE, st == rollcallv1.CollectorStatus_OK && c.GetDetail() == "":
 		default:
 			bad = append(bad, c)
 		}
