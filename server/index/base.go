@@ -189,22 +189,14 @@ func intersect(c *core, a, b []uint32, least int) []uint32 {
 // move keeps a set in another form; its own facts stay.
 func (c *core) move(set uint32, f form) {
 	s := c.sets.at(set)
-	was, members := s.base, slices.Clone(c.lists.slimGet(s.members, new([1]uint32)))
-	f.own = c.formOf(set).own
-	next := f.delta()
-	c.post(set, c.formOf(set), false)
+	old := c.formOf(set)
+	f.own = old.own
+	c.changes(old.adds, f.adds, func(x uint32, on bool) { c.posted(x, sourceSet(set), on) })
+	c.changes(old.drops, f.drops, func(x uint32, on bool) { c.lacking(x, set, on) })
+	delta := c.lists.make(f.delta())
 	c.lists.drop(s.delta)
-	s.delta, s.base = c.lists.make(next), f.base
-	c.post(set, f, true)
-	for _, slot := range members {
-		if was != 0 {
-			c.bases[was].slots.remove(slot)
-		}
-		c.bases[f.base].slots.add(slot, c.slots)
-	}
-	c.bases[f.base].sets++
-	c.bases[was].sets--
-	c.dropBase(was)
+	s.delta = delta
+	c.stand(set, f.base)
 }
 
 // wait lets a set that no base fits wait for a similar one.

@@ -233,7 +233,7 @@ func (f *fleet) headSet(ci head, except uint32) uint32 {
 	}
 	// Scopes are found by numbers.
 	list, own := f.sorted(ci.facts, func(path string) bool { return path != headPrefix+"name" && !strings.HasPrefix(path, fieldPrefix) }, except)
-	return f.store(section, k, f.express(section, list, own, 0))
+	return f.store(section, k, f.express(section, list, own, 0), except)
 }
 
 // sorted sorts facts into those with a number and those that no other set has, both
@@ -252,9 +252,15 @@ func (c *core) sorted(facts []said, number func(path string) bool, except uint32
 	return list, own
 }
 
-// store adds a set in a form that express gave.
-func (c *core) store(section uint16, key uint64, f form) uint32 {
-	set := c.addSet(section, key, f)
+// store adds a set in a form that express gave, or puts it in the place of one that is
+// about to go.
+func (c *core) store(section uint16, key uint64, f form, going uint32) uint32 {
+	set := going
+	if going == noSet {
+		set = c.addSet(section, key, f)
+	} else {
+		c.replace(set, key, f)
+	}
 	if !c.fits(f) {
 		c.wait(section, set)
 	}
@@ -275,5 +281,5 @@ func (f *fleet) sectionSet(section string, d fact.Digest, read *reader) (uint32,
 	if read.once {
 		delete(read.sets, d)
 	}
-	return f.store(n, key, form), nil
+	return f.store(n, key, form, read.except), nil
 }

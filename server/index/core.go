@@ -81,6 +81,7 @@ type form struct {
 	adds, drops []uint32
 	own         owns
 	fresh       []ownFact // what own says, if it was just worked out
+	going       bool      // it is that of the set that is about to go
 }
 
 func (c *core) limit(facts int) int { return min(smallSet, facts/smallPart) + facts/deltaPart }
@@ -231,17 +232,22 @@ func (c *core) post(id uint32, f form, on bool) {
 		c.posted(x, sourceSet(id), on)
 	}
 	for _, x := range f.drops {
-		l := c.lacks[x]
-		if on {
-			l = c.lists.slimAdd(l, id)
-		} else {
-			l = c.lists.slimRemove(l, id)
-		}
-		if l == 0 {
-			delete(c.lacks, x)
-		} else {
-			c.lacks[x] = l
-		}
+		c.lacking(x, id, on)
+	}
+}
+
+// lacking notes that a set has no longer what its base has, or that it has it again.
+func (c *core) lacking(x, set uint32, on bool) {
+	l := c.lacks[x]
+	if on {
+		l = c.lists.slimAdd(l, set)
+	} else {
+		l = c.lists.slimRemove(l, set)
+	}
+	if l == 0 {
+		delete(c.lacks, x)
+	} else {
+		c.lacks[x] = l
 	}
 }
 

@@ -23,7 +23,7 @@ type owns []byte
 type ownFact struct {
 	path   pathID
 	value  []byte // packed, in its short form
-	column uint32
+	column uint32 // + 1; 0: not known
 	hash   uint64 // of the value; 0: not known
 }
 
@@ -49,7 +49,7 @@ func (d *dict) ownFacts(o owns) iter.Seq[ownFact] {
 			}
 			buf = append(buf, o[:size]...)
 			o = o[size:]
-			if !yield(ownFact{path: rec.path, value: buf, column: uint32(column)}) {
+			if !yield(ownFact{path: rec.path, value: buf, column: uint32(column) + 1}) {
 				return
 			}
 		}
@@ -100,7 +100,10 @@ func (d *dict) write(list []ownFact) (o owns) {
 			n, _ = binary.Uvarint(f.value[1:])
 			n, load = n+1, fill
 		}
-		next := int(d.columns.of(f.path, uint32(n)))
+		next := int(f.column) - 1
+		if next < 0 {
+			next = int(d.columns.of(f.path, uint32(n)))
+		}
 		o = binary.AppendVarint(o, int64(next-column))
 		if column = next; n == 0 {
 			o = binary.AppendUvarint(o, uint64(len(load)))
@@ -191,42 +194,55 @@ func (c *core) enown(set uint32, known []ownFact) {
 	}
 	i := 0
 	for f := range c.ownFacts(own) {
-		hash := known[i].hash
-		if i++; hash == 0 {
-			hash = c.valueHash(f.value)
-		}
-		c.owners.place(c.factHash(f.path, hash), set>>blockBits)
-		c.count(f.path, 0, 1)
-		c.columns.use(f.column, 1)
+		f.hash = known[i].hash
+		i++
+		c.owned(set, f, true)
 	}
 	c.sets.at(set).owning = true
 }
 
 func (c *core) disown(set uint32) {
 	for f := range c.ownFacts(c.formOf(set).own) {
-		c.owners.drop(c.factHash(f.path, c.valueHash(f.value)), set>>blockBits)
-		c.count(f.path, 0, -1)
-		c.columns.use(f.column, -1)
+		c.owned(set, f, false)
 	}
 	c.sets.at(set).owning = false
+}
+
+// owned puts a fact into the table, or takes it out.
+func (c *core) owned(set uint32, f ownFact, on bool) {
+	if f.hash == 0 {
+		f.hash = c.valueHash(f.value)
+	}
+	hash, by := c.factHash(f.path, f.hash), 1
+	if on {
+		c.owners.place(hash, set>>blockBits)
+	} else {
+		c.owners.drop(hash, set>>blockBits)
+		by = -1
+	}
+	c.count(f.path, 0, by)
+	c.columns.use(f.column-1, by)
 }
 
 // promote makes a fact that a set has of its own one with a number, since another
 // has it too.
 func (c *core) promote(set uint32, path pathID, v value) Fact {
-	c.disown(set)
-	x := c.newFact(path, v)
 	s := c.sets.at(set)
 	old := c.formOf(set)
 	f := form{base: old.base, drops: old.drops}
+	own := c.listOwn(old.own)
+	at := slices.IndexFunc(own, func(o ownFact) bool { return o.path == path })
+	own[at].hash = v.hash
+	c.owned(set, own[at], false)
+	f.own = c.write(slices.Delete(own, at, at+1))
+	s.owning = len(f.own) > 0
+	x := c.newFact(path, v)
 	i, _ := slices.BinarySearchFunc(old.adds, path, func(x uint32, p pathID) int { return cmp.Compare(c.pathOf(x), p) })
 	f.adds = slices.Insert(slices.Clone(old.adds), i, uint32(x))
-	f.own = c.write(slices.DeleteFunc(c.listOwn(old.own), func(o ownFact) bool { return o.path == path }))
 	next := c.lists.make(f.delta())
 	c.lists.drop(s.delta)
 	s.delta = next
 	c.posted(uint32(x), sourceSet(set), true)
-	c.enown(set, nil)
 	return x
 }
 

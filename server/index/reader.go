@@ -76,7 +76,9 @@ func (r *reader) get(c *core, d fact.Digest) stored {
 func (r *reader) form(c *core, section uint16, d fact.Digest, delta stored, depth int) (form, error) {
 	if depth > 0 {
 		if set, ok := c.known(c.keyOf(d[:]), section); ok {
-			return c.formOf(set), nil
+			f := c.formOf(set)
+			f.going = set == r.except
+			return f, nil
 		}
 	}
 	if p, ok := r.forms[d]; ok {
@@ -169,19 +171,21 @@ func (f form) clone() form {
 type entry struct {
 	path pathID
 	holding
-	none   bool // nothing
-	parent bool // as the set has it that the delta starts from
+	column uint32 // of a fact of its own, if it is known
+	none   bool   // nothing
+	parent bool   // as the set has it that the delta starts from
 }
 
 // compose gives the form of a set that a delta leads to.
 func (c *core) compose(section uint16, parent form, d stored, except uint32) form {
+	going := parent.going
 	parent = parent.clone() // what it has of its own may get a number here
 	base := c.bases[parent.base].facts
 	f := form{base: parent.base}
 	var own []ownFact
 	for _, e := range c.entries(parent, d, except) {
 		was, ok := c.inList(base, e.path)
-		if e.parent { // it may have what its parent has
+		if e.parent && !going { // it may have what its parent has
 			e.holding = c.place(e.path, c.shut(e.own), false, except)
 		}
 		if ok && !e.none && e.own == nil && e.x == was {
@@ -193,7 +197,7 @@ func (c *core) compose(section uint16, parent form, d stored, except uint32) for
 		switch {
 		case e.none:
 		case e.own != nil:
-			own = append(own, ownFact{path: e.path, value: e.own, hash: e.hash})
+			own = append(own, ownFact{path: e.path, value: e.own, column: e.column, hash: e.hash})
 		default:
 			f.adds = append(f.adds, uint32(e.x))
 		}
@@ -220,7 +224,7 @@ func (c *core) entries(parent form, d stored, except uint32) []entry {
 		all = append(all, entry{path: c.pathOf(x), holding: holding{x: Fact(x)}})
 	}
 	for _, o := range c.listOwn(parent.own) {
-		all = append(all, entry{path: o.path, holding: holding{own: o.value}, parent: true})
+		all = append(all, entry{path: o.path, holding: holding{own: o.value}, column: o.column, parent: true})
 	}
 	for _, x := range parent.drops {
 		all = append(all, entry{path: c.pathOf(x), none: true})
