@@ -28,8 +28,10 @@ func (c *core) choose(section uint16, facts []uint32, hint uint32) form {
 		return best
 	}
 	key := c.listHash(facts)
-	if n, ok := about.like[key]; ok && c.bases[n] != nil && c.bases[n].section == section && try(n) {
-		return best
+	if l, ok := about.like[key]; ok && c.bases[l.base] != nil && c.bases[l.base].section == section {
+		if try(l.base) || best.base == l.base && l.made == about.made { // it is the best of those that there are
+			return best
+		}
 	}
 	defer func() { about.remember(key, best.base) }()
 	for i, n := range about.bases {
@@ -55,16 +57,22 @@ func (c *core) listHash(facts []uint32) uint64 {
 }
 
 // maxLike bounds what is remembered of a section.
-const maxLike = 4096
+const maxLike = 1 << 14
+
+// liked is the base that was chosen for a list of facts.
+type liked struct {
+	base uint32
+	made int // bases of the section so far
+}
 
 func (s *sectionRec) remember(like uint64, base uint32) {
 	if base == 0 {
 		return
 	}
 	if s.like == nil || len(s.like) >= maxLike {
-		s.like = map[uint64]uint32{}
+		s.like = map[uint64]liked{}
 	}
-	s.like[like] = base
+	s.like[like] = liked{base, s.made}
 }
 
 func (f form) cost() int { return len(f.adds) + len(f.drops) }
@@ -148,6 +156,7 @@ func (c *core) makeBase(section uint16, facts []uint32) (uint32, bool) {
 		c.posted(x, sourceBase(n), true)
 	}
 	about.bases = slices.Insert(about.bases, 0, n)
+	about.made++
 	about.lone = slices.DeleteFunc(about.lone, func(set uint32) bool {
 		old := c.formOf(set)
 		all := c.factsOf(old)

@@ -51,8 +51,9 @@ type sectionRec struct {
 	bases []uint32 // the one that fitted last comes first
 	lone  []uint32 // sets that fit none, of which the next base may be made
 	sets  int
-	next  int               // how many there are when finer bases are looked for
-	like  map[uint64]uint32 // the base that was last chosen for such a list of facts
+	made  int              // bases, also those that are gone
+	next  int              // how many sets there are when finer bases are looked for
+	like  map[uint64]liked // the base that was last chosen for such a list of facts
 }
 
 // Sources: sets and bases share one space of numbers.
