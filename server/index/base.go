@@ -142,7 +142,7 @@ func (c *core) common(section uint16, facts []uint32, cost int) (uint32, bool) {
 // makeBase makes a base of facts, and puts sets on it that wait for one.
 func (c *core) makeBase(section uint16, facts []uint32) (uint32, bool) {
 	about := c.sectionAbout(section)
-	if len(about.bases) == maxBases {
+	if len(about.bases) == maxBases || len(c.bases) == allBases && len(c.freeBases) == 0 {
 		return 0, false
 	}
 	n := uint32(len(c.bases))
@@ -197,14 +197,11 @@ func intersect(c *core, a, b []uint32, least int) []uint32 {
 
 // move keeps a set in another form; its own facts stay.
 func (c *core) move(set uint32, f form) {
-	s := c.sets.at(set)
 	old := c.formOf(set)
 	f.own = old.own
 	c.changes(old.adds, f.adds, func(x uint32, on bool) { c.posted(x, sourceSet(set), on) })
 	c.changes(old.drops, f.drops, func(x uint32, on bool) { c.lacking(x, set, on) })
-	delta := c.lists.make(f.delta())
-	c.lists.drop(s.delta)
-	s.delta = delta
+	c.keep(set, f, len(f.own) > 0)
 	c.stand(set, f.base)
 }
 

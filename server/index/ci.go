@@ -27,7 +27,6 @@ type ciRec struct {
 	id               [10]byte
 	sets             listRef // the one of the head first
 	changed, created uint32  // seconds since 1970, 0: never
-	used             bool
 }
 
 var errID = errors.New("not the id of a CI")
@@ -72,7 +71,7 @@ func (f *fleet) slotOf(id [10]byte) (uint32, bool) {
 }
 
 func (f *fleet) newSlot(id [10]byte) uint32 {
-	rec := ciRec{id: id, used: true}
+	rec := ciRec{id: id}
 	var slot uint32
 	if n := len(f.free); n > 0 {
 		slot, f.free = f.free[n-1], f.free[:n-1]

@@ -11,7 +11,7 @@ type columns struct {
 
 type columnRec struct {
 	path  pathID
-	frame uint32 // + 1; 0: the values have none, and their length stands before them
+	frame uint32 // + 1; 0: the values have none, and their length stands before them; or see word
 	count uint32 // of facts
 }
 

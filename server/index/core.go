@@ -27,15 +27,29 @@ type core struct {
 	slots     int // of CIs, free ones included
 }
 
-// setRec is one set of facts. Its number is a source with sourceSet.
+// setRec is one set of facts. Its number is a source with sourceSet. There are six for
+// each CI: it takes 20 bytes.
 type setRec struct {
-	key     uint64 // hash of the digest; 0: free
-	base    uint32
-	delta   listRef // see form.delta
-	members slim    // slots of the CIs that have it
+	id      [2]uint32 // halves of the key, so that none is aligned to eight bytes
+	form    listRef   // see form.list; with ownsBit, facts of its own are in owners
+	members slim      // slots of the CIs that have it
+	on      uint16    // the base
 	section uint16
-	owning  bool // it has facts of its own, and they are in owners
 }
+
+// ownsBit is no part of a listRef.
+const ownsBit = 1 << 31
+
+// key is a hash of the digest; 0: the number is free.
+func (s *setRec) key() uint64 { return uint64(s.id[0])<<32 | uint64(s.id[1]) }
+
+func (s *setRec) setKey(key uint64) { s.id = [2]uint32{uint32(key >> 32), uint32(key)} }
+
+func (s *setRec) base() uint32 { return uint32(s.on) }
+
+func (s *setRec) delta() listRef { return s.form &^ ownsBit }
+
+func (s *setRec) owning() bool { return s.form&ownsBit != 0 }
 
 // base is what similar sets have in common.
 type base struct {
@@ -63,11 +77,12 @@ func sourceBase(base uint32) uint32 { return base<<1 | 1 }
 // Bounds of how bases are chosen.
 const (
 	maxBases  = 1024 // of a section
-	maxLone   = 48   // sets that wait for a similar one
-	smallSet  = 16   // so many facts may differ from a base, but no more than
-	smallPart = 3    // one in so many of a small set
-	deltaPart = 16   // and one in so many of a large one besides
-	sample    = 24   // facts that are looked for in a base before all are
+	allBases  = 1 << 16
+	maxLone   = 48 // sets that wait for a similar one
+	smallSet  = 16 // so many facts may differ from a base, but no more than
+	smallPart = 3  // one in so many of a small set
+	deltaPart = 16 // and one in so many of a large one besides
+	sample    = 24 // facts that are looked for in a base before all are
 )
 
 func newCore() *core {
@@ -96,48 +111,52 @@ func (c *core) sectionAbout(section uint16) *sectionRec {
 
 func (d *dict) keyOf(digest []byte) uint64 { return maphash.Bytes(d.seed, digest) | 1 }
 
-func (c *core) setHash(id uint32) uint64 { return mix(c.seed, c.sets.at(id).key) }
+func (c *core) setHash(id uint32) uint64 { return mix(c.seed, c.sets.at(id).key()) }
 
 // known returns the set of a section with a key.
 func (c *core) known(key uint64, section uint16) (uint32, bool) {
 	return c.byKey.find(mix(c.seed, key), func(id uint32) bool {
 		s := c.sets.at(id)
-		return s.key == key && s.section == section
+		return s.key() == key && s.section == section
 	})
 }
 
 // formOf returns how a set is kept. The lists are valid until the next change.
 func (c *core) formOf(set uint32) form {
 	s := c.sets.at(set)
-	f := form{base: s.base}
-	d := c.lists.get(s.delta)
-	if len(d) == 0 {
-		return f
+	tag, d := c.lists.getTagged(s.delta())
+	adds, drops := int(tag&(1<<partBits-1)), int(tag>>partBits)
+	if tag == manyFacts {
+		adds, drops, d = int(d[0]), int(d[1]), d[2:]
 	}
-	adds, drops, rest := d[0]&0xffff, d[0]>>16, d[1:]
-	if d[0] == manyFacts {
-		adds, drops, rest = d[1], d[2], d[3:]
-	}
-	f.adds, f.drops, f.own = rest[:adds], rest[adds:adds+drops], bytesOf(rest[adds+drops:])
-	return f
+	return form{base: s.base(), adds: d[:adds], drops: d[adds : adds+drops], own: bytesOf(d[adds+drops:])}
 }
 
-// manyFacts stands in place of two small numbers.
-const manyFacts = 1<<32 - 1
+// The numbers of adds and of drops stand in the tag of a list, or before it.
+const (
+	partBits  = tagBits / 2
+	manyFacts = 1<<tagBits - 1
+)
 
-// delta is how a form is kept in one list: the number of adds and of drops, adds,
-// drops, and its own facts.
-func (f form) delta() []uint32 {
-	if f.cost() == 0 && len(f.own) == 0 {
-		return nil
+// list is how a form is kept in one list: adds, drops, and its own facts.
+func (f form) list() (tag uint32, d []uint32) {
+	d = make([]uint32, 0, 2+f.cost()+(len(f.own)+3)/4)
+	tag = uint32(len(f.adds) | len(f.drops)<<partBits)
+	if most := 1<<partBits - 1; len(f.adds) >= most || len(f.drops) >= most {
+		tag, d = manyFacts, append(d, uint32(len(f.adds)), uint32(len(f.drops)))
 	}
-	d := make([]uint32, 0, 3+f.cost()+(len(f.own)+3)/4)
-	if len(f.adds) < 1<<16 && len(f.drops) < 1<<15 {
-		d = append(d, uint32(len(f.adds)|len(f.drops)<<16))
-	} else {
-		d = append(d, manyFacts, uint32(len(f.adds)), uint32(len(f.drops)))
+	return tag, append(append(append(d, f.adds...), f.drops...), f.own.words()...)
+}
+
+// keep puts a form in the place of what a set had, but for its base. The facts of its own
+// are in owners, or none is.
+func (c *core) keep(set uint32, f form, owning bool) {
+	s := c.sets.at(set)
+	next := c.lists.makeTagged(f.list())
+	c.lists.drop(s.delta())
+	if s.form = next; owning {
+		s.form |= ownsBit
 	}
-	return append(append(append(d, f.adds...), f.drops...), f.own.words()...)
 }
 
 // factsOf returns the facts of a form that have numbers, in the order of paths.
@@ -207,7 +226,8 @@ func (c *core) inList(list []uint32, p pathID) (Fact, bool) {
 
 // addSet stores a set that no CI has yet.
 func (c *core) addSet(section uint16, key uint64, f form) uint32 {
-	rec := setRec{key: key, base: f.base, section: section, delta: c.lists.make(f.delta())}
+	rec := setRec{form: c.lists.makeTagged(f.list()), on: uint16(f.base), section: section}
+	rec.setKey(key)
 	var id uint32
 	if n := len(c.freeSets); n > 0 {
 		id, c.freeSets = c.freeSets[n-1], c.freeSets[:n-1]
@@ -280,8 +300,8 @@ func (c *core) sweep() {
 func (c *core) join(set, slot uint32) {
 	s := c.sets.at(set)
 	s.members = c.lists.slimAdd(s.members, slot)
-	if s.base != 0 {
-		c.bases[s.base].slots.add(slot, c.slots)
+	if s.on != 0 {
+		c.bases[s.on].slots.add(slot, c.slots)
 	}
 }
 
@@ -290,8 +310,8 @@ func (c *core) join(set, slot uint32) {
 func (c *core) leave(set, slot uint32) {
 	s := c.sets.at(set)
 	s.members = c.lists.slimRemove(s.members, slot)
-	if s.base != 0 {
-		c.bases[s.base].slots.remove(slot)
+	if s.on != 0 {
+		c.bases[s.on].slots.remove(slot)
 	}
 }
 
@@ -304,7 +324,7 @@ func (c *core) release(set uint32) {
 	f := c.formOf(set)
 	c.post(set, f, false)
 	c.byKey.remove(c.setHash(set), set, c.setHash)
-	c.lists.drop(s.delta)
+	c.lists.drop(s.delta())
 	about := c.sectionAbout(s.section)
 	about.lone = slices.DeleteFunc(about.lone, func(l uint32) bool { return l == set })
 	about.sets--

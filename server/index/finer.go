@@ -89,8 +89,8 @@ func (c *core) regroup() {
 func (c *core) regroupSection(section uint16) {
 	sets := map[uint32][]uint32{}
 	for id := range uint32(c.sets.n) {
-		if s := c.sets.at(id); s.key != 0 && s.section == section && s.base != 0 && s.delta != 0 {
-			sets[s.base] = append(sets[s.base], id)
+		if s := c.sets.at(id); s.key() != 0 && s.section == section && s.on != 0 && s.delta() != 0 {
+			sets[s.base()] = append(sets[s.base()], id)
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(sets)) {

@@ -49,7 +49,7 @@ func (h *hits) owned(paths []pathID) {
 	}
 	for slot := range h.among.Slots() {
 		for _, set := range h.f.lists.get(h.f.cis.at(slot).sets) {
-			if s := h.f.sets.at(set); !s.owning || !sections[s.section] {
+			if s := h.f.sets.at(set); !s.owning() || !sections[s.section] {
 				continue
 			}
 			for o := range h.f.ownFacts(h.f.formOf(set).own) {

@@ -25,10 +25,10 @@ func (w *world) sound() {
 	ownCount := map[pathID]uint32{}
 	for id := range uint32(f.sets.n) {
 		s := f.sets.at(id)
-		if s.key == 0 {
+		if s.key() == 0 {
 			continue
 		}
-		perBase[s.base]++
+		perBase[s.base()]++
 		form := f.formOf(id)
 		for _, x := range form.adds {
 			has[x] = append(has[x], sourceSet(id))
@@ -38,7 +38,7 @@ func (w *world) sound() {
 		}
 		last := pathID(0)
 		for o := range f.ownFacts(form.own) {
-			if o.path < last || !s.owning {
+			if o.path < last || !s.owning() {
 				w.t.Fatalf("set %d: own facts are out of order, or not in the table", id)
 			}
 			last = o.path + 1

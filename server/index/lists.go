@@ -102,6 +102,43 @@ func (l *lists) make(v []uint32) listRef {
 	return r
 }
 
+// A list that never grows may have a tag, which stands where the length of a long one
+// would. The length of a long one stands before it then.
+const (
+	tagBits = 10
+	untold  = 1<<(lenBits-tagBits) - 1
+)
+
+func (l *lists) makeTagged(tag uint32, v []uint32) listRef {
+	if len(v) == 0 {
+		return 0
+	}
+	n := len(v)
+	if n >= untold {
+		n++
+	}
+	r, b := l.alloc(n)
+	if len(v) >= untold {
+		b[1] = uint32(len(v))
+	}
+	b[0] |= tag<<(lenBits-tagBits) | uint32(min(len(v), untold))
+	copy(b[1+n-len(v):], v)
+	return r
+}
+
+// getTagged returns a list that makeTagged made, which is valid until the next change.
+func (l *lists) getTagged(r listRef) (tag uint32, v []uint32) {
+	if r == 0 {
+		return 0, nil
+	}
+	b := l.chunks[r>>16][r&0xffff:]
+	tag, n := b[0]>>(lenBits-tagBits)&(1<<tagBits-1), int(b[0]&untold)
+	if b = b[1:]; n == untold {
+		n, b = int(b[0]), b[1:]
+	}
+	return tag, b[:n:n]
+}
+
 // get returns a list, which is valid until the next change.
 func (l *lists) get(r listRef) []uint32 {
 	if r == 0 {

@@ -39,21 +39,28 @@ func (d *dict) ownFacts(o owns) iter.Seq[ownFact] {
 			o = o[n:]
 			column += int(gap)
 			rec := d.columns.recs.at(uint32(column))
-			size := 0
-			if rec.frame > 0 {
-				size = d.frames.at(rec.frame - 1).fill
-				buf = binary.AppendUvarint(append(buf[:0], markFrame), uint64(rec.frame-1))
-			} else {
-				long, n := binary.Uvarint(o)
-				size, o, buf = int(long), o[n:], buf[:0]
-			}
-			buf = append(buf, o[:size]...)
-			o = o[size:]
+			buf, o = d.ownValue(buf[:0], o, rec.frame)
 			if !yield(ownFact{path: rec.path, value: buf, column: uint32(column) + 1}) {
 				return
 			}
 		}
 	}
+}
+
+// ownValue appends the first value of what follows the number of its column.
+func (d *dict) ownValue(dst []byte, o owns, frame uint32) ([]byte, owns) {
+	if size, ok := wordSize(frame); ok {
+		return unword(dst, o[:size], frame), o[size:]
+	}
+	size := 0
+	if frame > 0 {
+		size = d.frames.at(frame - 1).fill
+		dst = binary.AppendUvarint(append(dst, markFrame), uint64(frame-1))
+	} else {
+		long, n := binary.Uvarint(o)
+		size, o = int(long), o[n:]
+	}
+	return append(dst, o[:size]...), o[size:]
 }
 
 // ownAt returns the value that a set has of its own at a path.
@@ -94,18 +101,21 @@ func (d *dict) listOwn(o owns) (list []ownFact) {
 // set has them.
 func (d *dict) write(list []ownFact) (o owns) {
 	column := -1
+	var room [mostWord]byte
 	for _, f := range list {
-		load, n := f.value, uint64(0)
+		load, frame := f.value, uint32(0)
 		if _, fill, framed := d.frames.open(f.value); framed {
-			n, _ = binary.Uvarint(f.value[1:])
-			n, load = n+1, fill
+			n, _ := binary.Uvarint(f.value[1:])
+			load, frame = fill, uint32(n)+1
+		} else if short, n, ok := word(room[:0], f.value); ok {
+			load, frame = short, n
 		}
 		next := int(f.column) - 1
 		if next < 0 {
-			next = int(d.columns.of(f.path, uint32(n)))
+			next = int(d.columns.of(f.path, frame))
 		}
 		o = binary.AppendVarint(o, int64(next-column))
-		if column = next; n == 0 {
+		if column = next; frame == 0 {
 			o = binary.AppendUvarint(o, uint64(len(load)))
 		}
 		o = append(o, load...)
@@ -151,7 +161,7 @@ func (c *core) owning(block uint32, path pathID) iter.Seq[uint32] {
 		section := c.paths.at(uint32(path)).section
 		end := min(uint32(c.sets.n), (block+1)<<blockBits)
 		for set := block << blockBits; set < end; set++ {
-			if s := c.sets.at(set); s.owning && s.section == section && !yield(set) {
+			if s := c.sets.at(set); s.owning() && s.section == section && !yield(set) {
 				return
 			}
 		}
@@ -198,14 +208,14 @@ func (c *core) enown(set uint32, known []ownFact) {
 		i++
 		c.owned(set, f, true)
 	}
-	c.sets.at(set).owning = true
+	c.sets.at(set).form |= ownsBit
 }
 
 func (c *core) disown(set uint32) {
 	for f := range c.ownFacts(c.formOf(set).own) {
 		c.owned(set, f, false)
 	}
-	c.sets.at(set).owning = false
+	c.sets.at(set).form &^= ownsBit
 }
 
 // owned puts a fact into the table, or takes it out.
@@ -227,7 +237,6 @@ func (c *core) owned(set uint32, f ownFact, on bool) {
 // promote makes a fact that a set has of its own one with a number, since another
 // has it too.
 func (c *core) promote(set uint32, path pathID, v value) Fact {
-	s := c.sets.at(set)
 	old := c.formOf(set)
 	f := form{base: old.base, drops: old.drops}
 	own := c.listOwn(old.own)
@@ -235,13 +244,10 @@ func (c *core) promote(set uint32, path pathID, v value) Fact {
 	own[at].hash = v.hash
 	c.owned(set, own[at], false)
 	f.own = c.write(slices.Delete(own, at, at+1))
-	s.owning = len(f.own) > 0
 	x := c.newFact(path, v)
 	i, _ := slices.BinarySearchFunc(old.adds, path, func(x uint32, p pathID) int { return cmp.Compare(c.pathOf(x), p) })
 	f.adds = slices.Insert(slices.Clone(old.adds), i, uint32(x))
-	next := c.lists.make(f.delta())
-	c.lists.drop(s.delta)
-	s.delta = next
+	c.keep(set, f, len(f.own) > 0)
 	c.posted(uint32(x), sourceSet(set), true)
 	return x
 }

@@ -136,7 +136,7 @@ func (c *core) growOwners(more, by int) {
 // ownHashes lists the block and the hash of all facts of their own of some sets.
 func (c *core) ownHashes(from, to int) (out []uint64) {
 	for set := uint32(from); int(set) < to; set++ {
-		if s := c.sets.at(set); s.key != 0 && s.owning {
+		if s := c.sets.at(set); s.key() != 0 && s.owning() {
 			for f := range c.ownFacts(c.formOf(set).own) {
 				out = append(out, uint64(set>>blockBits), c.factHash(f.path, c.valueHash(f.value)))
 			}

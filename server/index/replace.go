@@ -13,13 +13,11 @@ func (c *core) replace(set uint32, key uint64, f form) {
 	c.replaceOwn(set, old.own, f)
 	c.changes(old.adds, f.adds, func(x uint32, on bool) { c.posted(x, sourceSet(set), on) })
 	c.changes(old.drops, f.drops, func(x uint32, on bool) { c.lacking(x, set, on) })
-	s := c.sets.at(set)
-	delta := c.lists.make(f.delta())
-	c.lists.drop(s.delta)
-	s.delta = delta
+	c.keep(set, f, len(f.own) > 0)
 	c.stand(set, f.base)
+	s := c.sets.at(set)
 	c.byKey.remove(c.setHash(set), set, c.setHash)
-	s.key = key
+	s.setKey(key)
 	c.byKey.insert(c.setHash(set), set, c.setHash)
 	about := c.sectionAbout(s.section)
 	about.lone = slices.DeleteFunc(about.lone, func(l uint32) bool { return l == set })
@@ -56,7 +54,6 @@ func (c *core) replaceOwn(set uint32, old owns, f form) {
 	for _, o := range was {
 		c.owned(set, o, false)
 	}
-	c.sets.at(set).owning = len(f.own) > 0
 }
 
 // changes tells what one list of facts has and another has not. Both are in the order
@@ -79,11 +76,11 @@ func (c *core) changes(old, now []uint32, each func(x uint32, on bool)) {
 // stand puts a set, and the CIs that have it, from its base on another one.
 func (c *core) stand(set, base uint32) {
 	s := c.sets.at(set)
-	was := s.base
+	was := s.base()
 	if was == base {
 		return
 	}
-	s.base = base
+	s.on = uint16(base)
 	var one [1]uint32
 	for _, slot := range c.lists.slimGet(s.members, &one) {
 		if was != 0 {

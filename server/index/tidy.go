@@ -1,5 +1,7 @@
 package index
 
+import "slices"
+
 // tidy writes all lists and texts anew, close together: while a fleet is read,
 // bases are found late, and as much room is given back as is kept.
 func (f *fleet) tidy() {
@@ -18,10 +20,15 @@ func (f *fleet) tidy() {
 	}
 	for i := range uint32(f.sets.n) {
 		s := f.sets.at(i)
-		s.delta, s.members = keep(s.delta), keepSlim(s.members)
+		s.form, s.members = f.lists.makeTagged(old.getTagged(s.delta()))|s.form&ownsBit, keepSlim(s.members)
 	}
 	for x, l := range f.lacks {
 		f.lacks[x] = keepSlim(l)
+	}
+	for _, b := range f.bases {
+		if b != nil {
+			b.slots.list = slices.Clone(b.slots.list) // without the room to grow
+		}
 	}
 	f.growBy = 15 // much is not to come any more
 	if live, room := f.owners.live(), f.owners.len(); 10*live < 8*room || 20*(f.owners.n-live) > room {
