@@ -21,6 +21,10 @@ const (
 	TypeServerKey = "application/vnd.rollcall.serverkey.v1"
 )
 
+// TypePolicy is what a policy key signs, which no server has: the body is the text
+// of a policy, see package policy.
+const TypePolicy = "application/vnd.rollcall.policy.v1"
+
 // MaxStatement bounds the body of a statement in bytes.
 const MaxStatement = 64 << 10
 
@@ -28,12 +32,24 @@ var statementMagic = [4]byte{'R', 'C', 'S', '1'}
 
 const statementHead = len(statementMagic) + ed25519.SignatureSize
 
+// Sign returns the signature (64 bytes) over the DSSE encoding of type and body, for
+// what has a form of its own.
+func Sign(k Key, typ string, body []byte) []byte { return ed25519.Sign(k, pae(typ, body)) }
+
+// Verify returns ErrSignature unless pub made this signature by Sign.
+func Verify(pub ed25519.PublicKey, typ string, body, signature []byte) error {
+	if len(pub) != ed25519.PublicKeySize || !ed25519.Verify(pub, pae(typ, body), signature) {
+		return fmt.Errorf("verify %s: %w", typ, ErrSignature)
+	}
+	return nil
+}
+
 // SignStatement returns the binary form of a signed statement: "RCS1", the
 // signature over the DSSE encoding of type and body (64 bytes), the body.
 func SignStatement(k Key, typ string, body []byte) []byte {
 	b := make([]byte, 0, statementHead+len(body))
 	b = append(b, statementMagic[:]...)
-	b = append(b, ed25519.Sign(k, pae(typ, body))...)
+	b = append(b, Sign(k, typ, body)...)
 	return append(b, body...)
 }
 
@@ -44,8 +60,8 @@ func OpenStatement(pub ed25519.PublicKey, typ string, b []byte) (body []byte, er
 		return nil, fmt.Errorf("open statement of %d bytes: not a statement", len(b))
 	}
 	body = b[statementHead:]
-	if len(pub) != ed25519.PublicKeySize || !ed25519.Verify(pub, pae(typ, body), b[len(statementMagic):statementHead]) {
-		return nil, fmt.Errorf("open statement %s: %w", typ, ErrSignature)
+	if err := Verify(pub, typ, body, b[len(statementMagic):statementHead]); err != nil {
+		return nil, fmt.Errorf("open statement: %w", err)
 	}
 	return body, nil
 }
