@@ -44,7 +44,7 @@ func (a *app) command() *cobra.Command {
 		Long: `rollcall-recovery is for a machine that is on no network. The agents seal secrets
 of /etc to recipients; this program makes the identities that belong to them,
 splits an identity into shares for paper, joins shares again, checks that all of
-it works, and opens what was sealed.
+it works, and opens what was sealed. It also signs what agents may collect.
 
 A private key is never printed unless that is asked for, and is only read from
 files that nobody else may read.
@@ -62,7 +62,7 @@ Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
 	c.SetErr(a.err)
 	c.AddCommand(
 		a.makeCommand(), a.showCommand(), a.splitCommand(), a.joinCommand(), a.checkCommand(), a.openCommand(), a.rewrapCommand(),
-		a.radarKeyCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"),
+		a.radarKeyCommand(), a.policyCommand(), a.versionCommand(), cmdline.Completion(c.Name(), "commands and flags"),
 	)
 	cmdline.Strict(c)
 	return c
