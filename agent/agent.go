@@ -7,7 +7,7 @@
 // reported as gone; and that a machine on which nothing changes costs one small
 // message an hour. The server can ask nothing of it but to send everything, to
 // send again what it had acknowledged, to send contents that a report named, and
-// to wait.
+// to wait. A policy that it passes on is the word of somebody else, and takes away.
 package agent
 
 import (
@@ -66,6 +66,7 @@ type Agent struct {
 	sealed    *sealed
 	spool     *spool.Spool
 	enrolment Enrolment
+	bundles   bundles
 	key       identity.Key
 	client    uplink.Client
 	connect   func(context.Context) (Session, error)
@@ -120,6 +121,8 @@ func (a *Agent) open(d Deps) (err error) {
 		return err
 	}
 	if a.dry {
+		a.bundles = bundlesOf(a.cfg, Enrolment{}, false)
+		a.bundles.realm = nil
 		a.enclose()
 		a.spool = spool.InMemory(spool.Options{})
 		a.sealed = &sealed{memory: map[fact.Digest][]byte{}}
@@ -137,6 +140,10 @@ func (a *Agent) open(d Deps) (err error) {
 	a.enclose(a.cfg.State)
 	if a.key, err = identity.LoadKey(filepath.Join(a.cfg.State, keyFile)); err != nil {
 		return err
+	}
+	a.bundles = bundlesOf(a.cfg, a.enrolment, true)
+	if err := a.bundles.load(); err != nil {
+		a.log.Warn("it counts no more", "err", err)
 	}
 	if d.Dial != nil {
 		a.client = *d.Dial
@@ -158,6 +165,7 @@ func (a *Agent) open(d Deps) (err error) {
 		return err
 	}
 	a.loadMemory()
+	a.bundles.refused = a.memory.Refused
 	a.prepareRoom()
 	return a.newScanner()
 }
@@ -265,6 +273,7 @@ func (a *Agent) look(ctx context.Context, reason string) (Summary, error) {
 		return Summary{}, err
 	}
 	again := true
+	a.readPolicy()
 	for round := 0; again && round < maxRounds; round++ {
 		g = a.gather(ctx) // again too: what the server lacked may have changed
 		if err := ctx.Err(); err != nil {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"rollcall/internal/conf"
 	"rollcall/internal/fact"
+	"rollcall/internal/policy"
 	"rollcall/internal/seal"
 )
 
@@ -25,7 +27,10 @@ type Config struct {
 	Exclude    []string      `conf:"exclude"`     // names or paths below /etc that are left out
 	RadarKey   string        `conf:"radar_key"`   // file with the key that finds secrets shared by machines
 	Secret     []string      `conf:"secret"`      // paths below /etc that are sealed, beside the built-in list
+	Skip       []string      `conf:"skip"`        // collectors that do not run
 	NextPin    string        `conf:"next_pin"`    // of the key that the server will have, sha256:…
+	PolicyKeys []string      `conf:"policy_key"`  // pins of the keys that sign policies, sha256:…
+	PolicyFile string        `conf:"policy_file"` // where a signed policy may lie
 	Site       string        `conf:"site"`        // hint for the server, elm/north/b1/room12
 	Class      string        `conf:"class"`       // hint for the server: server, workstation, laptop, …
 	Debsums    bool          `conf:"debsums"`     // compare the files of packages with their digests, a round each week
@@ -33,6 +38,8 @@ type Config struct {
 	InMemory   bool          `conf:"in_memory"`   // keep the spool in memory (diskless clients)
 	SpoolSize  conf.Size     `conf:"spool_size"`  // of reports and contents that wait
 	Memory     conf.Size     `conf:"memory"`      // soft limit of the Go runtime
+
+	invited []string // policy keys of the invitation by which the machine enrols
 }
 
 // Bounds of the interval. The shortest is for tests and small installations: a
@@ -45,7 +52,7 @@ const (
 // Default returns the configuration of a machine without a configuration file.
 func Default() Config {
 	return Config{
-		State: "/var/lib/rollcall", Root: "/", Interval: time.Hour, BootSpread: 5 * time.Minute, WatchEtc: true, Clients: true,
+		State: "/var/lib/rollcall", Root: "/", PolicyFile: "/etc/rollcall/policy", Interval: time.Hour, BootSpread: 5 * time.Minute, WatchEtc: true, Clients: true,
 		SpoolSize: 64 << 20, Memory: 64 << 20,
 	}
 }
@@ -72,8 +79,21 @@ func (c Config) Validate() error {
 	if c.Memory < 16<<20 {
 		bad("memory", "%s is less than 16MiB", c.Memory)
 	}
-	if digits, ok := strings.CutPrefix(c.NextPin, "sha256:"); c.NextPin != "" && (!ok || len(digits) != 64 || strings.Trim(digits, "0123456789abcdef") != "") {
+	if c.NextPin != "" && !isPin(c.NextPin) {
 		bad("next_pin", "%q is not sha256: and 64 hexadecimal digits, as rollcall-server next-key prints it", c.NextPin)
+	}
+	for _, pin := range c.PolicyKeys {
+		if !isPin(pin) {
+			bad("policy_key", "%q is not sha256: and 64 hexadecimal digits, as rollcall-recovery policy key prints it", pin)
+		}
+	}
+	if !filepath.IsAbs(c.PolicyFile) {
+		bad("policy_file", "%q is not an absolute path", c.PolicyFile)
+	}
+	for _, name := range c.Skip {
+		if !slices.Contains(policy.Collectors, name) {
+			bad("skip", "there is no collector %q: rollcall-agent once --dry-run lists them", name)
+		}
 	}
 	if _, err := seal.ParseRecipients(c.Recipients); err != nil {
 		bad("recipient", "%w", err)
@@ -99,9 +119,15 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// policy names everything that the values in the cache of /etc depend on.
-func (c Config) policy() string {
-	return fmt.Sprintf("v2 exclude=%q secret=%q", c.Exclude, c.Secret)
+// isPin tells whether a text has the form of identity.PinOf.
+func isPin(text string) bool {
+	digits, ok := strings.CutPrefix(text, "sha256:")
+	return ok && len(digits) == 64 && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// etcRules names everything that the values in the cache of /etc depend on.
+func etcRules(exclude, secret []string) string {
+	return fmt.Sprintf("v2 exclude=%q secret=%q", exclude, secret)
 }
 
 // isSecret tells whether the configuration adds a path to the list of secrets.

@@ -90,6 +90,7 @@ func (a *Agent) tick(ctx context.Context, env []byte, sum *Summary) (again bool,
 	}
 	l.retry = max(l.retry, ans.Retry)
 	a.learnWay(ans)
+	a.hearPolicy(ans.Policy)
 	switch ans.Outcome {
 	case rollcallv1.SubmitReply_NEED_FULL:
 		again, err = true, a.spool.Reset("the server has another state")
@@ -156,7 +157,7 @@ func (a *Agent) drain(ctx context.Context, l *link) (again bool, err error) {
 		l.retry = max(l.retry, ans.Retry)
 		switch ans.Outcome {
 		case rollcallv1.SubmitReply_RECORDED:
-			if err := errors.Join(a.spool.Ack(ans.Receipt, ans.Raw), a.learn(ans.CI)); err != nil {
+			if err := errors.Join(a.spool.Ack(ans.Receipt, ans.Raw), a.learn(ans.CI, ans.Trust)); err != nil {
 				return false, err
 			}
 		case rollcallv1.SubmitReply_NEED_FULL:
@@ -185,6 +186,7 @@ func (a *Agent) submit(ctx context.Context, l *link, w spool.Waiting) (uplink.An
 		ans, err := l.session.Submit(ctx, w.Envelope)
 		if err == nil {
 			a.learnWay(ans)
+			a.hearPolicy(ans.Policy)
 		}
 		if err != nil || ans.Outcome != rollcallv1.SubmitReply_NEED_CONTENT {
 			return ans, err

@@ -34,17 +34,20 @@ const (
 	lastFile        = "last.json"   // Summary of the last look
 	sealedDir       = "sealed"      // ciphertexts by digest
 	spoolDir        = "spool"
+	policyFile      = "policy" // newest policy bundle that was accepted
 )
 
 // Enrolment is what the state folder knows about the server.
 type Enrolment struct {
 	Addresses []string          `json:"addresses"`
 	Pins      []string          `json:"pins"`
-	Server    ed25519.PublicKey `json:"server"`       // signs receipts
-	Realm     []byte            `json:"realm"`        // see identity.RealmOf
-	CI        string            `json:"ci,omitempty"` // empty while an operator has not approved
-	Trust     string            `json:"trust,omitempty"`
+	Server    ed25519.PublicKey `json:"server"`          // signs receipts
+	Realm     []byte            `json:"realm"`           // see identity.RealmOf
+	CI        string            `json:"ci,omitempty"`    // empty while an operator has not approved
+	Trust     string            `json:"trust,omitempty"` // T0: the agent seals nothing; else for people; empty: not said
 	At        time.Time         `json:"at"`
+
+	PolicyKeys []string `json:"policy_keys,omitempty"` // that the invitation named, see Config
 }
 
 func loadEnrolment(state string) (Enrolment, error) {
@@ -130,6 +133,9 @@ func Enrol(ctx context.Context, c Config, version string, token identity.Token, 
 		return Admission{}, fmt.Errorf("enrol: the server refuses this machine: %s", a.Note)
 	}
 	e := Enrolment{Addresses: token.URLs, Pins: token.Pins, Server: server, Realm: a.Realm, CI: a.CI, Trust: a.Trust, At: time.Now().UTC()}
+	if e.PolicyKeys = c.invited; e.PolicyKeys == nil {
+		e.PolicyKeys = old.PolicyKeys
+	}
 	if err := saveJSON(filepath.Join(c.State, serverFile), e); err != nil {
 		return Admission{}, err
 	}
@@ -137,12 +143,14 @@ func Enrol(ctx context.Context, c Config, version string, token identity.Token, 
 	return Admission{CI: a.CI, Pending: pending, Retry: a.Retry, Note: a.Note, Words: identity.Words(identity.Public(key)), Trust: a.Trust}, nil
 }
 
-// pins are those that the machine enrolled with, and the one that its own
-// configuration announces. Nothing that a server says adds one.
+// pins are those that the machine enrolled with, and those that its own
+// configuration and a policy that counts announce. Nothing that a server says adds one.
 func (a *Agent) pins() []string {
 	pins := slices.Clone(a.enrolment.Pins)
-	if a.cfg.NextPin != "" && !slices.Contains(pins, a.cfg.NextPin) {
-		pins = append(pins, a.cfg.NextPin)
+	for _, next := range []string{a.cfg.NextPin, a.bundles.nextPin(a.now())} {
+		if next != "" && !slices.Contains(pins, next) {
+			pins = append(pins, next)
+		}
 	}
 	return pins
 }
@@ -195,14 +203,20 @@ func removeForeign(ctx context.Context, c Config) error {
 	return writeBirth(ctx, c)
 }
 
-// learn keeps the CI that the server says a machine is, where that was not known
-// when it enrolled.
-func (a *Agent) learn(ci string) error {
-	if a.enrolment.CI != "" || ci == "" {
+// learn keeps the CI and the trust class that the server says a machine has, where
+// they were not known when it enrolled. A class is for people to see; T0, for which
+// the agent seals nothing, counts only if the enrolment said it.
+func (a *Agent) learn(ci, trust string) error {
+	e := a.enrolment
+	if e.CI == "" {
+		e.CI = ci
+	}
+	if e.Trust == "" && trust != "T0" {
+		e.Trust = trust
+	}
+	if e.CI == a.enrolment.CI && e.Trust == a.enrolment.Trust {
 		return nil
 	}
-	e := a.enrolment
-	e.CI = ci
 	if err := saveJSON(filepath.Join(a.cfg.State, serverFile), e); err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type memory struct {
 	Way     way                            `json:"way,omitzero"`
 	Verify  collect.Verification           `json:"verify,omitzero"`
 	Clients collect.Clients                `json:"clients,omitempty"`
+	Refused map[string]string              `json:"policies_refused,omitempty"` // see Bundle
 }
 
 // way is what the server told about getting to it when many want to.
@@ -55,26 +56,42 @@ type gathered struct {
 // etcCollector is the scanner's name among the collectors.
 const etcCollector = "etc"
 
-// gather runs every collector and the scanner of /etc. Failures are in the
-// status, never an error.
+// gather runs every collector that the policy permits and the scanner of /etc.
+// Failures are in the status, never an error.
 func (a *Agent) gather(ctx context.Context) gathered {
-	host := collect.Host{FS: a.root, Live: a.cfg.live(), Now: a.now, Cache: &a.cache, Verify: a.cfg.Debsums, Clients: a.cfg.Clients}
-	res := a.runner.Run(ctx, host, a.collectors, a.memory.Collect)
-	g := gathered{measurements: res.Measurements, status: slices.Clone(res.Status)}
+	p := a.policy()
+	host := collect.Host{FS: a.root, Live: a.cfg.live(), Now: a.now, Cache: &a.cache, Verify: p.Debsums, Clients: a.cfg.Clients}
+	run, off := permitted(a.collectors, p.Skip)
+	res := a.runner.Run(ctx, host, run, a.memory.Collect)
+	g := gathered{measurements: res.Measurements, status: slices.Concat(res.Status, off)}
 	g.events = slices.Concat(a.memory.Events, a.noRoom.events(a.now()), res.Events)
 	g.events = g.events[max(0, len(g.events)-maxReported):]
 	g.memory = memory{Collect: res.Memory, Logs: a.cache.Logs(), Verify: a.cache.Verification(), Clients: a.cache.Clients()}
-	facts := hinted(a.cfg, res.Facts)
-
-	start := a.now()
-	status := collect.Status{Name: etcCollector, Owns: []string{"etc/", "conffile/", "leftover/", "secret/"}, State: collect.OK}
 	g.incomplete = res.Status
+	facts := slices.Concat(hinted(a.cfg, res.Facts), p.Bundle.facts())
+	if slices.Contains(p.Skip, etcCollector) {
+		g.status = append(g.status, collect.Status{Name: etcCollector, Owns: ofEtc, State: collect.Off})
+	} else {
+		facts = append(facts, a.scanEtc(ctx, host, p, &g)...)
+	}
+	g.sets = fact.Split(facts)
+	return g
+}
+
+// ofEtc are the prefixes of what the scanner of /etc tells.
+var ofEtc = []string{"etc/", "conffile/", "leftover/", "secret/"}
+
+// scanEtc looks at /etc and notes in g how that went.
+func (a *Agent) scanEtc(ctx context.Context, host collect.Host, p Policy, g *gathered) (facts []fact.Fact) {
+	start := a.now()
+	status := collect.Status{Name: etcCollector, Owns: ofEtc, State: collect.OK}
 	var err error
 	if a.scanner.Conffiles, err = collect.Conffiles(host); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		status.State, status.Detail = collect.Failed, fact.Value("dpkg's record: "+err.Error())
 		g.incomplete = append(g.incomplete, collect.Status{State: collect.Failed, Owns: []string{"conffile/"}})
 	}
 	a.scanner.Remote = a.root.Remote("etc")
+	a.scanner.Exclude, a.scanner.Policy = p.Exclude, etcRules(p.Exclude, a.cfg.Secret)
 	scan, err := a.scanner.Scan(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -84,7 +101,7 @@ func (a *Agent) gather(ctx context.Context) gathered {
 	case err != nil:
 		status.State, status.Detail = collect.Failed, fact.Value(err.Error())
 	default:
-		facts = append(facts, scan.Facts...)
+		facts = scan.Facts
 		g.withheld, g.cacheChanged = scan.Withheld, scan.CacheChanged
 		if status.Detail == "" {
 			status.Detail = fact.Value(scan.Status())
@@ -98,8 +115,7 @@ func (a *Agent) gather(ctx context.Context) gathered {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		g.incomplete = append(g.incomplete, status)
 	} // else the scanner itself keeps what it may not read: a deleted file must go
-	g.sets = fact.Split(facts)
-	return g
+	return facts
 }
 
 // hinted puts the hints of the configuration among the facts.
@@ -160,7 +176,7 @@ func (a *Agent) newScanner() error {
 	}
 	a.scanner = &etc.Scanner{
 		RadarKey: radar, Root: a.cfg.Root, Cache: cache, Key: key, Recipients: recipients, Store: a.sealed,
-		Exclude: a.cfg.Exclude, Secret: a.cfg.isSecret, Policy: a.cfg.policy(), Now: a.now, Sniff: a.sniff,
+		Secret: a.cfg.isSecret, Now: a.now, Sniff: a.sniff,
 	}
 	return nil
 }
@@ -264,6 +280,7 @@ func (a *Agent) saveMemory() error {
 	if !a.onDisk() {
 		return nil
 	}
+	a.memory.Refused = a.bundles.refused
 	b, err := json.Marshal(a.memory)
 	if err != nil {
 		return fmt.Errorf("keep memory: %w", err)

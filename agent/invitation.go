@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"rollcall/agent/uplink"
@@ -25,14 +26,16 @@ const invitationFile = "enrol.conf"
 type Invitation struct {
 	Token  string   `conf:"token"`  // as rollcall enrol token wrote it
 	Server []string `conf:"server"` // host:port, tried in order, instead of the addresses in the token
+
+	PolicyKeys []string `conf:"policy_key"` // pins of the keys that sign policies, where agent.conf names none
 }
 
 // read gives the token that the file raw invites with, with the addresses that
 // stand beside it: the pins tell whether the right server answers there. Errors
 // show nothing of the token, which package conf would as the line that it quotes.
 func (i *Invitation) read(raw []byte) (identity.Token, error) {
-	if conf.Parse(invitationFile, bytes.NewReader(raw), i) != nil || i.Token == "" {
-		return identity.Token{}, errors.New("read the invitation: it is one line, token = …, and lines server = HOST:PORT if need be")
+	if conf.Parse(invitationFile, bytes.NewReader(raw), i) != nil || i.Token == "" || slices.ContainsFunc(i.PolicyKeys, func(pin string) bool { return !isPin(pin) }) {
+		return identity.Token{}, errors.New("read the invitation: it is one line, token = …, and lines server = HOST:PORT and policy_key = sha256:… if need be")
 	}
 	t, err := identity.ParseToken(identity.EnrolPrefix, i.Token)
 	if len(i.Server) > 0 {
@@ -78,10 +81,12 @@ func accept(ctx context.Context, c Config, version, file string, log *slog.Logge
 	if err != nil {
 		return 0, err
 	}
-	token, err := new(Invitation).read(raw)
+	var inv Invitation
+	token, err := inv.read(raw)
 	if err != nil {
 		return 0, err
 	}
+	c.invited = inv.PolicyKeys
 	adm, err := Enrol(ctx, c, version, token, dial)
 	switch {
 	case err != nil:

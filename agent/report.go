@@ -83,6 +83,9 @@ func (a *Agent) envelope(b spool.Base, g gathered, changes []fact.Delta, reason 
 		Realm: a.enrolment.Realm, BootId: a.bootID(), UptimeMs: uint64(a.uptime().Milliseconds()), Seq: b.Seq, Prev: b.Prev,
 		State: g.state[:], TimeClaimedMs: a.now().UnixMilli(), Measurements: boundedMeasurements(g.measurements),
 	}
+	if a.bundles.wanted() && a.seat == nil {
+		body.Policy = new(uint64(a.bundles.held.Version))
+	}
 	body.LastReceipt, body.KeptFrom = a.spool.LastReceipt(), a.spool.KeptFrom()
 	if !b.Full {
 		base := g.state
@@ -171,6 +174,8 @@ func wireStatus(s collect.State) rollcallv1.CollectorStatus_Status {
 		return rollcallv1.CollectorStatus_NO_PERMISSION
 	case collect.TimedOut:
 		return rollcallv1.CollectorStatus_TIMED_OUT
+	case collect.Off:
+		return rollcallv1.CollectorStatus_OFF
 	}
 	return rollcallv1.CollectorStatus_FAILED
 }

@@ -42,14 +42,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		reason = "boot"
 	}
 	for {
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if changed := a.await(ctx, wait, changes); changed != "" {
+			reason = changed
+		}
+		if ctx.Err() != nil {
 			return nil
-		case reason = <-changes:
-			timer.Stop()
-		case <-timer.C:
 		}
 		if w != nil {
 			a.watchFolders(w) // also those that are new
@@ -60,12 +57,32 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
+// await returns when it is time to look, or ctx ended; or earlier, with the reason,
+// at a change, if the policy lets it look then.
+func (a *Agent) await(ctx context.Context, wait time.Duration, changes <-chan string) (reason string) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-timer.C:
+			return ""
+		case reason := <-changes:
+			if a.policy().WatchEtc {
+				return reason
+			}
+		}
+	}
+}
+
 // cycle is one look; it returns how long to wait for the next. While the server
 // is away, or has asked for patience, looks go on and reports wait on disk; only
 // the attempts to reach it are spaced out.
 func (a *Agent) cycle(ctx context.Context, reason string) time.Duration {
 	sum, err := a.Once(ctx, reason)
-	next := a.cfg.Interval - a.cfg.Interval/10 + time.Duration(a.rand(int64(a.cfg.Interval/5)+1))
+	interval := a.policy().Interval
+	next := interval - interval/10 + time.Duration(a.rand(int64(interval/5)+1))
 	switch {
 	case ctx.Err() != nil:
 		return 0

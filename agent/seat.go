@@ -43,6 +43,7 @@ func (a *Agent) openSeat(d Deps) (err error) {
 	}
 	t := d.Seat.Token
 	a.enrolment = Enrolment{Addresses: t.URLs, Pins: t.Pins, Server: t.Server, Realm: t.RealmID(), Trust: "T0"}
+	a.bundles = bundlesOf(a.cfg, a.enrolment, false)
 	if d.Dial != nil {
 		a.client = *d.Dial
 	}
@@ -119,6 +120,7 @@ func (a *Agent) boot(ctx context.Context, hello uplink.Hello, reason string) (Su
 // sayOnce says what the machine is, in as few bytes as the server understands: that
 // it is as it was at the last boot, or what it has otherwise than its image, or all.
 func (a *Agent) sayOnce(ctx context.Context, l *link, reason string) (Summary, error) {
+	a.readPolicy() // the image's: there is nowhere to remember what a server passed on
 	g := a.gather(ctx)
 	a.ofSeat(&g)
 	var sum Summary

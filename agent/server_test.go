@@ -48,10 +48,14 @@ type fakeServer struct {
 
 	asked   map[identity.KeyID]bool // keys that asked for admission
 	pending bool                    // an operator has to approve
-	realm   []byte
-	speaks  identity.KeyID // the key that is enrolled; zero: any
-	knows   [][]byte       // statements of rotation that were taken
-	lose    func() error   // what happens to the answer to a rotation
+	trust   string                  // class that receipts tell
+	policy  []byte                  // that an operator published
+
+	policyHas *uint64 // version that the machine says it has
+	realm     []byte
+	speaks    identity.KeyID // the key that is enrolled; zero: any
+	knows     [][]byte       // statements of rotation that were taken
+	lose      func() error   // what happens to the answer to a rotation
 }
 
 func startServer(t *testing.T) *fakeServer {
@@ -149,9 +153,19 @@ func (s *fakeServer) Rotate(ctx context.Context, r *rollcallv1.RotateRequest) (*
 	return &rollcallv1.RotateReply{Ci: "ci-1", KeyId: s.speaks.String()}, nil
 }
 
+// Submit passes the policy on to every machine that takes one, whatever version it has.
 func (s *fakeServer) Submit(ctx context.Context, r *rollcallv1.SubmitRequest) (*rollcallv1.SubmitReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var body rollcallv1.Body
+	reply, err := s.submit(ctx, r, &body)
+	if err == nil && body.Policy != nil {
+		s.policyHas, reply.Policy = body.Policy, s.policy
+	}
+	return reply, err
+}
+
+func (s *fakeServer) submit(ctx context.Context, r *rollcallv1.SubmitRequest, body *rollcallv1.Body) (*rollcallv1.SubmitReply, error) {
 	if err := s.caller(ctx); err != nil {
 		return nil, err
 	}
@@ -162,8 +176,7 @@ func (s *fakeServer) Submit(ctx context.Context, r *rollcallv1.SubmitRequest) (*
 	if s.speaks != (identity.KeyID{}) && env.KeyID != s.speaks {
 		return nil, status.Error(codes.PermissionDenied, "the envelope is of another key")
 	}
-	var body rollcallv1.Body
-	if err := proto.Unmarshal(env.Body, &body); err != nil {
+	if err := proto.Unmarshal(env.Body, body); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	hash := sha256.Sum256(r.GetEnvelope())
@@ -172,7 +185,7 @@ func (s *fakeServer) Submit(ctx context.Context, r *rollcallv1.SubmitRequest) (*
 	}
 	if mood := s.mood; mood != nil {
 		s.mood = nil
-		return mood(&body)
+		return mood(body)
 	}
 	if len(s.receipts) > 0 && !bytes.Equal(body.GetPrev(), s.head[:]) || body.GetSeq() <= s.seq {
 		s.t.Errorf("report %d after %d does not continue the chain", body.GetSeq(), s.seq)
@@ -187,7 +200,7 @@ func (s *fakeServer) Submit(ctx context.Context, r *rollcallv1.SubmitRequest) (*
 		s.seq = body.GetSeq()
 		return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_SEEN}, nil
 	}
-	return s.record(&body, hash)
+	return s.record(body, hash)
 }
 
 func (s *fakeServer) record(body *rollcallv1.Body, hash [32]byte) (*rollcallv1.SubmitReply, error) {
@@ -241,7 +254,7 @@ func (s *fakeServer) record(body *rollcallv1.Body, hash [32]byte) (*rollcallv1.S
 	s.sets, s.head, s.seq = next, hash, body.GetSeq()
 	s.reports = append(s.reports, &rep)
 	s.receipts[hash] = identity.Receipt{Envelope: hash, Index: uint64(len(s.reports)), At: 1}.Sign(s.key)
-	return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_RECORDED, Receipt: s.receipts[hash]}, nil
+	return &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_RECORDED, Receipt: s.receipts[hash], Trust: s.trust}, nil
 }
 
 func (s *fakeServer) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, rollcallv1.UploadReply]) error {

@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"cmp"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +24,8 @@ type Status struct {
 	KeyID      string       `json:"key_id,omitempty"`
 	Words      string       `json:"words,omitempty"` // of this machine's key
 	KeyMade    time.Time    `json:"key_made,omitzero"`
-	Trust      string       `json:"trust,omitempty"`
+	Trust      string       `json:"trust,omitempty"` // class of the key as the server decided; empty: it has not said
+	Policy     Policy       `json:"policy"`
 	Recipients []string     `json:"recipients"`
 	Spool      spool.Status `json:"spool"`
 	Last       *Summary     `json:"last,omitempty"`
@@ -38,7 +39,7 @@ func ReadStatus(c Config) (Status, error) {
 	if err != nil {
 		return st, fmt.Errorf("recipients: %w", err)
 	}
-	st.Recipients = to.Names()
+	st.Recipients, st.Policy = to.Names(), c.Policy()
 	e, err := loadEnrolment(c.State)
 	if errors.Is(err, ErrNotEnrolled) {
 		return st, nil
@@ -46,8 +47,11 @@ func ReadStatus(c Config) (Status, error) {
 	if err != nil {
 		return st, err
 	}
+	if st.Policy, err = readPolicyStatus(c, e, time.Now()); err != nil {
+		return st, err
+	}
 	st.Enrolled, st.CI, st.Addresses, st.Pins = true, e.CI, e.Addresses, e.Pins
-	st.Trust = cmp.Or(e.Trust, "T1")
+	st.Trust = e.Trust
 	key, err := identity.LoadKey(filepath.Join(c.State, keyFile))
 	if err != nil {
 		return st, err
@@ -74,4 +78,27 @@ func ReadStatus(c Config) (Status, error) {
 		return st, fmt.Errorf("read status %s: %w", filepath.Join(c.State, lastFile), err)
 	}
 	return st, nil
+}
+
+// readPolicyStatus tells what counts at that time, by what an agent has kept.
+func readPolicyStatus(c Config, e Enrolment, now time.Time) (Policy, error) {
+	b := bundlesOf(c, e, true)
+	if err := b.load(); err != nil {
+		b.refuse("kept", refusal(0, err))
+	}
+	if raw, err := readBundle(c.PolicyFile); err == nil && bytes.Equal(raw, b.raw) {
+		b.from = fromFile
+	}
+	var m memory
+	raw, err := os.ReadFile(filepath.Join(c.State, memoryFile))
+	if err == nil {
+		err = json.Unmarshal(raw, &m)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Policy{}, fmt.Errorf("read status %s: %w", filepath.Join(c.State, memoryFile), err)
+	}
+	for from, why := range m.Refused {
+		b.refuse(from, why)
+	}
+	return b.narrow(c.Policy(), now), nil
 }

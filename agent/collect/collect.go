@@ -80,7 +80,7 @@ func (c Collector) owns(path string) bool {
 // State is how a collector's run ended.
 type State string
 
-// The states of a collector's run. All but OK and NotHere mean that the facts
+// The states of a collector's run. All but OK, NotHere and Off mean that the facts
 // below the collector's prefixes may be incomplete: what was known about them
 // before still stands.
 const (
@@ -89,10 +89,11 @@ const (
 	NoPermission State = "no permission" // something could not be read for lack of rights
 	TimedOut     State = "timed out"
 	Failed       State = "failed"
+	Off          State = "off" // it did not run: the policy leaves it out
 )
 
 // Complete tells whether a missing fact means that the thing is gone.
-func (s State) Complete() bool { return s == OK || s == NotHere }
+func (s State) Complete() bool { return s == OK || s == NotHere || s == Off }
 
 // Status is what became of one collector.
 type Status struct {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"rollcall/internal/fact"
+	"rollcall/internal/identity"
 )
 
 func hashOf(b []byte) [32]byte { return sha256.Sum256(b) }
@@ -103,9 +105,24 @@ type Status struct {
 	Oldest   time.Time // claimed time of the oldest report that waits
 	Seq      uint64    // of the last acknowledged report
 	Recorded time.Time // server time of it; zero if there is none
+	Number   uint64    // how many reports of the key were recorded by then
+	Leaf     *uint64   // of it in the evidence log; nil where the receipt does not say
+	Reports  []Report  // the last ones that are still here, the newest last
 	Full     bool      // the next report will be a full one
 	Gap      string    // why
 }
+
+// Report is one report in the spool.
+type Report struct {
+	Seq          uint64
+	At           time.Time // claimed
+	Full         bool
+	Bytes        int64 // of its envelope
+	Acknowledged bool
+}
+
+// lastReports is how many reports Status tells of.
+const lastReports = 5
 
 // Status tells how things stand.
 func (s *Spool) Status() Status {
@@ -116,7 +133,23 @@ func (s *Spool) Status() Status {
 	if s.chain.At != 0 {
 		st.Recorded = time.UnixMilli(s.chain.At)
 	}
+	if r, err := identity.ReadReceipt(s.chain.Receipt); err == nil {
+		st.Number = r.Index
+		if r.Logged {
+			st.Leaf = &r.Leaf
+		}
+	}
 	return st
+}
+
+// last lists the newest reports.
+func (s *Spool) last() []Report {
+	all := slices.Concat(s.kept, s.waiting)
+	var out []Report
+	for _, e := range all[max(0, len(all)-lastReports):] {
+		out = append(out, Report{Seq: e.seq, At: time.UnixMilli(e.at).UTC(), Full: e.full, Bytes: e.size, Acknowledged: e.seq <= s.chain.Seq})
+	}
+	return out
 }
 
 // LastReceipt returns the last receipt in its binary form, nil before the first.
@@ -162,5 +195,7 @@ func Look(dir string) (Status, error) {
 		}
 	}
 	_, s.keptOnly = s.named()
-	return s.Status(), nil
+	st := s.Status()
+	st.Reports = s.last()
+	return st, nil
 }

@@ -37,7 +37,7 @@ type Admission struct {
 	Realm   []byte
 	Retry   time.Duration
 	Note    string // for people, inert
-	Trust   string // T0: only a claim; T1
+	Trust   string // class of the key: T0, only a claim, to T3; empty: not said
 }
 
 // Enrol asks for admission. The token's secret itself never leaves: the proof is
@@ -64,9 +64,7 @@ func admission(token identity.Token, reply *rollcallv1.EnrolReply) (Admission, e
 		Outcome: reply.GetOutcome(), CI: reply.GetCi(), Realm: reply.GetRealm(),
 		Retry: bounded(reply.GetRetryAfterS()), Note: shown(reply.GetNote()),
 	}
-	if reply.GetTrust() == "T0" {
-		a.Trust = "T0" // nothing else changes what the agent does
-	}
+	a.Trust = trustClass(reply.GetTrust())
 	realm := string(token.RealmID())
 	switch {
 	case a.Outcome == rollcallv1.EnrolReply_ENROLLED && !usableCI(a.CI):
@@ -77,6 +75,14 @@ func admission(token identity.Token, reply *rollcallv1.EnrolReply) (Admission, e
 		return Admission{}, fmt.Errorf("enrol: %w: outcome %d", ErrReply, a.Outcome)
 	}
 	return a, nil
+}
+
+// trustClass is a class that there is, or nothing.
+func trustClass(said string) string {
+	if len(said) == 2 && said[0] == 'T' && said[1] >= '0' && said[1] <= '3' {
+		return said
+	}
+	return ""
 }
 
 func usableCI(ci string) bool { return ci != "" && len(ci) <= 128 && ci == fact.Name(ci) }
@@ -91,8 +97,10 @@ type Answer struct {
 	Retry      time.Duration    // how long to wait before the next report; 0: as usual
 	Spread     time.Duration    // over how long to spread the first report after a boot, an hour at most; 0: as usual
 	Pass       []byte           // for Client.Pass; nil: the one there is goes on
+	Policy     []byte           // a policy bundle that the server passes on; nil: none that is newer
 	ServerTime time.Time
 	CI         string // that the key speaks for, if the server says it
+	Trust      string // class of the key, if the server says it
 }
 
 // Submit hands over one envelope. RECORDED is answered only with a receipt that
@@ -114,6 +122,7 @@ func (s *Session) answer(envelope []byte, reply *rollcallv1.SubmitReply) (a Answ
 	if ci := reply.GetCi(); usableCI(ci) {
 		a.CI = ci
 	}
+	a.Trust, a.Policy = trustClass(reply.GetTrust()), reply.GetPolicy()
 	a.Spread = min(bounded(reply.GetBootSpreadS()), maxSpread)
 	if len(reply.GetPass()) == identity.PassSize {
 		a.Pass = reply.GetPass()

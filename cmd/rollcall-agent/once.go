@@ -83,13 +83,8 @@ taken, it tries for as long as --patience says.`,
 }
 
 func (a *app) printSummary(s agent.Summary) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "COLLECTOR\tSTATE\tFACTS\tTIME\tDETAIL")
-	for _, c := range s.Collectors {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", c.Name, c.State, c.Facts, short(c.Took), c.Detail)
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("print: %w", err)
+	if err := a.printCollectors(s.Collectors); err != nil {
+		return err
 	}
 	total := 0
 	for _, n := range s.Facts {
@@ -122,6 +117,18 @@ func (a *app) printSummary(s agent.Summary) error {
 	}
 	if s.Withheld > 0 {
 		fmt.Fprintln(a.out, a.loud(fmt.Sprintf("%d SECRET FILES CANNOT BE RESTORED: no recipient is configured; only fingerprints of them are reported", s.Withheld)))
+	}
+	return nil
+}
+
+func (a *app) printCollectors(all []agent.Collected) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "COLLECTOR\tSTATE\tFACTS\tTIME\tDETAIL")
+	for _, c := range all {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", c.Name, c.State, c.Facts, short(c.Took), c.Detail)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print: %w", err)
 	}
 	return nil
 }

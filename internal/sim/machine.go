@@ -31,6 +31,8 @@ type Machine struct {
 	Name  string
 	Facts map[string]fact.Set // present facts by section
 
+	Policy *uint64 // version of the policy that it says it has; nil: it takes none
+
 	realm []byte
 	seq   uint64
 	prev  []byte
@@ -150,7 +152,7 @@ func (m *Machine) Tick() ([]byte, error) {
 func (m *Machine) body() *rollcallv1.Body {
 	m.seq++
 	state := m.stateOf(m.Facts).Digest()
-	return &rollcallv1.Body{Realm: m.realm, Seq: m.seq, Prev: m.prev, State: state[:], TimeClaimedMs: 1}
+	return &rollcallv1.Body{Policy: m.Policy, Realm: m.realm, Seq: m.seq, Prev: m.prev, State: state[:], TimeClaimedMs: 1}
 }
 
 func (m *Machine) seal(body *rollcallv1.Body) ([]byte, error) {

@@ -148,6 +148,7 @@ const (
 	CollectorStatus_NO_PERMISSION      CollectorStatus_Status = 3
 	CollectorStatus_TIMED_OUT          CollectorStatus_Status = 4 // facts hold what it got
 	CollectorStatus_FAILED             CollectorStatus_Status = 5
+	CollectorStatus_OFF                CollectorStatus_Status = 6 // the policy of the machine leaves it out
 )
 
 // Enum value maps for CollectorStatus_Status.
@@ -159,6 +160,7 @@ var (
 		3: "NO_PERMISSION",
 		4: "TIMED_OUT",
 		5: "FAILED",
+		6: "OFF",
 	}
 	CollectorStatus_Status_value = map[string]int32{
 		"STATUS_UNSPECIFIED": 0,
@@ -167,6 +169,7 @@ var (
 		"NO_PERMISSION":      3,
 		"TIMED_OUT":          4,
 		"FAILED":             5,
+		"OFF":                6,
 	}
 )
 
@@ -511,16 +514,20 @@ func (x *SubmitRequest) GetEnvelope() []byte {
 }
 
 type SubmitReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Outcome       SubmitReply_Outcome    `protobuf:"varint,1,opt,name=outcome,proto3,enum=rollcall.v1.SubmitReply_Outcome" json:"outcome,omitempty"`
-	Receipt       []byte                 `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`                               // identity.Receipt, signed
-	Missing       [][]byte               `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`                               // SHA-256 digests named by the envelope
-	RetryAfterS   uint32                 `protobuf:"varint,4,opt,name=retry_after_s,json=retryAfterS,proto3" json:"retry_after_s,omitempty"` // 0: as usual
-	ServerTimeMs  int64                  `protobuf:"varint,5,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
-	BootSpreadS   uint32                 `protobuf:"varint,30,opt,name=boot_spread_s,json=bootSpreadS,proto3" json:"boot_spread_s,omitempty"` // after a boot, wait a random part of this if it is more than your own
-	Pass          []byte                 `protobuf:"bytes,31,opt,name=pass,proto3" json:"pass,omitempty"`                                     // to show in the next handshakes, 16 bytes; empty: go on with the one you have
-	Have          []byte                 `protobuf:"bytes,10,opt,name=have,proto3" json:"have,omitempty"`                                     // with RESEND: SHA-256 of the newest envelope of this key; empty: none
-	Ci            string                 `protobuf:"bytes,20,opt,name=ci,proto3" json:"ci,omitempty"`                                         // that the key speaks for, with RECORDED
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Outcome      SubmitReply_Outcome    `protobuf:"varint,1,opt,name=outcome,proto3,enum=rollcall.v1.SubmitReply_Outcome" json:"outcome,omitempty"`
+	Receipt      []byte                 `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`                               // identity.Receipt, signed
+	Missing      [][]byte               `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`                               // SHA-256 digests named by the envelope
+	RetryAfterS  uint32                 `protobuf:"varint,4,opt,name=retry_after_s,json=retryAfterS,proto3" json:"retry_after_s,omitempty"` // 0: as usual
+	ServerTimeMs int64                  `protobuf:"varint,5,opt,name=server_time_ms,json=serverTimeMs,proto3" json:"server_time_ms,omitempty"`
+	BootSpreadS  uint32                 `protobuf:"varint,30,opt,name=boot_spread_s,json=bootSpreadS,proto3" json:"boot_spread_s,omitempty"` // after a boot, wait a random part of this if it is more than your own
+	Pass         []byte                 `protobuf:"bytes,31,opt,name=pass,proto3" json:"pass,omitempty"`                                     // to show in the next handshakes, 16 bytes; empty: go on with the one you have
+	Have         []byte                 `protobuf:"bytes,10,opt,name=have,proto3" json:"have,omitempty"`                                     // with RESEND: SHA-256 of the newest envelope of this key; empty: none
+	Ci           string                 `protobuf:"bytes,20,opt,name=ci,proto3" json:"ci,omitempty"`                                         // that the key speaks for, with RECORDED
+	// A policy bundle, see package policy, signed by a key that no server has. It is
+	// sent if the envelope named an older version, or was one of none.
+	Policy        []byte `protobuf:"bytes,22,opt,name=policy,proto3" json:"policy,omitempty"`
+	Trust         string `protobuf:"bytes,21,opt,name=trust,proto3" json:"trust,omitempty"` // class of the key, T0 to T3, with RECORDED: for people to see
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +621,20 @@ func (x *SubmitReply) GetHave() []byte {
 func (x *SubmitReply) GetCi() string {
 	if x != nil {
 		return x.Ci
+	}
+	return ""
+}
+
+func (x *SubmitReply) GetPolicy() []byte {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *SubmitReply) GetTrust() string {
+	if x != nil {
+		return x.Trust
 	}
 	return ""
 }
@@ -747,7 +768,9 @@ type Body struct {
 	KeptFrom uint64 `protobuf:"varint,20,opt,name=kept_from,json=keptFrom,proto3" json:"kept_from,omitempty"`
 	// Newest form of receipt that the agent reads, see identity.ReceiptForm2; 0: the
 	// first.
-	ReceiptForm   uint32 `protobuf:"varint,21,opt,name=receipt_form,json=receiptForm,proto3" json:"receipt_form,omitempty"`
+	ReceiptForm uint32 `protobuf:"varint,21,opt,name=receipt_form,json=receiptForm,proto3" json:"receipt_form,omitempty"`
+	// Version of the policy that the agent has, 0 for none; missing if it takes none.
+	Policy        *uint64 `protobuf:"varint,22,opt,name=policy,proto3,oneof" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -876,6 +899,13 @@ func (x *Body) GetKeptFrom() uint64 {
 func (x *Body) GetReceiptForm() uint32 {
 	if x != nil {
 		return x.ReceiptForm
+	}
+	return 0
+}
+
+func (x *Body) GetPolicy() uint64 {
+	if x != nil && x.Policy != nil {
+		return *x.Policy
 	}
 	return 0
 }
@@ -1125,7 +1155,7 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\"+\n" +
 	"\rSubmitRequest\x12\x1a\n" +
-	"\benvelope\x18\x01 \x01(\fR\benvelope\"\x9d\x03\n" +
+	"\benvelope\x18\x01 \x01(\fR\benvelope\"\xcb\x03\n" +
 	"\vSubmitReply\x12:\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2 .rollcall.v1.SubmitReply.OutcomeR\aoutcome\x12\x18\n" +
 	"\areceipt\x18\x02 \x01(\fR\areceipt\x12\x18\n" +
@@ -1136,7 +1166,9 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x04pass\x18\x1f \x01(\fR\x04pass\x12\x12\n" +
 	"\x04have\x18\n" +
 	" \x01(\fR\x04have\x12\x0e\n" +
-	"\x02ci\x18\x14 \x01(\tR\x02ci\"x\n" +
+	"\x02ci\x18\x14 \x01(\tR\x02ci\x12\x16\n" +
+	"\x06policy\x18\x16 \x01(\fR\x06policy\x12\x14\n" +
+	"\x05trust\x18\x15 \x01(\tR\x05trust\"x\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bRECORDED\x10\x01\x12\b\n" +
@@ -1152,7 +1184,7 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\"%\n" +
 	"\vUploadReply\x12\x16\n" +
-	"\x06stored\x18\x01 \x01(\rR\x06stored\"\x92\x03\n" +
+	"\x06stored\x18\x01 \x01(\rR\x06stored\"\xba\x03\n" +
 	"\x04Body\x12\x14\n" +
 	"\x05realm\x18\x01 \x01(\fR\x05realm\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\fR\x06bootId\x12\x1b\n" +
@@ -1168,7 +1200,9 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\apayload\x18\v \x01(\fR\apayload\x12\"\n" +
 	"\fmeasurements\x18\f \x01(\fR\fmeasurements\x12\x1b\n" +
 	"\tkept_from\x18\x14 \x01(\x04R\bkeptFrom\x12!\n" +
-	"\freceipt_form\x18\x15 \x01(\rR\vreceiptForm\"\xdb\x01\n" +
+	"\freceipt_form\x18\x15 \x01(\rR\vreceiptForm\x12\x1b\n" +
+	"\x06policy\x18\x16 \x01(\x04H\x00R\x06policy\x88\x01\x01B\t\n" +
+	"\a_policy\"\xdb\x01\n" +
 	"\x06Report\x12#\n" +
 	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x12\x16\n" +
@@ -1177,12 +1211,12 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"collectors\x18\x04 \x03(\v2\x1c.rollcall.v1.CollectorStatusR\n" +
 	"collectors\x12*\n" +
 	"\x06events\x18\x05 \x03(\v2\x12.rollcall.v1.EventR\x06events\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xf9\x01\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\x82\x02\n" +
 	"\x0fCollectorStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
 	"\x06status\x18\x02 \x01(\x0e2#.rollcall.v1.CollectorStatus.StatusR\x06status\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x17\n" +
-	"\atook_ms\x18\x04 \x01(\rR\x06tookMs\"d\n" +
+	"\atook_ms\x18\x04 \x01(\rR\x06tookMs\"m\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x06\n" +
 	"\x02OK\x10\x01\x12\f\n" +
@@ -1190,7 +1224,8 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\rNO_PERMISSION\x10\x03\x12\r\n" +
 	"\tTIMED_OUT\x10\x04\x12\n" +
 	"\n" +
-	"\x06FAILED\x10\x05\"H\n" +
+	"\x06FAILED\x10\x05\x12\a\n" +
+	"\x03OFF\x10\x06\"H\n" +
 	"\x05Event\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -1261,6 +1296,7 @@ func file_rollcall_v1_agent_proto_init() {
 	if File_rollcall_v1_agent_proto != nil {
 		return
 	}
+	file_rollcall_v1_agent_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
