@@ -21,7 +21,8 @@ var readOnly = map[string]bool{
 	"Keys/Tokens": true, "Keys/Forks": true, "Keys/Revocable": true,
 	"Proposals/ListProposals": true, "Trail/Actions": true,
 	"Saved/Filters": true, "Saved/Baselines": true, "Saved/Deviations": true,
-	"Reports/ListReports": true, "Reports/Values": true, "Reports/RunReport": true,
+	"Policies/PolicyStatus": true,
+	"Reports/ListReports":   true, "Reports/Values": true, "Reports/RunReport": true,
 }
 
 // deeds holds, for every method that changes something, one call that does. A
@@ -195,6 +196,9 @@ var deeds = map[string]struct {
 			_, err := rollcallv1.NewSavedClient(r.kari.conn).RemoveBaseline(t.Context(), &rollcallv1.RemoveBaselineRequest{Name: "client"})
 			return err
 		}
+	}},
+	"Policies/PublishPolicy": {evidence.Policy, func(t *testing.T, r *running) func() error {
+		return func() error { return r.publish(r.kari, r.policy(mustKey(t), 1, "")) }
 	}},
 	"Recovery/Erase": {evidence.Purge, func(_ *testing.T, r *running) func() error {
 		return r.erasing(r.machine(1).ci)

@@ -141,6 +141,9 @@ var matrix = map[string]rule{
 	},
 	"Radar/Shared": {roles: "operator auditor"},
 
+	"Policies/PublishPolicy": {roles: "admin", whole: true, through: codes.InvalidArgument}, // it is none
+	"Policies/PolicyStatus":  {roles: "every"},
+
 	"Admin/Status": {roles: "every"},
 	"Admin/NewToken": {
 		roles: "approver admin", through: codes.InvalidArgument, // there is no such class

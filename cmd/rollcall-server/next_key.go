@@ -17,9 +17,10 @@ func nextKeyCommand(o *options) *cobra.Command {
 and print its pin. The server may run. From now on each token carries the pin, so
 that machines and operators who come with one know it.
 
-Machines that are enrolled already learn it from their own configuration alone:
-next_pin in /etc/rollcall/agent.conf, brought there by whoever manages it. The
-server cannot tell them: whoever took it over could, too. Leave a month or so
+Machines that are enrolled already learn it from their own configuration alone,
+next_pin in /etc/rollcall/agent.conf, brought there by whoever manages it, or from a
+policy that somebody signed on a machine without a network. The server cannot tell
+them: whoever took it over could, too. Leave a month or so
 between announcing and switching.`,
 		Example: "  rollcall-server next-key",
 		Args:    cmdline.Exactly(),

@@ -215,12 +215,18 @@ func (a *app) showHead(reply *rollcallv1.GetReply, at time.Time) {
 // had to leave out.
 func (a *app) showCollectors(all []*rollcallv1.CollectorStatus) {
 	var bad []*rollcallv1.CollectorStatus
+	var off []string
 	for _, c := range all {
 		switch st := c.GetStatus(); {
 		case st == rollcallv1.CollectorStatus_NOT_HERE, st == rollcallv1.CollectorStatus_OK && c.GetDetail() == "":
+		case st == rollcallv1.CollectorStatus_OFF:
+			off = append(off, c.GetName())
 		default:
 			bad = append(bad, c)
 		}
+	}
+	if len(off) > 0 {
+		a.out.line("\nleft out by the policy of the machine: %s", strings.Join(off, ", "))
 	}
 	if len(bad) == 0 {
 		return

@@ -39,6 +39,7 @@ type server struct {
 	rollcallv1.ReportsClient
 	rollcallv1.SavedClient
 	rollcallv1.IdentityClient
+	rollcallv1.PoliciesClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -81,6 +82,7 @@ func dial(t identity.Token, glass string) (*server, error) {
 		EvidenceClient: rollcallv1.NewEvidenceClient(conn),
 		SavedClient:    rollcallv1.NewSavedClient(conn),
 		IdentityClient: rollcallv1.NewIdentityClient(conn),
+		PoliciesClient: rollcallv1.NewPoliciesClient(conn),
 	}, nil
 }
 

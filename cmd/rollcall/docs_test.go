@@ -202,7 +202,7 @@ func jsonNames(typ reflect.Type) (names []string) {
 func TestTheHelpNamesEveryFieldOfTheJSON(t *testing.T) {
 	documents := map[string]any{
 		"ci list": listJSON{}, "changes": changesJSON{}, "file show": showFileJSON{}, "file log": fileLogJSON{},
-		"compare": compareJSON{}, "why": whyJSON{}, "report list": reportsJSON{}, "report run": reportJSON{}, "radar": radarJSON{}, "prove": proveJSON{}, "verify": verifyJSON{}, "log show": logJSON{}, "restore": restoreJSON{}, "enrol token": tokenJSON{}, "enrol pending": pendingJSON{},
+		"compare": compareJSON{}, "why": whyJSON{}, "report list": reportsJSON{}, "report run": reportJSON{}, "radar": radarJSON{}, "policy status": policyStatusJSON{}, "policy publish": policyJSON{}, "prove": proveJSON{}, "verify": verifyJSON{}, "log show": logJSON{}, "restore": restoreJSON{}, "enrol token": tokenJSON{}, "enrol pending": pendingJSON{},
 		"site list": sitesJSON{}, "operator list": operatorsJSON{}, "status": statusJSON{}, "version": versionJSON{},
 		"file diff": struct {
 			CI     string `json:"ci"`

@@ -81,6 +81,7 @@ func newFake(kind string) (*fake, error) {
 	rollcallv1.RegisterReportsServer(f.srv, f)
 	rollcallv1.RegisterSavedServer(f.srv, saved{})
 	rollcallv1.RegisterIdentityServer(f.srv, likened{})
+	rollcallv1.RegisterPoliciesServer(f.srv, governed{})
 	f.done.Go(func() { _ = f.srv.Serve(lis) }) // it ends with stop
 	return f, nil
 }

@@ -44,7 +44,7 @@ A day alone means its beginning for --since, its end for --at and --until.`,
 		in(groupAsk, a.reportCommand()), in(groupAsk, a.filterCommand()), in(groupAsk, a.baselineCommand()), in(groupAsk, a.restoreCommand()), in(groupAsk, a.radarCommand()),
 		in(groupAsk, a.proveCommand()), in(groupAsk, a.verifyCommand()), in(groupAsk, a.logCommand()),
 		in(groupDecide, a.enrolCommand()), in(groupDecide, a.siteCommand()), in(groupDecide, a.operatorCommand()),
-		in(groupDecide, a.proposalCommand()),
+		in(groupDecide, a.proposalCommand()), in(groupDecide, a.policyCommand()),
 		in(groupSelf, a.loginCommand()), in(groupSelf, a.logoutCommand()), in(groupSelf, a.passwordCommand()), in(groupSelf, a.versionCommand()),
 		in(groupSelf, completionCommand()),
 	)

@@ -142,9 +142,14 @@ func (s *Service) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 	}
 	reply := &rollcallv1.SubmitReply{Receipt: res.Receipt, ServerTimeMs: s.Now().UnixMilli()}
 	s.smoothTheWay(ctx, reply)
+	if res.Policy != nil {
+		if reply.Policy, err = s.newerPolicy(ctx, *res.Policy); err != nil {
+			s.Log.Error("the published policy cannot be passed on", "err", err) // the report was taken
+		}
+	}
 	switch res.Outcome {
 	case ingest.Recorded:
-		reply.Outcome, reply.Ci = rollcallv1.SubmitReply_RECORDED, res.CI
+		reply.Outcome, reply.Ci, reply.Trust = rollcallv1.SubmitReply_RECORDED, res.CI, res.Trust
 		failpoint.Soon(failpoint.AfterAck)
 	case ingest.Seen:
 		reply.Outcome = rollcallv1.SubmitReply_SEEN

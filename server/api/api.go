@@ -42,6 +42,7 @@ type Service struct {
 	rollcallv1.UnimplementedKeysServer
 	rollcallv1.UnimplementedProposalsServer
 	rollcallv1.UnimplementedRadarServer
+	rollcallv1.UnimplementedPoliciesServer
 	rollcallv1.UnimplementedAccountServer
 	rollcallv1.UnimplementedRecoveryServer
 	rollcallv1.UnimplementedSavedServer
@@ -108,6 +109,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterTrailServer(g, s)
 	rollcallv1.RegisterReportsServer(g, s)
 	rollcallv1.RegisterIdentityServer(g, s)
+	rollcallv1.RegisterPoliciesServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

@@ -74,6 +74,11 @@ var gates = map[string]gate{
 	rollcallv1.Identity_Merge_FullMethodName: sited(auth.Worker), // no key changes hands
 	rollcallv1.Identity_Split_FullMethodName: sited(auth.Worker),
 
+	// All machines get a policy; that it only takes away, and whose word it is, is for
+	// the machines to see: whoever publishes it adds nothing to it.
+	rollcallv1.Policies_PublishPolicy_FullMethodName: {roles: []auth.Role{auth.Admin}, whole: true},
+	rollcallv1.Policies_PolicyStatus_FullMethodName:  sited(auth.Viewer),
+
 	rollcallv1.Radar_Shared_FullMethodName: sited(auth.Worker, auth.Auditor),
 
 	rollcallv1.Admin_Status_FullMethodName:         sited(auth.Viewer),

@@ -18,6 +18,8 @@ import (
 //	Record  <t>/filter/<name>                  Filter, framed JSON
 //	Record  <t>/baseline/<name>                Baseline, framed JSON
 //	Record  <t>/baseline-facts/<name>/<n be64> its facts as encoded, in parts, framed
+//	Record  <t>/policy                         Published, framed JSON
+//	Record  <t>/policy-bundle                  its bundle, framed
 //	Record  <t>/out/mirror/<stamp be64><ci>    revision number be64: the mirror's outbox
 //	Record  <t>/last/<ci>                      Last: what the newest report said beside facts
 //	Record  <t>/seen/<part be64>               presence, framed, see presence.go
@@ -53,6 +55,12 @@ func baselineKey(tenant, name string) store.Key {
 
 func baselinePartKey(tenant, name string, n int) store.Key {
 	return store.At(store.Record, tenant, "/baseline-facts/", name, "/", be64(uint64(n)))
+}
+
+func policyKey(tenant string) store.Key { return store.At(store.Record, tenant, "/policy") }
+
+func policyBundleKey(tenant string) store.Key {
+	return store.At(store.Record, tenant, "/policy-bundle")
 }
 
 // MirrorPrefix begins the keys of the mirror's outbox in space Record.

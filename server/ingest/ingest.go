@@ -59,6 +59,10 @@ type Result struct {
 	Missing []fact.Digest
 	Have    []byte // with Resend: hash of the newest envelope of the key
 	CI      string // for the server's log
+	Trust   string // class of the key
+	// Policy is the version of the policy that the machine says it has; nil: it takes
+	// none.
+	Policy *uint64
 
 	FirstFork bool // the first one kept apart since an operator last decided
 }
@@ -137,7 +141,7 @@ func (s *Service) accept(ctx context.Context, env identity.Envelope, from string
 	} else {
 		res, err = s.report(ctx, known, body, came)
 	}
-	res.CI = key.CI
+	res.CI, res.Trust, res.Policy = key.CI, key.TrustClass(), body.Policy
 	if err == nil && res.Outcome != Quarantined {
 		s.Presence.Heard(key.CI, now)
 	}

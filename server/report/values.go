@@ -408,7 +408,7 @@ var sections = map[string]string{
 	"setting": "settings of files that are sealed", "app": "software beside Debian's packages", "printer": "printers", "cert": "certificates",
 	"backup": "backups", "antivirus": "virus scanner", "guest": "virtual machines and containers", "cron": "crontabs", "apparmor": "AppArmor",
 	"firewall": "packet filter", "dhcp": "who gives addresses", "time": "who sets the clock", "verify": "files that are not as they were shipped",
-	"leftover": "versions that wait beside configuration files",
+	"leftover": "versions that wait beside configuration files", "agent": "the agent itself",
 }
 
 // page leaves what was asked for: what holds a text, and of that one page.
