@@ -16,12 +16,33 @@ const unitLimit = 2.0
 
 var exposure = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
 
+var ourProgram = regexp.MustCompile(`/usr/bin/rollcall-[a-z]+`)
+
+// The unit of seats may do what the service may: what is taken away from one is taken
+// away from the other.
+func TestTheUnitOfSeatsIsShutInAsTheServiceIs(t *testing.T) {
+	fence := func(name string) string {
+		text, err := os.ReadFile("../../packaging/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, from, ok := strings.Cut(string(text), "\n# Light.\n")
+		if !ok {
+			t.Fatalf("%s has no line \"# Light.\", below which it is shut in", name)
+		}
+		return from
+	}
+	if seat, service := fence("rollcall-agent-seat.service"), fence("rollcall-agent.service"); seat != service {
+		t.Errorf("rollcall-agent-seat.service is shut in by\n%s\nand rollcall-agent.service by\n%s", seat, service)
+	}
+}
+
 func TestUnitsAreShutIn(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
 	units, err := filepath.Glob("../../packaging/*.service")
-	if err != nil || len(units) < 2 {
+	if err != nil || len(units) < 3 {
 		t.Fatalf("units: %v, %v", units, err)
 	}
 	for _, unit := range units {
@@ -61,9 +82,8 @@ func verified(t *testing.T, unit string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := strings.TrimSuffix(filepath.Base(unit), ".service")
 	copied := filepath.Join(t.TempDir(), filepath.Base(unit))
-	if err := os.WriteFile(copied, []byte(strings.ReplaceAll(string(text), "/usr/bin/"+program, "/usr/bin/true")), 0o644); err != nil {
+	if err := os.WriteFile(copied, ourProgram.ReplaceAll(text, []byte("/usr/bin/true")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", copied).CombinedOutput()
