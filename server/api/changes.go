@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +30,11 @@ func (s *Service) History(ctx context.Context, req *rollcallv1.HistoryRequest) (
 			return err
 		}
 		span := span{since: when(req.GetSinceMs()), until: when(req.GetUntilMs()), path: factPath(req.GetPath()), limit: limitOf(req.GetLimit())}
-		reply.Revisions, reply.More, err = span.of(items, items.Glance(), ci)
-		return err
+		glance := items.Glance()
+		if err := span.look(items, glance, ci); err != nil {
+			return err
+		}
+		return span.tell(items, glance, reply)
 	})
 	return reply, err
 }
@@ -55,76 +57,98 @@ func (s *Service) Changes(ctx context.Context, req *rollcallv1.ChangesRequest) (
 			if !span.since.IsZero() && sub.head.Changed.Before(span.since) {
 				break
 			}
-			revs, more, err := span.of(items, glance, sub.head)
-			if err != nil {
+			if err := span.look(items, glance, sub.head); err != nil {
 				return err
 			}
-			reply.Revisions = append(reply.Revisions, revs...)
-			reply.More = reply.More || more
-			if len(reply.GetRevisions()) >= 2*span.limit {
-				span.newest(reply)
-			}
 		}
-		span.newest(reply)
-		return nil
+		return span.tell(items, glance, reply)
 	})
 	return reply, err
 }
 
-// newest keeps the newest revisions that were asked for. What is older than all
-// of them need not be looked at any more.
-func (p *span) newest(reply *rollcallv1.ChangesReply) {
-	slices.SortStableFunc(reply.Revisions, func(a, b *rollcallv1.RevisionInfo) int {
-		return cmp.Compare(b.GetRecordedMs(), a.GetRecordedMs())
-	})
-	if len(reply.GetRevisions()) <= p.limit {
-		return
-	}
-	clear(reply.Revisions[p.limit:])
-	reply.Revisions, reply.More = reply.Revisions[:p.limit], true
-	if oldest := when(reply.Revisions[p.limit-1].GetRecordedMs()); oldest.After(p.since) {
-		p.since = oldest
-	}
-}
-
-// span says which revisions are asked for.
+// span says which revisions are asked for, and gathers where they are: only those
+// that are in the answer are read whole.
 type span struct {
 	since, until time.Time
 	path         string
 	limit        int
+
+	hits []hit
+	more bool
 }
 
-func (p span) of(items cmdb.View, glance *cmdb.Glance, ci cmdb.CI) (out []*rollcallv1.RevisionInfo, more bool, err error) {
+// hit is a revision that is asked for.
+type hit struct {
+	ci string
+	n  uint64
+	at time.Time
+}
+
+// newest keeps the newest revisions that were asked for. What is older than all
+// of them need not be looked at any more.
+func (p *span) newest() {
+	slices.SortStableFunc(p.hits, func(a, b hit) int { return b.at.Compare(a.at) })
+	if len(p.hits) <= p.limit {
+		return
+	}
+	p.hits, p.more = p.hits[:p.limit], true
+	if oldest := p.hits[p.limit-1].at; oldest.After(p.since) {
+		p.since = oldest
+	}
+}
+
+// look gathers from the history of one CI.
+func (p *span) look(items cmdb.View, glance *cmdb.Glance, ci cmdb.CI) error {
 	if !p.until.IsZero() && p.until.Before(ci.Changed) {
 		last, err := items.AsOf(ci, p.until)
 		if errors.Is(err, cmdb.ErrNotFound) {
-			return nil, false, nil
+			return nil
 		}
 		if err != nil {
-			return nil, false, err
+			return err
 		}
 		ci.Rev = last.N
 	}
-	for r, err := range items.History(ci) {
+	steps := items.Steps(ci)
+	if p.path != "" {
+		steps = glance.Trail(ci, p.path, p.since)
+	}
+	taken := 0
+	for step, err := range steps {
 		if err != nil {
-			return nil, false, err
+			return err
 		}
-		if !p.since.IsZero() && r.At().Before(p.since) {
-			return out, false, nil
+		if step.At.Before(p.since) {
+			return nil
+		}
+		if taken++; taken > p.limit {
+			p.more = true
+			break
+		}
+		p.hits = append(p.hits, hit{ci.ID, step.N, step.At})
+	}
+	if len(p.hits) >= 2*p.limit {
+		p.newest()
+	}
+	return nil
+}
+
+// tell makes the answer.
+func (p *span) tell(items cmdb.View, glance *cmdb.Glance, reply *rollcallv1.ChangesReply) error {
+	p.newest()
+	reply.More = p.more
+	for _, h := range p.hits {
+		r, err := items.Revision(h.ci, h.n)
+		if err != nil {
+			return err
 		}
 		changes, err := glance.Changes(r, p.path)
 		if err != nil {
-			return nil, false, err
+			return err
 		}
-		if p.path != "" && len(changes) == 0 {
-			continue
-		}
-		if len(out) == p.limit {
-			return out, true, nil
-		}
-		out = append(out, info(r, changes, p.path))
+		reply.Revisions = append(reply.Revisions, info(r, changes, p.path))
 	}
-	return out, false, nil
+	return nil
 }
 
 func limitOf(n uint32) int {
@@ -176,7 +200,14 @@ func (s *Service) FileLog(ctx context.Context, req *rollcallv1.FileLogRequest) (
 			return err
 		}
 		glance := items.Glance()
-		for r, err := range items.History(ci) {
+		for step, err := range glance.Trail(ci, path, time.Time{}) {
+			if err != nil {
+				return err
+			}
+			if len(reply.Entries) == limitOf(req.GetLimit()) {
+				break
+			}
+			r, err := items.Revision(ci.ID, step.N)
 			if err != nil {
 				return err
 			}

@@ -39,20 +39,14 @@ func (q *question) course(id string) course {
 	ci := sub.head
 	ci.Rev = sub.ci.Rev
 	read := 0
-	for r, err := range q.items.History(ci) {
+	for step, err := range q.items.Steps(ci) {
 		if read++; err != nil || read > maxTurns {
 			break
 		}
-		for section, d := range r.State {
-			if d != r.Prev[section] {
-				t[section] = append(t[section], turn{r.At(), r.Prev[section], d, len(r.Prev) == 0})
-			}
-		}
-		for section, d := range r.Prev {
-			if _, still := r.State[section]; !still {
-				t[section] = append(t[section], turn{at: r.At(), was: d})
-			}
-		}
+		begins := step.FirstReport()
+		step.Sections(func(section string, was, is fact.Digest) {
+			t[section] = append(t[section], turn{step.At, was, is, begins && !is.IsZero()})
+		})
 	}
 	return t
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/internal/fact"
 )
@@ -111,22 +112,12 @@ func mayHold(section, prefix string) bool {
 // from, that changed something below prefix; ok is false if none did.
 func (v View) LastChange(ci CI, from uint64, prefix string) (r Revision, ok bool, err error) {
 	ci.Rev = min(ci.Rev, from)
-	section := fact.SectionOf(prefix)
-	g := v.Glance()
-	for r, err := range v.History(ci) {
+	for step, err := range v.Glance().Trail(ci, prefix, time.Time{}) {
 		if err != nil {
 			return r, false, err
 		}
-		if r.State[section] == r.Prev[section] {
-			continue
-		}
-		changes, err := g.section(r.Prev[section], r.State[section], prefix)
-		if err != nil {
-			return r, false, err
-		}
-		if len(changes) > 0 {
-			return r, true, nil
-		}
+		r, err = v.revision(ci.ID, step.N)
+		return r, err == nil, err
 	}
 	return Revision{}, false, nil
 }

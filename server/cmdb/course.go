@@ -21,7 +21,7 @@ func (v View) Course(ci CI, until time.Time) iter.Seq2[Then, error] {
 		var r lightRevision
 		from, to := revisionKey(v.tenant, ci.ID, want), revisionKey(v.tenant, ci.ID, ci.Rev+1)
 		for p, err := range v.r.Scan(store.Event, from.K, to.K, 0) {
-			r = lightRevision{State: r.State[:0]}
+			r.clear()
 			if err == nil {
 				err = store.DecodeJSON(store.Key{Space: store.Event, K: p.K}, p.V, &r)
 			}

@@ -148,7 +148,7 @@ func (v View) lastUntil(head *lightHead, at int64, room *[2]lightRevision) (*lig
 }
 
 func (v View) light(ci string, n uint64, r *lightRevision) error {
-	*r = lightRevision{State: r.State[:0]}
+	r.clear()
 	found, err := store.GetJSON(v.r, revisionKey(v.tenant, ci, n), r)
 	if err == nil && !found {
 		err = fmt.Errorf("revision %d of CI %s: %w", n, ci, store.ErrCorrupt)
@@ -178,6 +178,41 @@ type lightRevision struct {
 	Site     string     `json:"site"`
 	Declared string     `json:"status"`
 	State    lightState `json:"state"`
+
+	Prev   lightState      `json:"prev"`   // of JSON alone: all that was before
+	Fields json.RawMessage `json:"fields"` // as they are stored
+	was    lightState      // sections that had another set before, or are gone
+	absent [][]byte        // sections that were not there before
+	old    bool            // it was stored as JSON
+}
+
+// clear makes the record empty, for the next one.
+func (r *lightRevision) clear() {
+	*r = lightRevision{State: r.State[:0], was: r.was[:0], absent: r.absent[:0]}
+}
+
+// before returns what a section was before that has the set is now.
+func (r *lightRevision) before(section string, is fact.Digest) fact.Digest {
+	if r.old {
+		return r.Prev.of(section)
+	}
+	for _, name := range r.absent {
+		if string(name) == section {
+			return fact.Digest{}
+		}
+	}
+	if was := r.was.of(section); !was.IsZero() {
+		return was
+	}
+	return is
+}
+
+// UnmarshalJSON reads what programs stored before records were compact.
+func (r *lightRevision) UnmarshalJSON(b []byte) error {
+	type plain lightRevision
+	err := json.Unmarshal(b, (*plain)(r))
+	r.old, r.was = true, r.Prev
+	return err
 }
 
 // lightState is sections as they are stored: a digest, then the name. It shares
@@ -242,6 +277,12 @@ func (r *lightRevision) ReadField(number uint64, v []byte) error {
 		r.Stamp = int64(store.UintOf(v))
 	case fieldState:
 		r.State = append(r.State, v)
+	case fieldWas:
+		r.was = append(r.was, v)
+	case fieldWasAbsent:
+		r.absent = append(r.absent, v)
+	case 11:
+		r.Fields = v
 	case 13:
 		r.Name = string(v)
 	case 14:

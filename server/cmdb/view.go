@@ -137,14 +137,18 @@ func (r Revision) As(ci CI) CI {
 // undoing the later changes.
 func (v View) FieldsAsOf(ci CI, n uint64) (map[string]string, error) {
 	fields := ci.declared()
-	for r, err := range v.History(ci) {
+	for step, err := range v.Steps(ci) {
 		if err != nil {
 			return nil, err
 		}
-		if r.N <= n {
+		if step.N <= n {
 			break
 		}
-		for name, c := range r.Fields {
+		changes, err := step.Fields()
+		if err != nil {
+			return nil, fmt.Errorf("CI %s: %w", ci.Name, err)
+		}
+		for name, c := range changes {
 			if c.Old == "" {
 				delete(fields, name)
 			} else {
