@@ -74,6 +74,9 @@ type CI struct {
 	Cloned  bool              `json:"cloned,omitempty"` // its key speaks from two places
 	Trust   string            `json:"trust,omitempty"`  // how far its key is trusted, see TrustClass
 	First   uint64            `json:"first,omitempty"`  // number of the oldest revision that is kept; 0: 1
+	// LastDeclared is the number of the newest revision by which people declared
+	// something; 0: not known, as in heads that were stored before this was kept.
+	LastDeclared uint64 `json:"last_declared,omitempty"`
 }
 
 // From returns the number of the oldest revision that is kept.
@@ -142,7 +145,11 @@ type Revision struct {
 	State   fact.State        `json:"state,omitempty"` // after
 	Prev    fact.State        `json:"prev,omitempty"`  // before
 	Fields  map[string]Change `json:"fields,omitempty"`
-	Events  []Event           `json:"events,omitempty"`
+	// PrevDeclared is the number of the revision before by which people declared
+	// something, where this one is such; 0: not known, or none.
+	PrevDeclared uint64 `json:"prev_declared,omitempty"`
+
+	Events []Event `json:"events,omitempty"`
 
 	// What the CI was called and where it stood after and before, for readers
 	// of history and for the mirror.

@@ -36,6 +36,7 @@ func (c CI) AppendFields(f *store.Fields) error {
 	f.Bool(13, c.Cloned)
 	f.Text(14, c.Trust)
 	f.Uint(15, c.First)
+	f.Uint(16, c.LastDeclared)
 	return nil
 }
 
@@ -77,6 +78,8 @@ func (c *CI) ReadField(number uint64, v []byte) error {
 		c.Trust = string(v)
 	case 15:
 		c.First = store.UintOf(v)
+	case 16:
+		c.LastDeclared = store.UintOf(v)
 	}
 	return nil
 }
@@ -131,6 +134,7 @@ func (r Revision) AppendFields(f *store.Fields) error {
 	f.Text(18, r.PrevRepo)
 	f.Text(19, r.PrevFolder)
 	f.Text(20, r.Declared)
+	f.Uint(22, r.PrevDeclared)
 	return nil
 }
 
@@ -187,6 +191,8 @@ func (r *Revision) ReadField(number uint64, v []byte) error {
 		r.Declared = string(v)
 	case 21:
 		r.Report = string(v)
+	case 22:
+		r.PrevDeclared = store.UintOf(v)
 	}
 	return nil
 }

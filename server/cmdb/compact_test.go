@@ -18,13 +18,13 @@ func TestWhatIsStoredCompactlyComesBackWhole(t *testing.T) {
 		&cmdb.CI{
 			ID: "ci1", Name: "pc07", Class: "laptop", Site: "elm/north", Status: cmdb.InProduction, Fields: map[string]string{"room": "12", "": "x"},
 			State: fact.State{"pkg": a, "etc": b}, Rev: 700, Created: time.Unix(5, 7).UTC(), Changed: time.Unix(1e9, 1).UTC(), Repo: "elm", Folder: "pc07",
-			Cloned: true, Trust: "T0", First: 3,
+			Cloned: true, Trust: "T0", First: 3, LastDeclared: 400,
 		},
 		&cmdb.Revision{
 			CI: "ci1", N: 9, Stamp: 1 << 60, Claimed: 12, By: "agent 00", Report: a.String(), Reason: "boot", State: fact.State{"pkg": a, "etc": b, "hw": c},
 			Prev: fact.State{"pkg": c, "hw": c, "net": a}, Fields: map[string]cmdb.Change{"room": {Old: "1", New: "2"}},
 			Events: []cmdb.Event{{At: 1, Kind: "k", Text: "t"}}, Name: "pc07", Class: "laptop", Site: "elm", Repo: "elm", Folder: "f", PrevRepo: "p", PrevFolder: "q",
-			Declared: "disposed",
+			Declared: "disposed", PrevDeclared: 5,
 		},
 		&cmdb.Revision{N: 1, Report: "of another form", State: fact.State{"pkg": a}},
 		&cmdb.Revision{N: 2, Prev: fact.State{"pkg": a}},

@@ -32,14 +32,16 @@ func (w Writer) Prune(id string, first uint64, fields map[string]string) (remove
 	if err != nil {
 		return 0, err
 	}
-	base.Prev, base.PrevRepo, base.PrevFolder, base.Fields = nil, "", "", map[string]Change{}
+	base.Prev, base.PrevRepo, base.PrevFolder, base.PrevDeclared, base.Fields = nil, "", "", 0, map[string]Change{}
 	for name, v := range fields {
 		base.Fields[name] = Change{New: v}
 	}
 	if err := w.put(key, base); err != nil {
 		return 0, err
 	}
-	ci.First = first
+	if ci.First = first; ci.LastDeclared > 0 {
+		ci.LastDeclared = max(ci.LastDeclared, first)
+	}
 	return removed, w.put(ciKey(w.tenant, id), ci)
 }
 

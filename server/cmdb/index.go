@@ -87,7 +87,10 @@ func (v View) Bases(d fact.Digest) ([]fact.Digest, error) {
 }
 
 // Fold follows what people declared through the revisions of a CI.
-type Fold struct{ fields map[string]string }
+type Fold struct {
+	fields      map[string]string
+	first, last uint64 // revisions that declared something
+}
 
 // ErrFold is wrapped where a revision changes something else than what there was.
 var ErrFold = errors.New("the revision does not follow the one before")
@@ -99,6 +102,15 @@ func (f *Fold) Add(r Revision) error {
 		f.fields = map[string]string{}
 	}
 	var err error
+	if len(r.Fields) > 0 {
+		if f.first == 0 {
+			f.first = r.N
+		}
+		if r.PrevDeclared > 0 && max(r.PrevDeclared, f.first) != f.last {
+			err = fmt.Errorf("revision %d of CI %s: %w: it says that revision %d declared something before it, that was %d", r.N, r.CI, ErrFold, r.PrevDeclared, f.last)
+		}
+		f.last = r.N
+	}
 	for name, c := range r.Fields {
 		if f.fields[name] != c.Old {
 			err = fmt.Errorf("revision %d of CI %s: %w: it says that %s was %.80q, it was %.80q", r.N, r.CI, ErrFold, name, c.Old, f.fields[name])
@@ -112,7 +124,9 @@ func (f *Fold) Add(r Revision) error {
 }
 
 // Leads tells whether the revisions lead to the head.
-func (f *Fold) Leads(ci CI) bool { return maps.Equal(f.fields, ci.declared()) }
+func (f *Fold) Leads(ci CI) bool {
+	return maps.Equal(f.fields, ci.declared()) && (ci.LastDeclared == 0 || ci.LastDeclared == f.last)
+}
 
 // GuardsOf returns the keys that lead to a content and must go with it. A content
 // that is damaged or not there has none that can be told.

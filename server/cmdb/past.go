@@ -181,6 +181,7 @@ type lightRevision struct {
 
 	Prev   lightState      `json:"prev"`   // of JSON alone: all that was before
 	Fields json.RawMessage `json:"fields"` // as they are stored
+	Before uint64          `json:"prev_declared"`
 	was    lightState      // sections that had another set before, or are gone
 	absent [][]byte        // sections that were not there before
 	old    bool            // it was stored as JSON
@@ -291,6 +292,8 @@ func (r *lightRevision) ReadField(number uint64, v []byte) error {
 		r.Site = string(v)
 	case 20:
 		r.Declared = string(v)
+	case 22:
+		r.Before = store.UintOf(v)
 	}
 	return nil
 }

@@ -92,6 +92,34 @@ func (v View) Steps(ci CI) iter.Seq2[Step, error] {
 	}
 }
 
+// declaring yields, newest first, the revisions by which people declared something.
+// Each leads to the one before; where one does not, as in stores of before, all are
+// looked at until one does.
+func (v View) declaring(ci CI) iter.Seq2[Step, error] {
+	return func(yield func(Step, error) bool) {
+		if err := v.inScope(ci.ID); err != nil {
+			yield(Step{}, err)
+			return
+		}
+		n := ci.Rev
+		if ci.LastDeclared > 0 {
+			n = min(n, ci.LastDeclared)
+		}
+		var r lightRevision
+		for n >= ci.From() {
+			err := v.light(ci.ID, n, &r)
+			if err != nil || len(r.Fields) > 0 {
+				if !yield(Step{n, time.Unix(0, r.Stamp).UTC(), &r}, err) || err != nil {
+					return
+				}
+			}
+			if n--; r.Before > 0 {
+				n = min(n, r.Before)
+			}
+		}
+	}
+}
+
 // Trail yields those revisions of a CI, newest first and not older than a time, that
 // changed something at or below a path. Sets are read of those alone that changed the
 // path's section.

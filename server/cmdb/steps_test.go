@@ -138,7 +138,9 @@ func quietly(tb testing.TB, revisions int) *base {
 	b := newBase(tb, e)
 	b.found(0, "pc", "")
 	var changed []int
-	net := func(driver string) fact.Set { return fact.NewSet([]fact.Fact{{Path: "net/eth0/driver", Value: driver}}) }
+	net := func(driver string) fact.Set {
+		return fact.NewSet([]fact.Fact{{Path: "net/eth0/driver", Value: driver}})
+	}
 	for n := range revisions {
 		driver := "r8169"
 		if n > revisions/2 {

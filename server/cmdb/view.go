@@ -134,10 +134,11 @@ func (r Revision) As(ci CI) CI {
 }
 
 // FieldsAsOf returns the declared fields as they were after revision n, by
-// undoing the later changes.
+// undoing the later changes. Revisions are read by which something was declared since,
+// and no others where the store knows which ones these are.
 func (v View) FieldsAsOf(ci CI, n uint64) (map[string]string, error) {
 	fields := ci.declared()
-	for step, err := range v.Steps(ci) {
+	for step, err := range v.declaring(ci) {
 		if err != nil {
 			return nil, err
 		}

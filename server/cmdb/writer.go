@@ -134,6 +134,9 @@ func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, e
 	r.State, r.Prev, r.Fields = next.State, old.State, fieldChanges(old, next)
 	r.Name, r.Class, r.Site, r.Declared = next.Name, next.Class, next.Site, string(next.Status)
 	r.Repo, r.Folder, r.PrevRepo, r.PrevFolder = next.Repo, next.Folder, old.Repo, old.Folder
+	if next.LastDeclared = old.LastDeclared; len(r.Fields) > 0 {
+		r.PrevDeclared, next.LastDeclared = old.LastDeclared, r.N
+	}
 	if r.Events, err = newest(r.Events); err != nil {
 		return CI{}, r, err
 	}
