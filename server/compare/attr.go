@@ -47,8 +47,23 @@ type known struct {
 // section is one section of all machines, or of the sample of a large field.
 type section struct {
 	*Section
-	known *known
-	cols  map[string]*Column
+	known   *known
+	Columns []Column // that are looked into
+	cols    map[string]*Column
+}
+
+// column gives what stands at a path, nil if it is not looked into.
+func (s *section) column(path string) *Column {
+	if s == nil {
+		return nil
+	}
+	if s.cols == nil {
+		s.cols = make(map[string]*Column, len(s.Columns))
+		for i := range s.Columns {
+			s.cols[s.Columns[i].Path] = &s.Columns[i]
+		}
+	}
+	return s.cols[path]
 }
 
 // table collects the attributes of a field. It is filled twice: first what there
@@ -62,12 +77,12 @@ type table struct {
 	topics   []func()
 	now      int32 // number of the topic that speaks
 	patterns map[patternKey]*pattern
-	pruned   map[patternKey]bool // others that were not looked into
+	counts   map[patternKey]bool // that single values of a large field would be
 	telling  bool                // patterns are known: attributes of those that were kept are put into words
 	every    bool                // all attributes are put into words, and none united
 	attrs    []*attr             // if every
 	sections map[string]*section
-	sample   map[string]*section // of a large field
+	sample   map[string]*section // of a large field, once it is needed
 	sampled  map[string]bool     // paths that were looked into on the sample alone
 	contents []*contents
 	shut     int   // files that were compared as a whole, as too many differ
@@ -79,7 +94,7 @@ func newTable(f *field, g Groups) *table {
 	if n := f.broken.count(); n > 3 {
 		least = max(2, n*15/100)
 	}
-	return &table{f: f, least: least, unread: map[string]int{}, patterns: map[patternKey]*pattern{}, pruned: map[patternKey]bool{}, sampled: map[string]bool{}, reader: newReader(f, g)}
+	return &table{f: f, least: least, unread: map[string]int{}, patterns: map[patternKey]*pattern{}, counts: map[patternKey]bool{}, sampled: map[string]bool{}, reader: newReader(f, g)}
 }
 
 // add keeps an attribute if it sets enough machines apart. say puts it into words.
@@ -138,23 +153,10 @@ var always = []string{"etc", "fs", "group", "hw", "id", "module", "net", "os", "
 
 // observe turns the facts of all machines into attributes, section by section.
 func (t *table) observe(ctx context.Context) error {
-	var err error
-	if t.sections, err = t.read(t.counted(false), t.f.whole); err != nil {
+	if err := t.read(); err != nil {
 		return err
 	}
-	if t.f.large {
-		var whole Tally
-		for _, i := range t.f.sample {
-			whole = whole.plus(t.f.weights[i])
-		}
-		if t.sample, err = t.read(t.counted(true), whole); err != nil {
-			return err
-		}
-	}
 	t.reader.learn(t.sections["id"])
-	if t.f.large {
-		t.prune()
-	}
 	for _, name := range slices.Sorted(maps.Keys(t.sections)) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -201,100 +203,6 @@ func (t *table) counted(sample bool) Ask {
 	return Ask{Weights: t.f.weights, Loose: t.loose(), Lazy: t.f.large}
 }
 
-// read counts the sections of some machines, whole in all.
-func (t *table) read(c Ask, whole Tally) (map[string]*section, error) {
-	all, err := t.f.fleet.Sections(c)
-	if err != nil {
-		return nil, err
-	}
-	var within set
-	if c.Only != nil {
-		within = t.f.all.blank()
-		for _, i := range c.Only {
-			within.add(i)
-		}
-	}
-	out := map[string]*section{}
-	for _, x := range all {
-		s := &section{Section: x, cols: make(map[string]*Column, len(x.Columns)), known: &known{Crowd: x.Known, within: within}}
-		missing := whole.count() - x.Known.count()
-		switch {
-		case missing > 0 && slices.Contains(always, x.Name):
-			if c.Only == nil {
-				t.unread[x.Name] = missing
-			}
-		case missing > 0:
-			s.known = t.everybody(within)
-		}
-		for i := range x.Columns {
-			c := &x.Columns[i]
-			c.Constant = c.Constant && s.known.Sum == x.Known.Sum
-			s.cols[c.Path] = c
-		}
-		out[x.Name] = s
-	}
-	return out, nil
-}
-
-// mostColumns is how many columns of a large field are looked into: those whose
-// values could set the groups apart best, whatever they mean.
-const mostColumns = 800
-
-// prune leaves out of a large field the columns that cannot set the groups apart, or
-// not as well as very many others. They are only counted.
-func (t *table) prune() {
-	type hoped struct {
-		s    *section
-		n    int
-		hope float64
-	}
-	var all []hoped
-	kept := map[*section][]Column{}
-	for _, name := range slices.Sorted(maps.Keys(t.sections)) {
-		s := t.sections[name]
-		if s.Name == "hw" || s.Name == "net" || s.Name == "os" { // other paths may add to it
-			kept[s] = s.Columns
-			continue
-		}
-		for i, c := range s.Columns {
-			switch hope := 0.0; {
-			case c.Constant || c.Various:
-				kept[s] = append(kept[s], c)
-			default:
-				if hope = t.f.bestUnion(c.Values, s.known.Tally); hope > 0 {
-					all = append(all, hoped{s, i, hope})
-				} else {
-					t.count(c, s.known)
-				}
-			}
-		}
-	}
-	slices.SortStableFunc(all, func(a, b hoped) int { return cmp.Compare(b.hope, a.hope) })
-	for i, h := range all {
-		if c := h.s.Columns[h.n]; i < mostColumns {
-			kept[h.s] = append(kept[h.s], c)
-		} else {
-			t.count(c, h.s.known)
-		}
-	}
-	for _, s := range t.sections {
-		s.Columns = kept[s]
-		clear(s.cols)
-		for i := range s.Columns {
-			s.cols[s.Columns[i].Path] = &s.Columns[i]
-		}
-	}
-}
-
-// count counts the values of a column that is not looked into.
-func (t *table) count(c Column, k *known) {
-	for _, v := range c.Values {
-		if n := v.Tally.count(); min(n, k.Tally.count()-n) >= t.least {
-			t.pruned[patternKey{min(v.Sum, k.Sum-v.Sum), k.Sum}] = true
-		}
-	}
-}
-
 // everybody is known where a section without facts means that there is nothing.
 func (t *table) everybody(within set) *known {
 	bits := t.f.all
@@ -312,14 +220,11 @@ func (t *table) inside(s *section, c *Column) (*section, *Column) {
 		return s, c
 	}
 	t.sampled[c.Path] = true
-	s = t.sample[s.Name]
-	if s == nil {
+	small := t.ofSample(s.Name)
+	if c = t.sampleAt(small, c.Path); c == nil || c.Constant {
 		return nil, nil
 	}
-	if c = s.cols[c.Path]; c == nil || c.Constant {
-		return nil, nil
-	}
-	return s, c
+	return small, c
 }
 
 // text gives the whole text of a value.
@@ -377,21 +282,24 @@ func (t *table) gather(s *section, skip func(path string) bool, see func(path, v
 			t.f.atMost(Tally{Broken: rest.Broken, Near: max(0, s.known.Near-most.Near), Rest: max(0, s.known.Rest-most.Rest)}, s.known.Tally) > 0
 	}
 	for _, g := range t.f.fleet.Gather(t.counted(false), s.Name, func(path, value string) string {
-		if c := s.cols[path]; c != nil && c.Various {
+		if c := s.column(path); c != nil && c.Various {
 			return ""
 		}
 		return key(path, value)
 	}, worth) {
 		add(g, s.known)
 	}
-	small := t.sample[s.Name]
-	if small == nil || !slices.ContainsFunc(s.Columns, func(c Column) bool { return c.Various }) {
+	if !t.f.large || !slices.ContainsFunc(s.Columns, func(c Column) bool { return c.Various }) {
+		return
+	}
+	small := t.ofSample(s.Name)
+	if small == nil {
 		return
 	}
 	various := map[string]bool{}
 	for _, g := range t.f.fleet.Gather(t.counted(true), s.Name, func(path, value string) string {
 		name := key(path, value)
-		if c := s.cols[path]; c != nil && c.Various {
+		if c := s.column(path); c != nil && c.Various {
 			various[name] = true
 		}
 		return name

@@ -172,7 +172,7 @@ func (f *field) compare(ctx context.Context, g Groups) (res Result, err error) {
 		limit = 50
 	}
 	rows, rest := f.rows(found, &clock{groups: g, field: f, reader: t.reader}, limit)
-	res = Result{Patterns: len(ps) + len(t.pruned), Chance: found.chance, Notes: t.notes()}
+	res = Result{Patterns: t.judged(), Chance: found.chance, Notes: t.notes()}
 	res.conclude(rows, rest, limit)
 	return res, nil
 }

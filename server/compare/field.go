@@ -231,7 +231,7 @@ func (f *field) weigh() {
 			t.Near = 1
 		}
 		f.weights[i] = t
-		f.whole = f.whole.plus(t)
+		f.whole = f.whole.Plus(t)
 	}
 }
 
@@ -252,7 +252,7 @@ func (f *field) choose(most int) {
 // tally counts the machines of a set.
 func (f *field) tally(s set) Tally {
 	var t Tally
-	s.each(func(i int) { t = t.plus(f.weights[i]) })
+	s.each(func(i int) { t = t.Plus(f.weights[i]) })
 	return t
 }
 

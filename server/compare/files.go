@@ -155,9 +155,9 @@ func (t *table) content(s *section, path string, variants []variant) {
 	}
 	c := &contents{s: s, path: path, by: plain}
 	if t.f.large {
-		values := make([]Value, len(plain))
+		values := make([]Tally, len(plain))
 		for i, v := range plain {
-			values[i] = v.Value
+			values[i] = v.Tally
 		}
 		if c.hope = t.f.bestUnion(values, s.known.Tally); c.hope <= 0 {
 			return // whatever it says
@@ -169,7 +169,7 @@ func (t *table) content(s *section, path string, variants []variant) {
 // bestUnion is the most evidence that any union of values can have, or its opposite:
 // the best one has those with the largest share of broken machines, or lacks those
 // with the smallest.
-func (f *field) bestUnion(values []Value, known Tally) float64 {
+func (f *field) bestUnion(values []Tally, known Tally) float64 {
 	type part struct {
 		Tally
 		share float64
@@ -177,8 +177,8 @@ func (f *field) bestUnion(values []Value, known Tally) float64 {
 	all := make([]part, len(values))
 	var present Tally
 	for i, v := range values {
-		all[i] = part{v.Tally, float64(v.Broken) / max(1e-9, float64(v.Broken)+f.counted(v.Tally))}
-		present = present.plus(v.Tally)
+		all[i] = part{v, float64(v.Broken) / max(1e-9, float64(v.Broken)+f.counted(v))}
+		present = present.Plus(v)
 	}
 	slices.SortFunc(all, func(a, b part) int { return cmp.Or(cmp.Compare(b.share, a.share), cmp.Compare(a.Sum, b.Sum)) })
 	best, without := math.Inf(-1), known.minus(present)
@@ -187,7 +187,7 @@ func (f *field) bestUnion(values []Value, known Tally) float64 {
 			if from.count() > 0 {
 				best = max(best, f.atMost(from, known))
 			}
-			from = from.plus(c.Tally)
+			from = from.Plus(c.Tally)
 		}
 		best = max(best, f.atMost(from, known))
 		if without.count() == 0 {

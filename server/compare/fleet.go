@@ -11,8 +11,15 @@ type Fleet interface {
 	// "id" and "net".
 	ID(number int) string
 	Machine(number int) Machine
-	// Sections counts what machines have, section by section in the order of names.
-	Sections(Ask) ([]*Section, error)
+	// Sections counts what machines have, section by section in the order of names, and
+	// lets see look at each column in the order of paths, if it is not nil. A column
+	// that is the same on all machines need not be seen but in section "os".
+	Sections(c Ask, see func(*Section, Outline)) ([]*Section, error)
+	// Column gives the number of the column at a path.
+	Column(path string) (n int, ok bool)
+	// Columns tells columns of a section, as they were counted when Sections was last
+	// asked for all machines or some, in any order.
+	Columns(c Ask, s *Section, columns []int) []Column
 	// Gather unites facts of a section that mean the same wherever they are: key
 	// gives what a fact means, "" for nothing. What is not worth to be counted, between
 	// which tallies ever it may be, may be left out.
@@ -53,7 +60,8 @@ type Tally struct {
 	Sum                uint64
 }
 
-func (t Tally) plus(o Tally) Tally {
+// Plus adds the machines of o, none of which may be counted yet.
+func (t Tally) Plus(o Tally) Tally {
 	return Tally{t.Broken + o.Broken, t.Near + o.Near, t.Rest + o.Rest, t.Sum + o.Sum}
 }
 
@@ -65,21 +73,26 @@ func (t Tally) count() int { return t.Broken + t.Near + t.Rest }
 
 // Section is what the machines have in one section.
 type Section struct {
-	Name    string
-	Known   Crowd // the machines that have reported it
-	Columns []Column
+	Name  string
+	Known Crowd // the machines that have reported it
 }
 
-// Column is what one path holds on the machines. Columns that hold the same on all
-// need not be told, but for those of sections "hw", "net" and "os" and the sources
-// of packages.
+// Outline is a column before its texts are told. It is good until see returns.
+type Outline struct {
+	Column  int     // its number
+	Values  []Tally // of those that would be told, in any order
+	Present Tally
+	Various bool
+}
+
+// Column is what one path holds on the machines.
 type Column struct {
 	Path   string
-	Values []Value
+	Values []Value // in the order of texts
 	// Present are the machines that have any value, also one that is not told.
 	Present  Crowd
 	Various  bool // more values than were told
-	Constant bool // the same value on all machines that are known
+	Constant bool // the same value on all machines that are known: not told by a Fleet
 }
 
 // Value is one value of a column and who has it.
@@ -98,7 +111,7 @@ type Crowd struct {
 }
 
 // join adds machines that are not in the crowd.
-func (c *Crowd) join(o Crowd) { c.Tally, c.Of = c.plus(o.Tally), append(c.Of, o.Of...) }
+func (c *Crowd) join(o Crowd) { c.Tally, c.Of = c.Plus(o.Tally), append(c.Of, o.Of...) }
 
 // crowds are crowds by what they have.
 type crowds[K comparable] map[K]*Crowd

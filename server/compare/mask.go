@@ -14,9 +14,12 @@ type masker struct {
 
 type replacement struct{ text, with string }
 
+// domainPath is where the domain of a machine stands.
+const domainPath = "id/domain"
+
 // domainOf returns the domain that a machine is in, "" if it is not known.
 func domainOf(m Machine) string {
-	domain, _ := m.Sections["id"].Get("id/domain")
+	domain, _ := m.Sections["id"].Get(domainPath)
 	return domain
 }
 
@@ -40,7 +43,7 @@ func newMasker(m Machine, domain *masker) *masker {
 		switch f.Path {
 		case "id/hostname":
 			k.learn(f.Value, "<host>")
-			if domain, ok := m.Sections["id"].Get("id/domain"); ok && domain != "" {
+			if domain, ok := m.Sections["id"].Get(domainPath); ok && domain != "" {
 				k.learn(f.Value+"."+domain, "<fqdn>")
 			}
 		case "id/machine-id", "id/uuid":

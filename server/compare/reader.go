@@ -62,7 +62,7 @@ func (r *reader) learn(id *section) {
 	if id == nil {
 		return
 	}
-	c := id.cols["id/domain"]
+	c := id.column(domainPath)
 	r.several = c != nil && (!c.Constant || id.Known.count() < r.field.whole.count())
 }
 

@@ -13,6 +13,9 @@ type roll struct {
 	machines []Machine // in the order of sites
 	places   []Place
 	cells    [][]set // by holder
+	numbers  map[string]int
+	all      []*Column // by number, as they were last counted of all machines
+	part     []*Column // and of some
 }
 
 // distinct are the sets of one section, each looked at once.
@@ -24,7 +27,7 @@ type distinct struct {
 
 // newRoll puts the machines of two groups, none of which is in both, in order.
 func newRoll(broken, working []Machine) *roll {
-	r := &roll{machines: slices.Concat(broken, working)}
+	r := &roll{machines: slices.Concat(broken, working), numbers: map[string]int{}}
 	isBroken := make(map[string]bool, len(broken))
 	for _, m := range broken {
 		isBroken[m.ID] = true
@@ -61,25 +64,74 @@ func (r *roll) holder(who ...set) []Holder {
 }
 
 // Sections counts the facts of the machines.
-func (r *roll) Sections(c Ask) ([]*Section, error) {
+func (r *roll) Sections(c Ask, see func(*Section, Outline)) ([]*Section, error) {
 	names := map[string]bool{}
 	for _, m := range r.machines {
 		for name := range m.Sections {
 			names[name] = true
 		}
 	}
+	counted := &r.all
+	if c.Only != nil {
+		counted = &r.part
+	}
+	*counted = nil
 	var out []*Section
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		d := r.distinct(name, c)
 		s := &Section{Name: name}
 		for _, t := range d.tally {
-			s.Known.Tally = s.Known.plus(t)
+			s.Known.Tally = s.Known.Plus(t)
 		}
 		s.Known.Of = r.holder(d.who...)
-		s.Columns = r.columns(d, c.Loose)
+		for _, one := range r.columns(d, c.Loose) {
+			n := r.number(one.Path)
+			*counted = append(*counted, make([]*Column, max(0, n+1-len(*counted)))...)
+			(*counted)[n] = &one
+			if see != nil {
+				see(s, one.outline(n))
+			}
+		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+func (r *roll) number(path string) int {
+	n, ok := r.numbers[path]
+	if !ok {
+		n = len(r.numbers)
+		r.numbers[path] = n
+	}
+	return n
+}
+
+func (c *Column) outline(n int) Outline {
+	o := Outline{Column: n, Present: c.Present.Tally, Various: c.Various}
+	for _, v := range c.Values {
+		o.Values = append(o.Values, v.Tally)
+	}
+	return o
+}
+
+// Column gives the number of the column at a path.
+func (r *roll) Column(path string) (int, bool) {
+	n, ok := r.numbers[path]
+	return n, ok
+}
+
+// Columns gives columns that were counted.
+func (r *roll) Columns(c Ask, _ *Section, columns []int) (out []Column) {
+	counted := r.all
+	if c.Only != nil {
+		counted = r.part
+	}
+	for _, n := range columns {
+		if n < len(counted) && counted[n] != nil {
+			out = append(out, *counted[n])
+		}
+	}
+	return out
 }
 
 // distinct tells the sets of a section apart: machines that share one share the slice.
@@ -105,7 +157,7 @@ func (r *roll) distinct(name string, c Ask) *distinct {
 			d.sets, d.who, d.tally = append(d.sets, fs), append(d.who, newSet(len(r.machines))), append(d.tally, Tally{})
 		}
 		d.who[k].add(i)
-		d.tally[k] = d.tally[k].plus(c.Weights[i])
+		d.tally[k] = d.tally[k].Plus(c.Weights[i])
 	}
 	if c.Only == nil {
 		for i := range r.machines {
@@ -165,7 +217,7 @@ func (r *roll) columns(d *distinct, loose int) []Column {
 	out := make([]Column, 0, len(piles))
 	for _, path := range slices.Sorted(maps.Keys(piles)) {
 		p := piles[path]
-		c := Column{Path: path, Constant: p.cells == nil && p.same == len(d.sets)}
+		c := Column{Path: path}
 		r.values(&c, p.all(), d)
 		c.loosen(loose)
 		out = append(out, c)
@@ -207,7 +259,7 @@ func (r *roll) value(cells []cell, d *distinct) Value {
 	who := make([]set, len(cells))
 	for i, x := range cells {
 		who[i] = d.who[x.set]
-		v.Tally = v.plus(d.tally[x.set])
+		v.Tally = v.Plus(d.tally[x.set])
 	}
 	v.Of = r.holder(who...)
 	return v
@@ -242,7 +294,7 @@ func (r *roll) Gather(c Ask, section string, key func(path, value string) string
 				found[name] = u
 			}
 			u.take(int32(k), f)
-			tallies[f] = tallies[f].plus(d.tally[k])
+			tallies[f] = tallies[f].Plus(d.tally[k])
 		}
 	}
 	var out []Gathered
@@ -255,7 +307,7 @@ func (r *roll) Gather(c Ask, section string, key func(path, value string) string
 		who := make([]set, len(u.sets))
 		for i, k := range u.sets {
 			who[i] = d.who[k]
-			g.Tally = g.plus(d.tally[k])
+			g.Tally = g.Plus(d.tally[k])
 		}
 		g.Of = r.holder(who...)
 		out = append(out, g)
@@ -279,7 +331,7 @@ func (u *united) worth(tallies map[fact.Fact]Tally, worth func(most, least Tally
 	var most, least Tally
 	for f := range u.facts {
 		t := tallies[f]
-		most = most.plus(t)
+		most = most.Plus(t)
 		least = Tally{Broken: max(least.Broken, t.Broken), Near: max(least.Near, t.Near), Rest: max(least.Rest, t.Rest)}
 	}
 	return worth(most, least)

@@ -291,12 +291,8 @@ func (c *Compared) Text(path string, h compare.Holder, whole bool) (text string,
 
 var _ compare.Fleet = (*Compared)(nil)
 
-// untrimmed says where nothing is left out that is the same on all machines: what
-// stands at one path there may stand at another one.
-func untrimmed(section string) bool { return section == "hw" || section == "net" || section == "os" }
-
 // Sections implements compare.Fleet.
-func (c *Compared) Sections(ask compare.Ask) ([]*compare.Section, error) {
+func (c *Compared) Sections(ask compare.Ask, see func(*compare.Section, compare.Outline)) ([]*compare.Section, error) {
 	w := c.weigh(ask)
 	if ask.Only == nil {
 		c.all = w
@@ -312,44 +308,62 @@ func (c *Compared) Sections(ask compare.Ask) ([]*compare.Section, error) {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		section := names[name]
 		s := &compare.Section{Name: name, Known: compare.Crowd{Tally: w.tally(w.sections[section]), Of: []compare.Holder{holder(holdsSection, uint32(section))}}}
-		c.columns(w, section, s)
+		if see != nil {
+			c.outlines(w, section, s, see)
+		}
 		out = append(out, s)
 	}
 	return out, nil
 }
 
-// columns adds the columns of a section that are not the same on all.
-func (c *Compared) columns(w *weighing, section uint16, s *compare.Section) {
-	f := c.v.f
-	told, differ := map[string]bool{}, make([]pathID, 0, 256)
-	for _, p := range f.inOrder(section) {
-		if (w.first[p] != 0 || w.own[p] != 0) && (!w.same(p) || untrimmed(s.Name)) {
-			differ = append(differ, p)
-		}
-	}
-	s.Columns = make([]compare.Column, 0, len(differ))
-	for _, p := range differ {
-		col, _ := c.column(w, p, s.Known.Sum, w.lazy && s.Name == "etc")
-		if len(col.Present.Of) == 0 {
+// outlines lets see look at the columns of a section, but for those that are the same
+// on all where that means nothing.
+func (c *Compared) outlines(w *weighing, section uint16, s *compare.Section, see func(*compare.Section, compare.Outline)) {
+	values := make([]compare.Tally, 0, 64)
+	for _, p := range c.v.f.inOrder(section) {
+		if w.first[p] == 0 && w.own[p] == 0 || w.same(p) && s.Name != "os" {
 			continue
 		}
-		s.Columns = append(s.Columns, col)
-		if name, ok := strings.CutPrefix(col.Path, "pkg/"); ok {
-			told[name[:max(0, strings.LastIndexByte(name, '/'))]] = true
-		}
-	}
-	if s.Name != "pkg" {
-		return
-	}
-	n := len(s.Columns)
-	for name := range told { // packages are grouped by source, also where it is the same on all
-		if p, ok := f.lookup("pkg/" + name + "/source"); ok {
-			if col, constant := c.column(w, p, s.Known.Sum, false); constant && len(col.Present.Of) > 0 {
-				s.Columns = append(s.Columns, col)
+		o := compare.Outline{Column: int(p)}
+		values = values[:0]
+		for row := w.first[p]; row != 0; row = w.next[row-1] {
+			if sum := w.sums.at(row - 1); sum[0] != 0 {
+				values = append(values, w.tally(sum))
+				o.Present = o.Present.Plus(values[len(values)-1])
 			}
 		}
+		if at := w.own[p]; at != 0 {
+			o.Present = o.Present.Plus(w.tally(w.ownSums.at(at - 1)))
+			o.Various = w.ownCount[at-1] > w.loose
+			if !o.Various {
+				for n := w.owned[at-1].next; n != 0; n = w.ownSets[n-1].next {
+					values = append(values, w.tally(w.setSums.at(w.ownSets[n-1].row)))
+				}
+			}
+		}
+		if o.Values = values; o.Present.Sum != 0 || len(values) > 0 {
+			see(s, o)
+		}
 	}
-	slices.SortFunc(s.Columns[n:], func(a, b compare.Column) int { return strings.Compare(a.Path, b.Path) })
+}
+
+// Column implements compare.Fleet.
+func (c *Compared) Column(path string) (int, bool) {
+	p, ok := c.v.f.lookup(path)
+	return int(p), ok
+}
+
+// Columns implements compare.Fleet.
+func (c *Compared) Columns(ask compare.Ask, s *compare.Section, columns []int) []compare.Column {
+	w := c.all
+	if ask.Only != nil {
+		w = c.part
+	}
+	out := make([]compare.Column, len(columns))
+	for i, n := range columns {
+		out[i] = c.column(w, pathID(n), ask.Lazy && s.Name == "etc")
+	}
+	return out
 }
 
 // inOrder gives the paths of a section in order. The order is remembered: paths only
@@ -371,8 +385,8 @@ func (d *dict) inOrder(section uint16) []pathID {
 	return all
 }
 
-// column gives what stands at a path, and whether it is the same on everybody.
-func (c *Compared) column(w *weighing, p pathID, known uint64, lazy bool) (col compare.Column, everywhere bool) {
+// column gives what stands at a path.
+func (c *Compared) column(w *weighing, p pathID, lazy bool) (col compare.Column) {
 	f := c.v.f
 	col.Path = f.pathText(p)
 	values := 0
@@ -421,8 +435,7 @@ func (c *Compared) column(w *weighing, p pathID, known uint64, lazy bool) (col c
 	}
 	slices.SortFunc(col.Values, func(a, b compare.Value) int { return strings.Compare(a.Text, b.Text) })
 	col.Present = compare.Crowd{Tally: w.tally(present), Of: of}
-	col.Constant = len(col.Values) == 1 && !col.Various && col.Present.Sum == known
-	return col, len(col.Values) == 1 && !col.Various && col.Present.Sum == w.everybody.Sum
+	return col
 }
 
 // Name returns the name of a CI of the scope by its id; "" if there is none.
