@@ -24,17 +24,36 @@ const (
 
 // attr is something that a machine has or lacks.
 type attr struct {
-	kind    Kind
-	object  string   // what it is about; a weaker attribute of the same object needs no row of its own
-	ids     []string // stable ids, the first one is the one to show
-	path    string   // the fact it was seen in
-	yes, no string   // in words, of machines that have it and that lack it
-	prior   float64  // how likely such a thing is to matter at all; 1 is usual
-	detail  bool     // follows from what else is said, or says less than it
+	kind   Kind
+	object string   // what it is about; a weaker attribute of the same object needs no row of its own
+	ids    []string // stable ids, the first one is the one to show
+	path   string   // the fact it was seen in
+	// words says of machines that they have it, and that they lack it. It is asked of few
+	// attributes: most stand in the same row as many others.
+	words  func() (yes, no string)
+	said   [2]string // by it
+	prior  float64   // how likely such a thing is to matter at all; 1 is usual
+	detail bool      // follows from what else is said, or says less than it
 	// holds tells whether a machine had it while the fact at path was p.
 	holds func(machine int, p Past) bool
 	who   Crowd
 	known *known
+}
+
+// yes says in words that machines have it, no that they lack it.
+func (a *attr) yes() string { return a.say()[0] }
+func (a *attr) no() string  { return a.say()[1] }
+
+func (a *attr) say() *[2]string {
+	if a.said[0] == "" {
+		a.said[0], a.said[1] = a.words()
+	}
+	return &a.said
+}
+
+// words are such that are at hand.
+func words(yes, no string) func() (string, string) {
+	return func() (string, string) { return yes, no }
 }
 
 // known is the machines that tell whether they have something.
@@ -78,7 +97,8 @@ type table struct {
 	now      int32 // number of the topic that speaks
 	patterns map[patternKey]*pattern
 	counts   map[patternKey]bool // that single values of a large field would be
-	telling  bool                // patterns are known: attributes of those that were kept are put into words
+	telling  bool                // patterns are known: attributes of those that are kept are put into words
+	told     int                 // so many of the best patterns are in words, see tellNext
 	every    bool                // all attributes are put into words, and none united
 	attrs    []*attr             // if every
 	sections map[string]*section
@@ -125,12 +145,12 @@ func (t *table) topic(say func()) {
 	say()
 }
 
-// again lets the topics of kept patterns put them into words.
-func (t *table) again(ctx context.Context) error {
+// tell lets the topics of patterns that may be shown put them into words.
+func (t *table) tell(ctx context.Context, ps []*pattern) error {
 	t.telling = true
 	asked := make([]bool, len(t.topics))
-	for _, p := range t.patterns {
-		if p.kept {
+	for _, p := range ps {
+		if p.kept = p.score > 0 && !p.told; p.kept {
 			for _, n := range p.topics {
 				asked[n] = true
 			}
@@ -142,6 +162,12 @@ func (t *table) again(ctx context.Context) error {
 				return err
 			}
 			say()
+		}
+	}
+	for _, p := range ps {
+		if p.kept {
+			p.kept, p.told = false, true
+			p.sortAttrs()
 		}
 	}
 	return t.err

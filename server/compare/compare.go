@@ -125,8 +125,8 @@ type Row struct {
 	SiteOnly bool      // exactly one or more sites: cannot be told from the site itself
 	Why      string    // a sentence with the counts
 
-	object  string          // what it is mainly about
-	objects map[string]bool // and all else
+	object  string   // what it is mainly about
+	objects []string // and all else, sorted
 }
 
 // Result is the answer.
@@ -160,10 +160,10 @@ func (f *field) compare(ctx context.Context, g Groups) (res Result, err error) {
 		return res, err
 	}
 	ps := t.rank()
-	if err := t.again(ctx); err != nil {
+	if err := t.tellNext(ctx, ps, 0); err != nil {
 		return res, err
 	}
-	found, err := f.judge(ctx, inOrder(ps))
+	found, err := f.judge(ctx, ps)
 	if err != nil {
 		return res, err
 	}
@@ -171,7 +171,10 @@ func (f *field) compare(ctx context.Context, g Groups) (res Result, err error) {
 	if limit <= 0 {
 		limit = 50
 	}
-	rows, rest := f.rows(found, &clock{groups: g, field: f, reader: t.reader}, limit)
+	rows, rest, err := t.rows(ctx, found, &clock{groups: g, field: f, reader: t.reader}, limit)
+	if err != nil {
+		return res, err
+	}
 	res = Result{Patterns: t.judged(), Chance: found.chance, Notes: t.notes()}
 	res.conclude(rows, rest, limit)
 	return res, nil

@@ -52,15 +52,16 @@ type contents struct {
 }
 
 // about makes an attribute of a file.
-func about(path, yes, no string, holds func(int, Past) bool) attr {
+func about(path string, words func() (yes, no string), holds func(int, Past) bool) attr {
 	id := "file:" + path
-	return attr{kind: File, object: id, ids: []string{id}, path: path, yes: yes, no: no, holds: holds}
+	return attr{kind: File, object: id, ids: []string{id}, path: path, words: words, holds: holds}
 }
 
 func (t *table) file(s *section, c *Column) {
 	path, prior := c.Path, filePrior(c.Path)
 	t.add(c.Present, s.known, prior, func() attr {
-		return about(path, "/"+path+" is there", "/"+path+" is missing", func(_ int, p Past) bool { return p.Present })
+		there := func() (yes, no string) { return "/" + path + " is there", "/" + path + " is missing" }
+		return about(path, there, func(_ int, p Past) bool { return p.Present })
 	})
 	s, c = t.inside(s, c)
 	if c == nil {
@@ -72,7 +73,7 @@ func (t *table) file(s *section, c *Column) {
 		f, err := fact.ParseFile(v.Text)
 		if err != nil { // not ours: compare it as it stands
 			t.add(v.Crowd, s.known, prior, func() attr {
-				return about(path, "/"+path+" is "+quote(v.Text), "/"+path+" is not "+quote(v.Text), sameValue(v.Text))
+				return about(path, words("/"+path+" is "+quote(v.Text), "/"+path+" is not "+quote(v.Text)), sameValue(v.Text))
 			})
 			continue
 		}
@@ -113,7 +114,21 @@ func kindWord(k fact.Kind) string {
 	return "plain file"
 }
 
+// sameAspects tells whether files differ in what they say alone.
+func sameAspects(variants []variant) bool {
+	for i := range variants {
+		a, b := &variants[0].File, &variants[i].File
+		if b.Kind == fact.KindLink || a.Kind != b.Kind || a.Mode != b.Mode || a.Owner != b.Owner || a.Group != b.Group || a.Target != b.Target {
+			return false
+		}
+	}
+	return true
+}
+
 func (t *table) attributes(s *section, path string, variants []variant) {
+	if sameAspects(variants) {
+		return
+	}
 	for n, aspect := range aspects {
 		who := crowds[string]{}
 		for _, v := range variants {
@@ -130,7 +145,10 @@ func (t *table) attributes(s *section, path string, variants []variant) {
 				if aspect.words == "mode" || aspect.words == "owner" || aspect.words == "group" {
 					verb, without = " has ", " does not have "
 				}
-				a := about(path, "/"+path+verb+aspect.words+" "+x, "/"+path+without+aspect.words+" "+x, func(_ int, p Past) bool {
+				is := func() (yes, no string) {
+					return "/" + path + verb + aspect.words + " " + x, "/" + path + without + aspect.words + " " + x
+				}
+				a := about(path, is, func(_ int, p Past) bool {
 					f, err := fact.ParseFile(p.Value)
 					return p.Present && err == nil && aspect.of(f) == x
 				})
@@ -252,8 +270,7 @@ func (t *table) line(s *section, path string, m *mention) {
 		return // a value of that machine alone; its masked twin is compared
 	}
 	t.add(m.who, s.known, filePrior(path)*m.prior(), func() attr {
-		yes, no := m.words("/" + path)
-		return about(path, yes, no, func(machine int, p Past) bool { return p.Present && t.reader.says(path, p.Value, machine, m.text) })
+		return about(path, func() (yes, no string) { return m.words("/" + path) }, func(machine int, p Past) bool { return p.Present && t.reader.says(path, p.Value, machine, m.text) })
 	})
 }
 

@@ -69,8 +69,8 @@ func hintSetting(path, value, id string, where ...string) hint {
 	return hint{id + "\x00" + value, 0.9, func() attr {
 		name := strings.NewReplacer("hw:", "", "fact:", "", ":", " ").Replace(id)
 		return attr{
-			kind: Hardware, object: id, ids: append([]string{id}, where...), path: path,
-			yes: name + " is " + quote(value), no: name + " is not " + quote(value), holds: sameValue(value),
+			kind: Hardware, object: id, ids: append([]string{id}, where...), path: path, holds: sameValue(value),
+			words: words(name+" is "+quote(value), name+" is not "+quote(value)),
 		}
 	}}
 }
@@ -79,7 +79,7 @@ func hintSetting(path, value, id string, where ...string) hint {
 func device(path, id string, prior float64, yes, no string, holds func(string) bool) hint {
 	return hint{id, prior, func() attr {
 		return attr{
-			kind: Hardware, object: id, ids: []string{id}, path: path, yes: yes, no: no,
+			kind: Hardware, object: id, ids: []string{id}, path: path, words: words(yes, no),
 			holds: func(_ int, p Past) bool { return p.Present && holds(p.Value) },
 		}
 	}}
@@ -172,7 +172,7 @@ func (t *table) modules(s *section) {
 				name := strings.TrimPrefix(c.Path, "module/")
 				return attr{
 					kind: Module, object: "module:" + name, ids: []string{"module:" + name}, path: c.Path,
-					yes: "kernel module " + name + " loaded", no: "kernel module " + name + " not loaded",
+					words: words("kernel module "+name+" loaded", "kernel module "+name+" not loaded"),
 					holds: func(_ int, p Past) bool { return p.Present },
 				}
 			})
@@ -232,7 +232,7 @@ func (t *table) lagging(s *section, running *Column) {
 	t.topic(func() {
 		t.add(who, s.known, 1, func() attr {
 			a := kernelAttr()
-			a.path, a.yes, a.no = running.Path, "running kernel older than the newest installed one", "running kernel is the newest installed one"
+			a.path, a.words = running.Path, words("running kernel older than the newest installed one", "running kernel is the newest installed one")
 			return a
 		})
 	})
@@ -249,7 +249,7 @@ func (t *table) cmdline(s *section, c *Column) {
 	}, 1, func(word string) attr {
 		return attr{
 			kind: Setting, object: "fact:os/cmdline " + word, ids: []string{"fact:os/cmdline"}, path: c.Path,
-			yes: "kernel command line has " + quote(word), no: "kernel command line without " + quote(word),
+			words: words("kernel command line has "+quote(word), "kernel command line without "+quote(word)),
 			holds: func(_ int, p Past) bool {
 				return p.Present && strings.Contains(" "+t.reader.generic(p.Value)+" ", " "+word+" ")
 			},
@@ -266,7 +266,7 @@ func (t *table) reboot(s *section, c *Column) {
 	}
 	t.add(who, s.known, 1, func() attr {
 		a := kernelAttr()
-		a.path, a.yes, a.no = c.Path, "waits for a reboot", "needs no reboot"
+		a.path, a.words = c.Path, words("waits for a reboot", "needs no reboot")
 		a.holds = func(_ int, p Past) bool { return p.Present && strings.HasPrefix(p.Value, "yes") }
 		return a
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Shares of the peers. What more than rareShare of them have too is not odd, and
@@ -114,20 +115,16 @@ func (o *oddity) loose(attrs []*attr) map[string]set {
 
 func (o *oddity) row(traits []trait) Row {
 	slices.SortStableFunc(traits, func(a, b trait) int {
-		return cmp.Or(cmp.Compare(b.attr.prior, a.attr.prior), cmp.Compare(a.have.share(), b.have.share()), boolRank(a.lacks)-boolRank(b.lacks), cmp.Compare(a.attr.yes, b.attr.yes))
+		return cmp.Or(cmp.Compare(b.attr.prior, a.attr.prior), cmp.Compare(a.have.share(), b.have.share()), boolRank(a.lacks)-boolRank(b.lacks), strings.Compare(a.attr.yes(), b.attr.yes()))
 	})
 	first := traits[0]
 	since := o.clock.of(first.attr, first.lacks, o.f.broken)
 	r := Row{Kind: first.attr.kind, Broken: Count{1, 1}, Working: first.have, Since: since.since, Strength: Weak}
-	d, ids := draft{age: since}, map[string]bool{}
+	d := draft{age: since}
 	for _, t := range traits {
 		d.attrs, d.lacks = append(d.attrs, t.attr), append(d.lacks, t.lacks)
-		for _, id := range t.attr.ids {
-			ids[id] = true
-		}
 	}
 	r.name(d)
-	r.IDs = slices.Sorted(maps.Keys(ids))
 	r.Score = (1 - first.have.share()) * first.attr.prior * o.clock.weight(since)
 	r.Why = o.why(first)
 	return r

@@ -36,8 +36,7 @@ func (t *table) openSetting(s *section, c *Column) {
 			continue
 		}
 		t.add(m.who, s.known, filePrior(file), func() attr {
-			yes, no := m.words("/" + file)
-			a := about(file, yes, no, func(machine int, p Past) bool {
+			a := about(file, func() (yes, no string) { return m.words("/" + file) }, func(machine int, p Past) bool {
 				text := key + " = " + p.Value
 				return p.Present && (text == m.text || t.reader.own(machine).mask(text) == m.text)
 			})

@@ -13,36 +13,26 @@ type deb struct{ version, source, state *Column }
 // packages turns the pkg section into attributes: installed or not, version
 // thresholds in dpkg's order, and dpkg states other than "installed".
 func (t *table) packages(s *section) {
-	debs := map[string]*deb{}
-	var names []string
-	for i := range s.Columns {
-		c := &s.Columns[i]
-		rest := strings.TrimPrefix(c.Path, "pkg/")
-		i := strings.LastIndexByte(rest, '/')
-		if i < 0 {
-			continue
+	for from := 0; from < len(s.Columns); {
+		slash := strings.LastIndexByte(s.Columns[from].Path, '/')
+		folder, d, to := s.Columns[from].Path[:slash+1], deb{}, from
+		for ; to < len(s.Columns) && strings.HasPrefix(s.Columns[to].Path, folder); to++ {
+			switch c := &s.Columns[to]; c.Path[slash+1:] {
+			case "version":
+				d.version = c
+			case "source":
+				d.source = c
+			case "state":
+				d.state = c
+			}
 		}
-		d := debs[rest[:i]]
-		if d == nil {
-			d = &deb{}
-			debs[rest[:i]] = d
-			names = append(names, rest[:i])
+		if from = to; len(folder) > len("pkg/") {
+			t.topic(func() { t.deb(s, folder[len("pkg/"):slash], d) })
 		}
-		switch rest[i+1:] {
-		case "version":
-			d.version = c
-		case "source":
-			d.source = c
-		case "state":
-			d.state = c
-		}
-	}
-	for _, name := range names {
-		t.topic(func() { t.deb(s, name, debs[name]) })
 	}
 }
 
-func (t *table) deb(s *section, name string, d *deb) {
+func (t *table) deb(s *section, name string, d deb) {
 	base := func() attr {
 		plain, _, _ := strings.Cut(name, ":") // without a foreign architecture
 		source := plain
@@ -62,9 +52,12 @@ func (t *table) deb(s *section, name string, d *deb) {
 func (t *table) versions(s *section, name string, c *Column, base func() attr) {
 	t.add(c.Present, s.known, 1, func() attr {
 		a := base()
-		a.path, a.yes, a.no = c.Path, name+" installed", name+" not installed"
-		if v := commonest(c.Values); v != "" {
-			a.yes += " (" + v + ")"
+		a.path, a.words = c.Path, func() (yes, no string) {
+			if v := commonest(c.Values); v != "" {
+				v = " (" + v + ")"
+				return name + " installed" + v, name + " not installed"
+			}
+			return name + " installed", name + " not installed"
 		}
 		a.holds = func(_ int, p Past) bool { return p.Present }
 		return a
@@ -73,13 +66,20 @@ func (t *table) versions(s *section, name string, c *Column, base func() attr) {
 	if c == nil || len(c.Values) < 2 {
 		return
 	}
-	vs := slices.Clone(c.Values)
-	slices.SortFunc(vs, func(a, b Value) int { return fact.CompareVersions(a.Text, b.Text) })
+	vs := c.Values
+	byVersion := func(a, b Value) int { return fact.CompareVersions(a.Text, b.Text) }
+	if !slices.IsSortedFunc(vs, byVersion) {
+		vs = slices.Clone(vs)
+		slices.SortFunc(vs, byVersion)
+	}
+	of := holders(vs)
 	everywhere := c.Present.Sum == s.known.Sum
-	var older Crowd
+	var older Tally
+	at := 0
 	for i := 1; i < len(vs); i++ {
-		older.join(vs[i-1].Crowd)
-		t.threshold(s, name, vs, i, older, everywhere, func() attr {
+		older = older.Plus(vs[i-1].Tally)
+		at += len(vs[i-1].Of)
+		t.threshold(s, name, vs, i, Crowd{older, of[:at:at]}, Crowd{c.Present.minus(older), of[at:]}, everywhere, func() attr {
 			a := base()
 			a.path = c.Path
 			return a
@@ -87,23 +87,37 @@ func (t *table) versions(s *section, name string, c *Column, base func() attr) {
 		if i+1 < len(vs) {
 			t.add(vs[i].Crowd, s.known, 0.95, func() attr {
 				a := base()
-				a.path, a.yes, a.no, a.holds = c.Path, name+" exactly "+vs[i].Text, name+" other than "+vs[i].Text, sameValue(vs[i].Text)
+				a.path, a.words, a.holds = c.Path, words(name+" exactly "+vs[i].Text, name+" other than "+vs[i].Text), sameValue(vs[i].Text)
 				return a
 			})
 		}
 	}
 }
 
+// holders gives those of all values, one after the other.
+func holders(vs []Value) []Holder {
+	n := 0
+	for i := range vs {
+		n += len(vs[i].Of)
+	}
+	of := make([]Holder, 0, n)
+	for i := range vs {
+		of = append(of, vs[i].Of...)
+	}
+	return of
+}
+
 // threshold adds "below or older", and "above or newer" where that is not merely
 // its opposite because some machines do not have the package.
-func (t *table) threshold(s *section, name string, vs []Value, i int, older Crowd, everywhere bool, base func() attr) {
+func (t *table) threshold(s *section, name string, vs []Value, i int, older, newer Crowd, everywhere bool, base func() attr) {
 	below, above := vs[i-1].Text, vs[i].Text
-	older.Of = older.Of[:len(older.Of):len(older.Of)]
 	t.add(older, s.known, 1, func() attr {
 		a := base()
-		a.yes, a.no = name+" "+below+" or older", name+" "+above+" or newer"
-		if !everywhere {
-			a.no += " or not installed"
+		a.words = func() (yes, no string) {
+			if yes, no = name+" "+below+" or older", name+" "+above+" or newer"; !everywhere {
+				no += " or not installed"
+			}
+			return yes, no
 		}
 		a.holds = func(_ int, p Past) bool { return p.Present && fact.CompareVersions(p.Value, above) < 0 }
 		return a
@@ -111,13 +125,11 @@ func (t *table) threshold(s *section, name string, vs []Value, i int, older Crow
 	if everywhere {
 		return
 	}
-	var newer Crowd
-	for _, v := range vs[i:] {
-		newer.join(v.Crowd)
-	}
 	t.add(newer, s.known, 1, func() attr {
 		a := base()
-		a.yes, a.no = name+" "+above+" or newer", name+" "+below+" or older, or not installed"
+		a.words = func() (yes, no string) {
+			return name + " " + above + " or newer", name + " " + below + " or older, or not installed"
+		}
 		a.holds = func(_ int, p Past) bool { return p.Present && fact.CompareVersions(p.Value, above) >= 0 }
 		return a
 	})
@@ -132,9 +144,9 @@ func (t *table) states(s *section, name string, c *Column, base func() attr) {
 		t.add(v.Crowd, s.known, prior, func() attr {
 			a := base()
 			a.path, a.holds = c.Path, sameValue(v.Text)
-			a.yes, a.no = name+" in dpkg state "+quote(v.Text), name+" not in dpkg state "+quote(v.Text)
+			a.words = words(name+" in dpkg state "+quote(v.Text), name+" not in dpkg state "+quote(v.Text))
 			if left {
-				a.yes, a.no = name+" removed, its configuration left behind", name+" installed or purged"
+				a.words = words(name+" removed, its configuration left behind", name+" installed or purged")
 			}
 			return a
 		})

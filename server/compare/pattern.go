@@ -21,7 +21,8 @@ type pattern struct {
 	hope   float64 // evidence if all machines were of one stratum: it is no more
 	score  float64
 	topics []int32 // that have it
-	kept   bool    // its attributes are put into words
+	kept   bool    // its attributes are being put into words
+	told   bool    // they were
 	attrs  []*attr
 	lacks  []bool // for each attribute: the members are those that lack it
 	bits   set    // its members, once they were looked up
@@ -62,7 +63,7 @@ func (f *field) members(p *pattern) set {
 	return p.bits
 }
 
-// rank scores the patterns and marks those that are kept, best first. Of a large
+// rank scores the patterns and puts the best first. Of a large
 // field, only those are looked up machine by machine that may be among the best.
 func (t *table) rank() []*pattern {
 	f := t.f
@@ -92,27 +93,39 @@ func (t *table) rank() []*pattern {
 		}
 	}
 	slices.SortFunc(all[:exact], byScore)
-	for _, p := range all[:min(exact, ratedRows)] {
-		p.kept = p.score > 0
-	}
 	return all
 }
 
 // mostExact is how many patterns of a large field are looked up at most.
 const mostExact = 1000
 
-// inOrder puts patterns of the same score in the order of what they are about.
-func inOrder(ps []*pattern) []*pattern {
-	for _, p := range ps {
-		p.sortAttrs()
+// tellAtOnce is how many patterns are put into words at once, as more are needed.
+const tellAtOnce = 40
+
+// tellNext puts the patterns up to one into words, and those of the same score in the
+// order of what they are about.
+func (t *table) tellNext(ctx context.Context, ps []*pattern, n int) error {
+	if n < t.told || len(ps) == 0 {
+		return nil
 	}
+	from, to := t.told, min(len(ps), max(n+1, t.told+tellAtOnce))
+	for to < len(ps) && ps[to].score == ps[to-1].score && ps[to].score > 0 {
+		to++
+	}
+	t.told = to
+	err := t.tell(ctx, ps[from:to])
+	inOrder(ps[from:to])
+	return err
+}
+
+// inOrder puts patterns of the same score in the order of what they are about.
+func inOrder(ps []*pattern) {
 	slices.SortStableFunc(ps, func(a, b *pattern) int {
 		if a.score != b.score || len(a.attrs) == 0 || len(b.attrs) == 0 {
 			return cmp.Compare(b.score, a.score)
 		}
-		return cmp.Or(cmp.Compare(a.attrs[0].path, b.attrs[0].path), cmp.Compare(a.attrs[0].yes, b.attrs[0].yes))
+		return cmp.Or(cmp.Compare(a.attrs[0].path, b.attrs[0].path), strings.Compare(a.attrs[0].yes(), b.attrs[0].yes()))
 	})
-	return ps
 }
 
 // sortAttrs brings the attributes in order: some were found in the order of a map.
@@ -125,7 +138,7 @@ func (p *pattern) sortAttrs() {
 		if n := strings.Compare(p.attrs[i].path, p.attrs[j].path); n != 0 {
 			return n
 		}
-		return strings.Compare(p.attrs[i].yes, p.attrs[j].yes)
+		return strings.Compare(p.attrs[i].yes(), p.attrs[j].yes())
 	})
 	attrs, lacks := make([]*attr, len(order)), make([]bool, len(order))
 	for n, i := range order {

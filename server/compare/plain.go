@@ -58,24 +58,27 @@ func (t *table) settings(s *section, c *Column) {
 	for _, v := range c.Values {
 		t.add(v.Crowd, s.known, unlikely(c.Path), func() attr {
 			text := t.text(c.Path, v)
-			return setting(c.Path, c.Path+" is "+quote(text), c.Path+" is not "+quote(text), sameValue(text))
+			is := func() (yes, no string) { return c.Path + " is " + quote(text), c.Path + " is not " + quote(text) }
+			return setting(c.Path, is, sameValue(text))
 		})
 	}
 }
 
 // setting makes an attribute of a fact without a meaning of its own.
-func setting(path, yes, no string, holds func(int, Past) bool) attr {
+func setting(path string, words func() (yes, no string), holds func(int, Past) bool) attr {
 	id := "fact:" + path
-	return attr{kind: Setting, object: id, ids: []string{id}, path: path, yes: yes, no: no, holds: holds}
+	return attr{kind: Setting, object: id, ids: []string{id}, path: path, words: words, holds: holds}
 }
 
 func (t *table) presence(s *section, c *Column) {
 	t.add(c.Present, s.known, unlikely(c.Path), func() attr {
-		yes := c.Path + " is there"
-		if len(c.Values) == 1 && !c.Various && s.Name != "ssh" {
-			yes = c.Path + " is " + quote(t.text(c.Path, c.Values[0]))
+		there := func() (yes, no string) {
+			if yes, no = c.Path+" is there", c.Path+" is not there"; len(c.Values) == 1 && !c.Various && s.Name != "ssh" {
+				yes = c.Path + " is " + quote(t.text(c.Path, c.Values[0]))
+			}
+			return yes, no
 		}
-		return setting(c.Path, yes, c.Path+" is not there", func(_ int, p Past) bool { return p.Present })
+		return setting(c.Path, there, func(_ int, p Past) bool { return p.Present })
 	})
 }
 
@@ -96,7 +99,7 @@ func (t *table) words(s *section, c *Column) {
 			}
 		}
 	}, unlikely(c.Path), func(part string) attr {
-		return setting(c.Path, c.Path+" has "+quote(part), c.Path+" without "+quote(part), func(_ int, p Past) bool { return p.Present && strings.Contains(p.Value, part) })
+		return setting(c.Path, words(c.Path+" has "+quote(part), c.Path+" without "+quote(part)), func(_ int, p Past) bool { return p.Present && strings.Contains(p.Value, part) })
 	})
 }
 
@@ -126,8 +129,8 @@ func (t *table) conffile(s *section, c *Column) {
 			see(word)
 		}
 	}, 1, func(word string) attr {
-		a := about(name, "/"+name+" is "+word+" against its package", "/"+name+" is not "+word+" against its package",
-			func(_ int, p Past) bool { return p.Present && strings.HasPrefix(p.Value, word) })
+		is := words("/"+name+" is "+word+" against its package", "/"+name+" is not "+word+" against its package")
+		a := about(name, is, func(_ int, p Past) bool { return p.Present && strings.HasPrefix(p.Value, word) })
 		a.path = c.Path
 		return a
 	})

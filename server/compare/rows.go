@@ -2,6 +2,7 @@ package compare
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,23 +26,32 @@ type draft struct {
 // rows turns patterns and pairs into rows, best first, until there are as many as
 // are wanted that no other could come before. Of the others only the exact tests
 // are returned, as rest.
-func (f *field) rows(r found, c *clock, want int) (out, rest []Row) {
+func (t *table) rows(ctx context.Context, r found, c *clock, want int) (out, rest []Row, err error) {
+	f := t.f
 	for _, pr := range r.pairs {
+		if err := t.tell(ctx, []*pattern{pr.x, pr.y}); err != nil {
+			return nil, nil, err
+		}
 		out = append(out, f.pairRow(pr, c))
 	}
-	for i, p := range r.patterns[:min(len(r.patterns), ratedRows)] {
-		if p.score <= 0 {
+	rated := r.patterns[:min(len(r.patterns), ratedRows)]
+	for i := range rated {
+		if rated[i].score <= 0 {
 			break
 		}
-		if len(rest) > 0 || settled(out, want, p.score) {
-			rest = append(rest, Row{P: f.exact(p)})
+		if len(rest) > 0 || settled(out, want, rated[i].score) {
+			rest = append(rest, Row{P: f.exact(rated[i])})
 			continue
 		}
+		if err := t.tellNext(ctx, rated, i); err != nil {
+			return nil, nil, err
+		}
+		p := rated[i]
 		for _, d := range f.drafts(p, c, i < datedRows) {
 			out = append(out, f.row(p, d, c))
 		}
 	}
-	return fold(inScore(out)), rest
+	return fold(inScore(out)), rest, t.err
 }
 
 func inScore(rows []Row) []Row {
@@ -152,33 +162,38 @@ func (f *field) siteOnly(p *pattern) bool {
 // name fills in what the row is about from its most telling attribute.
 func (r *Row) name(d draft) {
 	order := d.order()
-	ids, objects := map[string]bool{}, map[string]bool{}
+	r.IDs, r.objects = make([]string, 0, 2*len(order)), make([]string, 0, len(order))
 	for _, i := range order {
 		a := d.attrs[i]
-		text := a.yes
-		if d.lacks[i] {
-			text = a.no
-		}
-		objects[a.object] = true
-		for _, id := range a.ids {
-			ids[id] = true
-		}
-		if len(r.Facts) < listedFacts {
-			r.Facts = append(r.Facts, Difference{a.ids[0], a.path, text})
-		} else {
+		r.objects = append(r.objects, a.object)
+		r.IDs = append(r.IDs, a.ids...)
+		if len(r.Facts) == listedFacts {
 			r.More++
+			continue
 		}
+		text := a.yes()
+		if d.lacks[i] {
+			text = a.no()
+		}
+		r.Facts = append(r.Facts, Difference{a.ids[0], a.path, text})
 	}
+	r.IDs, r.objects = eachOnce(r.IDs), eachOnce(r.objects)
 	first := order[0]
-	r.Kind, r.IDs = d.attrs[first].kind, slices.Sorted(maps.Keys(ids))
+	r.Kind = d.attrs[first].kind
 	r.What = r.Facts[0].Text
 	if other := instead(d, order); other != "" {
 		r.What += " instead of " + other
 	}
-	if n := len(objects) - 1; n > 0 {
+	if n := len(r.objects) - 1; n > 0 {
 		r.What += fmt.Sprintf(" (and %d other things on the same machines)", n)
 	}
-	r.object, r.objects = d.attrs[first].object, objects
+	r.object = d.attrs[first].object
+}
+
+// eachOnce sorts texts and leaves out what is in them already.
+func eachOnce(all []string) []string {
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // order puts the most telling attributes first.
@@ -188,12 +203,17 @@ func (d draft) order() []int {
 	for i := range places {
 		places[i] = place{i, rank(d, i)}
 	}
-	slices.SortStableFunc(places, func(x, y place) int {
+	slices.SortFunc(places, func(x, y place) int {
 		a, b := d.attrs[x.i], d.attrs[y.i]
-		if a.prior != b.prior || x.rank != y.rank {
-			return cmp.Or(cmp.Compare(b.prior, a.prior), x.rank-y.rank)
+		switch {
+		case a.prior != b.prior:
+			return cmp.Compare(b.prior, a.prior)
+		case x.rank != y.rank:
+			return x.rank - y.rank
+		case a.path != b.path:
+			return strings.Compare(a.path, b.path)
 		}
-		return cmp.Or(strings.Compare(a.path, b.path), strings.Compare(a.yes, b.yes))
+		return cmp.Or(strings.Compare(a.yes(), b.yes()), x.i-y.i)
 	})
 	out := make([]int, len(places))
 	for n, p := range places {
@@ -205,17 +225,17 @@ func (d draft) order() []int {
 // rank puts what machines have before what they lack, and within packages the
 // program before its parts.
 func rank(d draft, i int) int {
-	n := 0
+	n, a := 0, d.attrs[i]
 	if d.lacks[i] {
 		n++
 	}
-	if d.attrs[i].detail {
+	if a.detail {
 		n++
 	}
-	if strings.HasPrefix(d.attrs[i].object, "fact:") {
+	if strings.HasPrefix(a.object, "fact:") {
 		n += 2
 	}
-	if a := d.attrs[i]; a.kind == Package && !slices.Contains(a.ids, "pkg:"+strings.TrimPrefix(a.object, "src:")) {
+	if a.kind == Package && strings.TrimPrefix(a.ids[0], "pkg:") != strings.TrimPrefix(a.object, "src:") {
 		n += 2
 	}
 	return n
@@ -224,14 +244,17 @@ func rank(d draft, i int) int {
 // instead returns the line of the same file that the others have in its place.
 func instead(d draft, order []int) string {
 	first := d.attrs[order[0]]
-	if first.kind != File || d.lacks[order[0]] || !strings.HasPrefix(first.yes, "line `") {
+	if first.kind != File || d.lacks[order[0]] || !strings.HasPrefix(first.yes(), "line `") {
 		return ""
 	}
-	key := keyOf(first.yes)
+	key := keyOf(first.yes())
 	for _, i := range order[1:] {
 		a := d.attrs[i]
-		if a.object == first.object && d.lacks[i] && strings.HasPrefix(a.yes, "line `") && strings.EqualFold(keyOf(a.yes), key) {
-			return a.yes[len("line "):strings.LastIndex(a.yes, " in /")]
+		if a.object != first.object || !d.lacks[i] {
+			continue
+		}
+		if yes := a.yes(); strings.HasPrefix(yes, "line `") && strings.EqualFold(keyOf(yes), key) {
+			return yes[len("line "):strings.LastIndex(yes, " in /")]
 		}
 	}
 	return ""
@@ -290,7 +313,6 @@ func (f *field) pairRow(pr pair, c *clock) Row {
 	if pr.kind == Either {
 		word = " or "
 	}
-	ids := map[string]bool{}
 	recent := 0.0
 	for _, p := range []*pattern{pr.x, pr.y} {
 		d := f.drafts(p, c, true)
@@ -303,15 +325,13 @@ func (f *field) pairRow(pr pair, c *clock) Row {
 		r.What += part.What
 		r.Facts = append(r.Facts, part.Facts[:min(len(part.Facts), listedFacts/2)]...)
 		r.More += part.More + max(0, len(part.Facts)-listedFacts/2)
-		for _, id := range part.IDs {
-			ids[id] = true
-		}
+		r.IDs = append(r.IDs, part.IDs...)
 		if part.Since.After(r.Since) {
 			r.Since = part.Since
 		}
 	}
 	r.Score = weigh(r.Score, recent)
-	r.IDs = slices.Sorted(maps.Keys(ids))
+	r.IDs = eachOnce(r.IDs)
 	r.Why = f.why(r, age{}, c) + "; only together"
 	if pr.kind == Either {
 		r.Why = f.why(r, age{}, c) + "; each explains a part"
@@ -321,26 +341,24 @@ func (f *field) pairRow(pr pair, c *clock) Row {
 
 // fold drops rows that say less about the same thing than a row above them.
 func fold(rows []Row) []Row {
-	above := map[string]map[string]bool{}
+	above := map[string][][]string{}
 	out := rows[:0]
 	for _, r := range rows {
 		if r.object != "" {
-			if seen := above[r.object]; seen != nil && covered(r.objects, seen) {
+			if covered(r.objects, above[r.object]) {
 				continue
 			}
-			if above[r.object] == nil {
-				above[r.object] = map[string]bool{}
-			}
-			maps.Copy(above[r.object], r.objects)
+			above[r.object] = append(above[r.object], r.objects)
 		}
 		out = append(out, r)
 	}
 	return out
 }
 
-func covered(objects, seen map[string]bool) bool {
-	for o := range objects {
-		if !seen[o] {
+// covered tells whether each of some objects is in one of several sorted lists.
+func covered(objects []string, above [][]string) bool {
+	for _, o := range objects {
+		if !slices.ContainsFunc(above, func(all []string) bool { _, ok := slices.BinarySearch(all, o); return ok }) {
 			return false
 		}
 	}

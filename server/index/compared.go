@@ -359,9 +359,14 @@ func (c *Compared) Columns(ask compare.Ask, s *compare.Section, columns []int) [
 	if ask.Only != nil {
 		w = c.part
 	}
+	n := len(columns)
+	for _, p := range columns {
+		n += w.told(pathID(p))
+	}
+	t := &telling{c: c, w: w, lazy: ask.Lazy && s.Name == "etc", values: make([]compare.Value, 0, n), holders: make([]compare.Holder, 0, n)}
 	out := make([]compare.Column, len(columns))
-	for i, n := range columns {
-		out[i] = c.column(w, pathID(n), ask.Lazy && s.Name == "etc")
+	for i, p := range columns {
+		t.column(&out[i], pathID(p))
 	}
 	return out
 }
@@ -385,57 +390,70 @@ func (d *dict) inOrder(section uint16) []pathID {
 	return all
 }
 
-// column gives what stands at a path.
-func (c *Compared) column(w *weighing, p pathID, lazy bool) (col compare.Column) {
-	f := c.v.f
-	col.Path = f.pathText(p)
-	values := 0
+// telling tells columns. What it tells of all of them stands in two arrays.
+type telling struct {
+	c       *Compared
+	w       *weighing
+	lazy    bool
+	values  []compare.Value
+	holders []compare.Holder
+}
+
+// told is how many values of a path are told at most.
+func (w *weighing) told(p pathID) (n int) {
 	for row := w.first[p]; row != 0; row = w.next[row-1] {
-		values++
-	}
-	own := w.ownAt(p)
-	of := make([]compare.Holder, 0, values+len(own)+1)
-	col.Values = make([]compare.Value, 0, values+len(own))
-	value := func(h compare.Holder, sum []uint64, text string, whole bool) {
-		v := compare.Value{Text: text, Partial: !whole}
-		if v.Partial && text != "" {
-			v.Text = strings.ReplaceAll(text, "\x00", "0")
-		}
-		of = append(of, h)
-		v.Tally, v.Of = w.tally(sum), of[len(of)-1:len(of):len(of)]
-		col.Values = append(col.Values, v)
-	}
-	for row := w.first[p]; row != 0; row = w.next[row-1] {
-		if sum := w.sums.at(row - 1); sum[0] != 0 {
-			x, text, whole := w.facts[row-1], "", false
-			if !lazy {
-				text, whole = f.value(x)
-			}
-			value(holder(holdsFact, uint32(x)), sum, text, whole)
-		}
-	}
-	present := make([]uint64, w.k)
-	for row := w.first[p]; row != 0; row = w.next[row-1] {
-		addTo(present, w.sums.at(row-1))
+		n++
 	}
 	if at := w.own[p]; at != 0 {
-		addTo(present, w.ownSums.at(at-1))
-		if col.Various = w.ownCount[at-1] > w.loose; col.Various {
-			of = append(of, holder(holdsOwn, uint32(p)))
+		n += min(w.ownCount[at-1], w.loose)
+	}
+	return n
+}
+
+// column tells what stands at a path.
+func (t *telling) column(col *compare.Column, p pathID) {
+	w, f := t.w, t.c.v.f
+	col.Path = f.pathView(p)
+	from, own := len(t.values), len(t.holders)
+	for row := w.first[p]; row != 0; row = w.next[row-1] {
+		if sum := w.sums.at(row - 1); sum[0] != 0 {
+			x := w.facts[row-1]
+			t.value(holder(holdsFact, uint32(x)), sum, f.texts.get(f.dict.facts.at(uint32(x)).value))
 		}
 	}
-	if !col.Various {
-		for _, o := range own {
-			text, whole := "", false
-			if !lazy {
-				text, whole = f.unpacked(o.value)
-			}
-			value(holder(holdsSet, o.set), w.setSums.at(o.row), text, whole)
+	at := w.own[p]
+	if at != 0 {
+		col.Various = w.ownCount[at-1] > w.loose
+	}
+	if at != 0 && !col.Various {
+		for n := w.owned[at-1].next; n != 0; n = w.ownSets[n-1].next {
+			o := &w.ownSets[n-1]
+			t.value(holder(holdsSet, o.set), w.setSums.at(o.row), o.value)
 		}
 	}
+	col.Values = t.values[from:len(t.values):len(t.values)]
+	for i := range col.Values {
+		col.Present.Tally = col.Present.Plus(col.Values[i].Tally)
+	}
+	if col.Various {
+		t.holders = append(t.holders, holder(holdsOwn, uint32(p)))
+		col.Present.Tally = col.Present.Plus(w.tally(w.ownSums.at(at - 1)))
+	}
+	col.Present.Of = t.holders[own:len(t.holders):len(t.holders)]
 	slices.SortFunc(col.Values, func(a, b compare.Value) int { return strings.Compare(a.Text, b.Text) })
-	col.Present = compare.Crowd{Tally: w.tally(present), Of: of}
-	return col
+}
+
+func (t *telling) value(h compare.Holder, sum []uint64, packed []byte) {
+	v := compare.Value{Partial: true}
+	if !t.lazy {
+		text, whole := t.c.v.f.unpackedView(packed)
+		if v.Text, v.Partial = text, !whole; v.Partial {
+			v.Text = strings.ReplaceAll(text, "\x00", "0")
+		}
+	}
+	t.holders = append(t.holders, h)
+	v.Tally, v.Of = t.w.tally(sum), t.holders[len(t.holders)-1:len(t.holders):len(t.holders)]
+	t.values = append(t.values, v)
 }
 
 // Name returns the name of a CI of the scope by its id; "" if there is none.
