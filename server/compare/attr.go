@@ -276,7 +276,11 @@ func (t *table) asked(path string, v Value, whole bool) Value {
 // look looks up which machines have something, of those that are known.
 func (f *field) look(c Crowd, k *known) set {
 	if k.bits == nil {
-		k.bits = f.find(k.Crowd)
+		if k.Sum == f.whole.Sum {
+			k.bits = f.all
+		} else {
+			k.bits = f.find(k.Crowd)
+		}
 		if k.within != nil {
 			k.bits = k.bits.and(k.within)
 		}

@@ -1,10 +1,6 @@
 package index
 
 import (
-	"bytes"
-	"cmp"
-	"maps"
-	"slices"
 	"strings"
 
 	"rollcall/internal/fact"
@@ -24,105 +20,6 @@ type Compared struct {
 
 	all, part *weighing           // of all machines, and of those that were asked for last
 	onBase    map[uint32][]uint64 // machines on a base, see machinesOn
-}
-
-// Compared puts the CIs of two groups in order, those of the scope that have
-// reported. Nobody may be in both. read gives what a CI has at a path where the index knows only a
-// hash.
-func (v View) Compared(broken, working Bits, read func(id, path string) (string, bool, error)) *Compared {
-	c := &Compared{v: v, read: read, masked: maskedFleet, number: make([]int32, v.f.slots), onBase: map[uint32][]uint64{}}
-	type stand struct {
-		slot   uint32
-		site   Fact
-		broken bool
-	}
-	all := make([]stand, 0, broken.Count()+working.Count())
-	path, sited := v.f.lookup(headPrefix + "site")
-	for n, group := range [...]Bits{broken.Clone(), working.Clone()} {
-		group.And(v.visible)
-		for slot := range group.Slots() {
-			sets := v.f.lists.get(v.f.cis.at(slot).sets)
-			if len(sets) < 2 { // only the head
-				continue
-			}
-			s := stand{slot: slot, broken: n == 0, site: noFact}
-			if sited {
-				if x, ok := v.f.find(v.f.formOf(sets[0]), path); ok && x.own == nil {
-					s.site = x.x
-				}
-			}
-			all = append(all, s)
-		}
-	}
-	rank := v.siteRanks(path, sited)
-	all = bySite(all, func(s stand) int { return rank[s.site] }, len(rank))
-	if len(all) <= sortedByID {
-		slices.SortStableFunc(all, func(a, b stand) int {
-			if n := cmp.Compare(rank[a.site], rank[b.site]); n != 0 {
-				return n
-			}
-			if a.broken != b.broken {
-				return map[bool]int{true: -1, false: 1}[a.broken]
-			}
-			x, y := v.f.cis.at(a.slot).id, v.f.cis.at(b.slot).id
-			return slices.Compare(x[:], y[:])
-		})
-	}
-	for i := range c.number {
-		c.number[i] = -1
-	}
-	for i, s := range all {
-		c.slots = append(c.slots, s.slot)
-		c.number[s.slot] = int32(i)
-		c.places = append(c.places, compare.Place{Site: rank[s.site], Broken: s.broken})
-	}
-	return c
-}
-
-// noFact is the site of CIs without one.
-const noFact Fact = 1<<32 - 1
-
-// sortedByID is how many machines are put in the order of their ids within a site,
-// so that an answer does not depend on when they came; of more it costs too much.
-const sortedByID = 4096
-
-// bySite sorts by a small number.
-func bySite[T any](all []T, rank func(T) int, ranks int) []T {
-	at := make([]int, ranks+1)
-	for _, x := range all {
-		at[rank(x)+1]++
-	}
-	for i := 1; i < len(at); i++ {
-		at[i] += at[i-1]
-	}
-	out := make([]T, len(all))
-	for _, x := range all {
-		out[at[rank(x)]] = x
-		at[rank(x)]++
-	}
-	return out
-}
-
-// siteRanks numbers the sites in the order of their names.
-func (v View) siteRanks(path pathID, sited bool) map[Fact]int {
-	rank := map[Fact]int{noFact: 0}
-	if !sited {
-		return rank
-	}
-	type named struct {
-		x    Fact
-		name string
-	}
-	var all []named
-	for x := range v.f.ofPath(path) {
-		name, _ := v.f.value(x)
-		all = append(all, named{x, name})
-	}
-	slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.name, b.name) })
-	for i, s := range all {
-		rank[s.x] = i + 1
-	}
-	return rank
 }
 
 // Places implements compare.Fleet.
@@ -166,7 +63,7 @@ func (c *Compared) Find(h compare.Holder, to []uint64) {
 	switch h >> 32 {
 	case holdsFact:
 		if row := c.all.rows[n]; row > 0 && c.all.masks() > 0 {
-			for i, w := range c.all.sums.at(row - 1)[sumWords:] {
+			for i, w := range c.all.of(f, f.pathOf(n)).sums.at(row - 1)[sumWords:] {
 				to[i] |= w
 			}
 			return
@@ -174,24 +71,19 @@ func (c *Compared) Find(h compare.Holder, to []uint64) {
 		c.findFact(n, to)
 	case holdsSet:
 		c.addMembers(n, to)
-	case holdsSection, holdsOwn:
-		section := uint16(n)
-		if h>>32 == holdsOwn {
-			section = f.paths.at(n).section
+	case holdsSection:
+		for _, set := range c.all.sections[n].sets {
+			c.addMembers(set, to)
 		}
-		for i, slot := range c.slots {
-			for _, set := range f.lists.get(f.cis.at(slot).sets)[1:] {
-				if f.sets.at(set).section != section {
-					continue
+	case holdsOwn:
+		for _, set := range c.all.of(f, pathID(n)).sets {
+			for p := range f.ownPaths(f.formOf(set).own) {
+				if p >= pathID(n) {
+					if p == pathID(n) {
+						c.addMembers(set, to)
+					}
+					break
 				}
-				has := h>>32 == holdsSection
-				if !has {
-					_, has = f.ownAt(f.formOf(set).own, pathID(n))
-				}
-				if has {
-					to[i/64] |= 1 << (i % 64)
-				}
-				break
 			}
 		}
 	}
@@ -290,171 +182,6 @@ func (c *Compared) Text(path string, h compare.Holder, whole bool) (text string,
 }
 
 var _ compare.Fleet = (*Compared)(nil)
-
-// Sections implements compare.Fleet.
-func (c *Compared) Sections(ask compare.Ask, see func(*compare.Section, compare.Outline)) ([]*compare.Section, error) {
-	w := c.weigh(ask)
-	if ask.Only == nil {
-		c.all = w
-	} else {
-		c.part = w
-	}
-	f := c.v.f
-	names := map[string]uint16{}
-	for section := range w.sections {
-		names[f.sections[section]] = section
-	}
-	var out []*compare.Section
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		section := names[name]
-		s := &compare.Section{Name: name, Known: compare.Crowd{Tally: w.tally(w.sections[section]), Of: []compare.Holder{holder(holdsSection, uint32(section))}}}
-		if see != nil {
-			c.outlines(w, section, s, see)
-		}
-		out = append(out, s)
-	}
-	return out, nil
-}
-
-// outlines lets see look at the columns of a section, but for those that are the same
-// on all where that means nothing.
-func (c *Compared) outlines(w *weighing, section uint16, s *compare.Section, see func(*compare.Section, compare.Outline)) {
-	values := make([]compare.Tally, 0, 64)
-	for _, p := range c.v.f.inOrder(section) {
-		if w.first[p] == 0 && w.own[p] == 0 || w.same(p) && s.Name != "os" {
-			continue
-		}
-		o := compare.Outline{Column: int(p)}
-		values = values[:0]
-		for row := w.first[p]; row != 0; row = w.next[row-1] {
-			if sum := w.sums.at(row - 1); sum[0] != 0 {
-				values = append(values, w.tally(sum))
-				o.Present = o.Present.Plus(values[len(values)-1])
-			}
-		}
-		if at := w.own[p]; at != 0 {
-			o.Present = o.Present.Plus(w.tally(w.ownSums.at(at - 1)))
-			o.Various = w.ownCount[at-1] > w.loose
-			if !o.Various {
-				for n := w.owned[at-1].next; n != 0; n = w.ownSets[n-1].next {
-					values = append(values, w.tally(w.setSums.at(w.ownSets[n-1].row)))
-				}
-			}
-		}
-		if o.Values = values; o.Present.Sum != 0 || len(values) > 0 {
-			see(s, o)
-		}
-	}
-}
-
-// Column implements compare.Fleet.
-func (c *Compared) Column(path string) (int, bool) {
-	p, ok := c.v.f.lookup(path)
-	return int(p), ok
-}
-
-// Columns implements compare.Fleet.
-func (c *Compared) Columns(ask compare.Ask, s *compare.Section, columns []int) []compare.Column {
-	w := c.all
-	if ask.Only != nil {
-		w = c.part
-	}
-	n := len(columns)
-	for _, p := range columns {
-		n += w.told(pathID(p))
-	}
-	t := &telling{c: c, w: w, lazy: ask.Lazy && s.Name == "etc", values: make([]compare.Value, 0, n), holders: make([]compare.Holder, 0, n)}
-	out := make([]compare.Column, len(columns))
-	for i, p := range columns {
-		t.column(&out[i], pathID(p))
-	}
-	return out
-}
-
-// inOrder gives the paths of a section in order. The order is remembered: paths only
-// ever come.
-func (d *dict) inOrder(section uint16) []pathID {
-	d.pmu.Lock()
-	defer d.pmu.Unlock()
-	if d.ordered == nil {
-		d.ordered = map[uint16][]pathID{}
-	}
-	if all := d.ordered[section]; len(all) == len(d.bySect[section]) {
-		return all
-	}
-	all := slices.Clone(d.bySect[section])
-	slices.SortFunc(all, func(a, b pathID) int {
-		return bytes.Compare(d.texts.get(d.paths.at(uint32(a)).text), d.texts.get(d.paths.at(uint32(b)).text))
-	})
-	d.ordered[section] = all
-	return all
-}
-
-// telling tells columns. What it tells of all of them stands in two arrays.
-type telling struct {
-	c       *Compared
-	w       *weighing
-	lazy    bool
-	values  []compare.Value
-	holders []compare.Holder
-}
-
-// told is how many values of a path are told at most.
-func (w *weighing) told(p pathID) (n int) {
-	for row := w.first[p]; row != 0; row = w.next[row-1] {
-		n++
-	}
-	if at := w.own[p]; at != 0 {
-		n += min(w.ownCount[at-1], w.loose)
-	}
-	return n
-}
-
-// column tells what stands at a path.
-func (t *telling) column(col *compare.Column, p pathID) {
-	w, f := t.w, t.c.v.f
-	col.Path = f.pathView(p)
-	from, own := len(t.values), len(t.holders)
-	for row := w.first[p]; row != 0; row = w.next[row-1] {
-		if sum := w.sums.at(row - 1); sum[0] != 0 {
-			x := w.facts[row-1]
-			t.value(holder(holdsFact, uint32(x)), sum, f.texts.get(f.dict.facts.at(uint32(x)).value))
-		}
-	}
-	at := w.own[p]
-	if at != 0 {
-		col.Various = w.ownCount[at-1] > w.loose
-	}
-	if at != 0 && !col.Various {
-		for n := w.owned[at-1].next; n != 0; n = w.ownSets[n-1].next {
-			o := &w.ownSets[n-1]
-			t.value(holder(holdsSet, o.set), w.setSums.at(o.row), o.value)
-		}
-	}
-	col.Values = t.values[from:len(t.values):len(t.values)]
-	for i := range col.Values {
-		col.Present.Tally = col.Present.Plus(col.Values[i].Tally)
-	}
-	if col.Various {
-		t.holders = append(t.holders, holder(holdsOwn, uint32(p)))
-		col.Present.Tally = col.Present.Plus(w.tally(w.ownSums.at(at - 1)))
-	}
-	col.Present.Of = t.holders[own:len(t.holders):len(t.holders)]
-	slices.SortFunc(col.Values, func(a, b compare.Value) int { return strings.Compare(a.Text, b.Text) })
-}
-
-func (t *telling) value(h compare.Holder, sum []uint64, packed []byte) {
-	v := compare.Value{Partial: true}
-	if !t.lazy {
-		text, whole := t.c.v.f.unpackedView(packed)
-		if v.Text, v.Partial = text, !whole; v.Partial {
-			v.Text = strings.ReplaceAll(text, "\x00", "0")
-		}
-	}
-	t.holders = append(t.holders, h)
-	v.Tally, v.Of = t.w.tally(sum), t.holders[len(t.holders)-1:len(t.holders):len(t.holders)]
-	t.values = append(t.values, v)
-}
 
 // Name returns the name of a CI of the scope by its id; "" if there is none.
 func (c *Compared) Name(id string) string {

@@ -2,6 +2,7 @@ package index
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 
 	"rollcall/server/compare"
@@ -10,17 +11,20 @@ import (
 // gathering unites facts of a section by key.
 type gathering struct {
 	f     *fleet
-	w     *weighing
+	w     *weighed
 	key   func(path, value string) string
 	keys  map[string]int32
 	found []compare.Gathered
 	about []united // of each of found
 	sums  table2
 	of    []int32 // by fact: the number of its key + 1
-	bases map[uint32]*gathered
+	ownOf map[ownAt]int32
+}
 
-	change  []int32 // by key: how many facts more than its base a set has of it
-	changed []int32 // keys
+// ownAt is a fact that a set has alone.
+type ownAt struct {
+	set  uint32
+	path pathID
 }
 
 // united is what is known of a key before it is counted.
@@ -39,33 +43,36 @@ type gathered struct {
 
 // Gather implements compare.Fleet.
 func (c *Compared) Gather(ask compare.Ask, section string, key func(path, value string) string, worth func(most, least compare.Tally) bool) []compare.Gathered {
-	w := c.all
+	all := c.all
 	if ask.Only != nil {
-		w = c.part
+		all = c.part
 	}
 	f := c.v.f
 	n, ok := f.sectionN[section]
-	if !ok {
+	if !ok || all.sections[n] == nil {
 		return nil
 	}
-	g := &gathering{f: f, w: w, key: key, keys: map[string]int32{}, of: make([]int32, f.dict.facts.n), bases: map[uint32]*gathered{}, sums: table2{k: w.k}}
+	w := all.sections[n]
+	g := &gathering{f: f, w: w, key: key, keys: map[string]int32{}, of: make([]int32, f.dict.facts.n), sums: table2{k: w.k}, ownOf: map[ownAt]int32{}}
 	for _, p := range f.bySect[n] {
 		for row := w.first[p]; row != 0; row = w.next[row-1] {
 			if sum := w.sums.at(row - 1); sum[0] != 0 {
 				x := w.facts[row-1]
-				text, _ := f.value(x)
+				text, _ := f.unpackedView(f.texts.get(f.dict.facts.at(uint32(x)).value))
 				g.of[x] = g.see(p, text, holder(holdsFact, uint32(x)), sum)
 			}
 		}
 		for _, o := range w.ownAt(p) {
 			if w.ownCount[w.own[p]-1] <= w.loose {
 				text, _ := f.unpacked(o.value)
-				g.see(p, text, holder(holdsSet, o.set), w.setSums.at(o.row))
+				if k := g.see(p, text, holder(holdsSet, o.set), w.setSums.at(o.row)); k > 0 {
+					g.ownOf[ownAt{o.set, p}] = k
+				}
 			}
 		}
 	}
 	if g.several(worth) {
-		g.walk(n)
+		g.walk()
 	}
 	var out []compare.Gathered
 	for i, one := range g.found {
@@ -80,7 +87,7 @@ func (c *Compared) Gather(ask compare.Ask, section string, key func(path, value 
 
 // see gives the number of a fact's key + 1, 0 if it means nothing.
 func (g *gathering) see(p pathID, text string, h compare.Holder, sum []uint64) int32 {
-	path := g.f.pathText(p)
+	path := g.f.pathView(p)
 	name := g.key(path, text)
 	if name == "" {
 		return 0
@@ -125,13 +132,36 @@ func (g *gathering) several(worth func(most, least compare.Tally) bool) bool {
 	return any
 }
 
+// gatherers is how many sets each of several goroutines walks over at least.
+const gatherers = 4096
+
 // walk counts the keys that a machine may have twice, set by set.
-func (g *gathering) walk(section uint16) {
-	for row, set := range g.w.sets {
-		if g.f.sets.at(set).section == section {
-			g.take(set, g.w.setSums.at(int32(row)))
+func (g *gathering) walk() {
+	n := 1 + len(g.w.sets)/gatherers
+	parts := make([]*gatherer, min(n, runtime.GOMAXPROCS(0)))
+	inParallel(len(parts), func(i int) {
+		p := &gatherer{gathering: g, sums: table2{g.w.k, make([]uint64, len(g.sums.w))}, bases: map[uint32]*gathered{}, change: make([]int32, len(g.found))}
+		for row := i * len(g.w.sets) / len(parts); row < (i+1)*len(g.w.sets)/len(parts); row++ {
+			p.take(g.w.sets[row], g.w.setSums.at(int32(row)))
 		}
+		p.takeBases()
+		parts[i] = p
+	})
+	for _, p := range parts {
+		addTo(g.sums.w, p.sums.w)
 	}
+}
+
+// gatherer walks over some of the sets.
+type gatherer struct {
+	*gathering
+	sums    table2
+	bases   map[uint32]*gathered
+	change  []int32 // by key: how many facts more than its base a set has of it
+	changed []int32 // keys
+}
+
+func (g *gatherer) takeBases() {
 	for _, b := range g.bases {
 		for k, n := range b.facts {
 			if n > 0 {
@@ -142,7 +172,7 @@ func (g *gathering) walk(section uint16) {
 }
 
 // take adds a set to the keys that it has: to its base, and where it has otherwise.
-func (g *gathering) take(set uint32, sum []uint64) {
+func (g *gatherer) take(set uint32, sum []uint64) {
 	form := g.f.formOf(set)
 	base := g.bases[form.base]
 	if base == nil {
@@ -161,14 +191,8 @@ func (g *gathering) take(set uint32, sum []uint64) {
 	for _, x := range form.drops {
 		g.count(g.of[x], -1)
 	}
-	for o := range g.f.ownFacts(form.own) {
-		if at := g.w.own[o.path]; at == 0 || g.w.ownCount[at-1] > g.w.loose {
-			continue
-		}
-		text, _ := g.f.unpacked(o.value)
-		if k := g.keys[g.key(g.f.pathText(o.path), text)]; k > 0 && g.about[k-1].paths && !g.about[k-1].skip {
-			g.count(k, 1)
-		}
+	if len(g.ownOf) > 0 {
+		g.takeOwn(form.own, set)
 	}
 	for _, k := range g.changed {
 		had := base.facts[k]
@@ -183,13 +207,19 @@ func (g *gathering) take(set uint32, sum []uint64) {
 	g.changed = g.changed[:0]
 }
 
+// takeOwn takes in the facts that a set has alone, where these are told.
+func (g *gatherer) takeOwn(own owns, set uint32) {
+	for p := range g.f.ownPaths(own) {
+		if k := g.ownOf[ownAt{set, p}]; k > 0 && g.about[k-1].paths && !g.about[k-1].skip {
+			g.count(k, 1)
+		}
+	}
+}
+
 // count notes that a set has a fact more of a key, or less.
-func (g *gathering) count(k, n int32) {
+func (g *gatherer) count(k, n int32) {
 	if k == 0 {
 		return
-	}
-	if g.change == nil {
-		g.change = make([]int32, len(g.found))
 	}
 	g.change[k-1] += n
 	g.changed = append(g.changed, k-1)

@@ -100,10 +100,10 @@ func (h *hits) holds(id pathID, x holding) (holds, sure bool) {
 	if h.t.Op == query.None {
 		return true, true
 	}
-	text, known := h.f.text(x)
+	text, known := h.f.textView(x)
 	f := fact.Fact{Value: text}
 	if query.ByPath(h.glob) { // else it would be the same text for each value
-		f.Path = h.f.pathText(id)
+		f.Path = h.f.pathView(id)
 	}
 	if h.t.FactHolds(h.glob, f, h.q.Now) { // whatever stands in the place of unknown digits: no value names them
 		return true, known || h.t.Op == query.Equal || h.t.Op == query.Like || query.ByPath(h.glob)

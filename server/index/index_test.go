@@ -333,9 +333,14 @@ func (v View) counts(a, b Bits) map[Fact][2]int {
 	}
 	w := c.weigh(compare.Ask{Weights: weights})
 	out := map[Fact][2]int{}
-	for row, x := range w.facts {
-		if n := w.tally(w.sums.at(int32(row))); n.Broken+n.Near > 0 {
-			out[x] = [2]int{n.Broken, n.Near}
+	for _, s := range w.sections {
+		if s == nil {
+			continue
+		}
+		for row, x := range s.facts {
+			if n := w.tally(s.sums.at(int32(row))); n.Broken+n.Near > 0 {
+				out[x] = [2]int{n.Broken, n.Near}
+			}
 		}
 	}
 	return out

@@ -1,6 +1,10 @@
 package index
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"iter"
+	"unsafe"
+)
 
 // textView gives bytes of the texts as a string without copying them: they stay as
 // they are for as long as anybody has them.
@@ -21,4 +25,34 @@ func (d *dict) unpackedView(packed []byte) (string, bool) {
 		}
 	}
 	return textView(packed), true
+}
+
+// textView is text without a copy: it is good until the own value is changed.
+func (c *core) textView(h holding) (string, bool) {
+	if h.own != nil {
+		return c.unpackedView(h.own)
+	}
+	return c.unpackedView(c.texts.get(c.dict.facts.at(uint32(h.x)).value))
+}
+
+// ownPaths yields where a set has facts of its own, without their values.
+func (d *dict) ownPaths(o owns) iter.Seq[pathID] {
+	return func(yield func(pathID) bool) {
+		column := -1
+		for len(o) > 0 && o[0] != 0 {
+			gap, n := binary.Varint(o)
+			column += int(gap)
+			rec := d.columns.recs.at(uint32(column))
+			size := 0
+			if rec.frame > 0 {
+				size = d.frames.at(rec.frame - 1).fill
+			} else {
+				long, m := binary.Uvarint(o[n:])
+				size, n = int(long), n+m
+			}
+			if o = o[n+size:]; !yield(rec.path) {
+				return
+			}
+		}
+	}
 }

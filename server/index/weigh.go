@@ -2,13 +2,17 @@ package index
 
 import (
 	"bytes"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"rollcall/server/compare"
 )
 
 // weighing adds up a weight of each of some CIs over all who have a fact. It walks
 // over the distinct sets of the CIs: what a base holds is added up once for all sets
-// that are on it.
+// that are on it. Sections share nothing, so that several are walked over at once.
 //
 // A weight is some words: how many broken, near and other machines, packed; a random
 // number; and, where the machines are few, a bit for each of them. All of these may
@@ -16,23 +20,29 @@ import (
 type weighing struct {
 	k         int
 	loose     int
-	lazy      bool
 	everybody compare.Tally
+	sections  []*weighed // by section; nil: nobody has any
 
-	rows  []int32 // by fact: its row + 1
-	facts []Fact  // of each row
-	sums  table2
+	rows  []int32 // by fact: its row + 1 in its section
 	first []int32 // by path: a row + 1
+	own   []int32 // by path: a row + 1 of what one set alone has
+}
+
+// weighed is one section.
+type weighed struct {
+	*weighing
+	sum []uint64 // of all who have any of it
+
+	facts []Fact // of each row
+	sums  table2
 	next  []int32 // of each row: another one of the same path + 1
 
-	sets     []uint32 // in the order of their rows
-	setSums  table2
-	sections map[uint16][]uint64
+	sets    []uint32 // in the order of their rows
+	setSums table2
 
-	own      []int32 // by path: a row + 1 of those below
 	ownSums  table2
 	ownCount []int
-	owned    []ownSet // of each row, as far as they are told: the last one
+	owned    []int32 // of each row, as far as they are told: the last one of ownSets + 1
 	ownSets  []ownSet
 }
 
@@ -91,21 +101,38 @@ func (w *weighing) tally(sum []uint64) compare.Tally {
 // weigh weighs the machines that are asked about.
 func (c *Compared) weigh(ask compare.Ask) *weighing {
 	f := c.v.f
-	w := &weighing{k: sumWords, loose: ask.Loose, lazy: ask.Lazy, sections: map[uint16][]uint64{}}
+	w := &weighing{k: sumWords, loose: ask.Loose, sections: make([]*weighed, len(f.dict.sections))}
 	if len(c.slots) <= c.masked {
 		w.k += (len(c.slots) + 63) / 64
 	}
-	w.sums.k, w.setSums.k, w.ownSums.k = w.k, w.k, w.k
 	w.rows, w.first, w.own = make([]int32, f.dict.facts.n), make([]int32, f.paths.n), make([]int32, f.paths.n)
 	c.weighSets(w, ask)
+	all := slices.DeleteFunc(slices.Clone(w.sections), func(s *weighed) bool { return s == nil })
+	slices.SortFunc(all, func(a, b *weighed) int { return len(b.sets) - len(a.sets) })
+	inParallel(len(all), func(i int) { all[i].walk(f) })
+	return w
+}
+
+// inParallel calls do with 0 to n-1, on as many processors as there are.
+func inParallel(n int, do func(int)) {
+	var next atomic.Int32
+	var all sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// walk adds up what the sets of a section hold.
+func (w *weighed) walk(f *fleet) {
 	bases := map[uint32][]uint64{}
 	for row, set := range w.sets {
 		sum := w.setSums.at(int32(row))
-		s := f.sets.at(set)
-		if w.sections[s.section] == nil {
-			w.sections[s.section] = make([]uint64, w.k)
-		}
-		addTo(w.sections[s.section], sum)
+		addTo(w.sum, sum)
 		form := f.formOf(set)
 		for _, x := range form.adds {
 			addTo(w.sumOf(f, x), sum)
@@ -128,17 +155,16 @@ func (c *Compared) weigh(ask compare.Ask) *weighing {
 			addTo(w.sumOf(f, x), sum)
 		}
 	}
-	return w
 }
 
 // same tells whether all have one value at a path.
-func (w *weighing) same(p pathID) bool {
+func (w *weighed) same(p pathID) bool {
 	row := w.first[p]
 	return row != 0 && w.next[row-1] == 0 && w.own[p] == 0 && w.sums.at(row - 1)[1] == w.everybody.Sum
 }
 
 // sumOf gives the sum of a fact, which it has from now on.
-func (w *weighing) sumOf(f *fleet, x uint32) []uint64 {
+func (w *weighed) sumOf(f *fleet, x uint32) []uint64 {
 	row := w.rows[x]
 	if row == 0 {
 		row = w.sums.add() + 1
@@ -150,80 +176,111 @@ func (w *weighing) sumOf(f *fleet, x uint32) []uint64 {
 	return w.sums.at(row - 1)
 }
 
-// weighSets adds up the weights of the machines that have each set.
+// weighSets adds up the weights of the machines that have each set. Many machines
+// are gone through in the order of their slots, in which most of what they have lies
+// in memory.
 func (c *Compared) weighSets(w *weighing, ask compare.Ask) {
 	f := c.v.f
-	few := len(ask.Only)
-	if ask.Only == nil {
-		few = len(c.slots)
+	t := &sums{f: f, w: w, weight: make([]uint64, w.k)}
+	if ask.Only != nil || len(c.slots) <= maskedFleet {
+		t.few = map[uint32]int32{}
+	} else {
+		t.rows = make([]int32, f.sets.n)
 	}
-	at := map[uint32]int32{}
-	var rows []int32
-	if few > maskedFleet {
-		rows = make([]int32, f.sets.n)
-	}
-	weight := make([]uint64, w.k)
-	take := func(i int) {
-		t := ask.Weights[i]
-		w.everybody.Broken, w.everybody.Near, w.everybody.Rest = w.everybody.Broken+t.Broken, w.everybody.Near+t.Near, w.everybody.Rest+t.Rest
-		w.everybody.Sum += t.Sum
-		weight[0], weight[1] = uint64(t.Broken)|uint64(t.Near)<<countBits|uint64(t.Rest)<<(2*countBits), t.Sum
-		if w.k > sumWords {
-			clear(weight[sumWords:])
-			weight[sumWords+i/64] = 1 << (i % 64)
+	switch {
+	case ask.Only != nil:
+		for _, i := range ask.Only {
+			t.take(c.slots[i], i, ask.Weights[i])
 		}
-		for _, set := range f.lists.get(f.cis.at(c.slots[i]).sets)[1:] { // without the head
-			row := at[set]
-			if rows != nil {
-				row = rows[set]
+	case len(c.slots) <= maskedFleet:
+		for i, slot := range c.slots {
+			t.take(slot, i, ask.Weights[i])
+		}
+	default:
+		for slot, i := range c.number {
+			if i >= 0 {
+				t.take(uint32(slot), int(i), ask.Weights[i])
 			}
-			if row == 0 {
-				row = w.setSums.add() + 1
-				w.sets = append(w.sets, set)
-				if rows != nil {
-					rows[set] = row
-				} else {
-					at[set] = row
-				}
+		}
+	}
+}
+
+// sums adds up weights by set.
+type sums struct {
+	f      *fleet
+	w      *weighing
+	weight []uint64
+	rows   []int32          // by set: its row + 1
+	few    map[uint32]int32 // instead of that, of few machines
+}
+
+func (t *sums) take(slot uint32, i int, y compare.Tally) {
+	w := t.w
+	w.everybody = w.everybody.Plus(y)
+	t.weight[0], t.weight[1] = uint64(y.Broken)|uint64(y.Near)<<countBits|uint64(y.Rest)<<(2*countBits), y.Sum
+	if w.k > sumWords {
+		clear(t.weight[sumWords:])
+		t.weight[sumWords+i/64] = 1 << (i % 64)
+	}
+	for _, set := range t.f.lists.get(t.f.cis.at(slot).sets)[1:] { // without the head
+		row := t.few[set]
+		if t.rows != nil {
+			row = t.rows[set]
+		}
+		section := t.f.sets.at(set).section
+		s := w.sections[section]
+		if row == 0 {
+			if s == nil {
+				s = &weighed{weighing: w, sum: make([]uint64, w.k), sums: table2{k: w.k}, setSums: table2{k: w.k}, ownSums: table2{k: w.k}}
+				w.sections[section] = s
 			}
-			addTo(w.setSums.at(row-1), weight)
+			row = s.setSums.add() + 1
+			s.sets = append(s.sets, set)
+			if t.rows != nil {
+				t.rows[set] = row
+			} else {
+				t.few[set] = row
+			}
 		}
-	}
-	if ask.Only == nil {
-		for i := range c.slots {
-			take(i)
-		}
-	}
-	for _, i := range ask.Only {
-		take(i)
+		addTo(s.setSums.at(row-1), t.weight)
 	}
 }
 
 // takeOwn takes in the facts that a set has alone.
-func (w *weighing) takeOwn(f *fleet, own owns, set uint32, row int32, sum []uint64) {
-	for o := range f.ownFacts(own) {
-		at := w.own[o.path]
+func (w *weighed) takeOwn(f *fleet, own owns, set uint32, row int32, sum []uint64) {
+	told := false
+	for p := range f.ownPaths(own) {
+		at := w.own[p]
 		if at == 0 {
 			at = w.ownSums.add() + 1
-			w.own[o.path] = at
-			w.ownCount, w.owned = append(w.ownCount, 0), append(w.owned, ownSet{})
+			w.own[p] = at
+			w.ownCount, w.owned = append(w.ownCount, 0), append(w.owned, 0)
 		}
 		addTo(w.ownSums.at(at-1), sum)
-		if w.ownCount[at-1]++; w.ownCount[at-1] > w.loose {
-			continue
+		w.ownCount[at-1]++
+		told = told || w.ownCount[at-1] <= w.loose
+	}
+	if !told {
+		return
+	}
+	for o := range f.ownFacts(own) {
+		if at := w.own[o.path] - 1; w.ownCount[at] <= w.loose {
+			w.ownSets = append(w.ownSets, ownSet{set, row, bytes.Clone(o.value), w.owned[at]})
+			w.owned[at] = int32(len(w.ownSets))
 		}
-		w.ownSets = append(w.ownSets, ownSet{set, row, bytes.Clone(o.value), w.owned[at-1].next})
-		w.owned[at-1].next = int32(len(w.ownSets))
 	}
 }
 
 // ownAt gives the facts at a path that one set alone has, as far as they are told.
-func (w *weighing) ownAt(p pathID) (all []ownSet) {
+func (w *weighed) ownAt(p pathID) (all []ownSet) {
 	if w.own[p] == 0 {
 		return nil
 	}
-	for n := w.owned[w.own[p]-1].next; n != 0; n = w.ownSets[n-1].next {
+	for n := w.owned[w.own[p]-1]; n != 0; n = w.ownSets[n-1].next {
 		all = append(all, w.ownSets[n-1])
 	}
 	return all
 }
+
+// of gives what was weighed of the section of a path, nil if nobody has any of it.
+func (w *weighing) of(f *fleet, p pathID) *weighed { return w.sections[f.paths.at(uint32(p)).section] }
