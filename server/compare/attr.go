@@ -101,6 +101,7 @@ type table struct {
 	told     int                 // so many of the best patterns are in words, see tellNext
 	every    bool                // all attributes are put into words, and none united
 	attrs    []*attr             // if every
+	room     []attr              // for more
 	sections map[string]*section
 	sample   map[string]*section // of a large field, once it is needed
 	sampled  map[string]bool     // paths that were looked into on the sample alone
@@ -128,14 +129,25 @@ func (t *table) add(who Crowd, k *known, prior float64, say func() attr) {
 		if !t.telling || !p.kept {
 			return
 		}
-		a := say()
+		a := t.newAttr()
+		*a = say()
 		a.prior, a.who, a.known = cmp.Or(prior, 1), who, k
-		p.attrs, p.lacks = append(p.attrs, &a), append(p.lacks, who.Sum != p.Sum)
+		p.attrs, p.lacks = append(p.attrs, a), append(p.lacks, who.Sum != p.Sum)
 		return
 	}
 	a := say()
 	a.prior, a.who, a.known = cmp.Or(prior, 1), who, k
 	t.attrs = append(t.attrs, &a)
+}
+
+// newAttr gives room for an attribute: there are thousands.
+func (t *table) newAttr() *attr {
+	if len(t.room) == 0 {
+		t.room = make([]attr, 128)
+	}
+	a := &t.room[0]
+	t.room = t.room[1:]
+	return a
 }
 
 // topic lets something say its attributes, now and when it is asked again.

@@ -217,8 +217,8 @@ func (f *field) bestUnion(values []Tally, known Tally) float64 {
 
 // lines compares what the contents of a file say.
 func (t *table) lines(c *contents) {
-	items := map[string]*mention{}
 	by := crowds[fact.Digest]{}
+	var who Tally
 	for _, v := range c.by {
 		f := v.File
 		if v.Partial && c.shut {
@@ -231,38 +231,79 @@ func (t *table) lines(c *contents) {
 			}
 		}
 		by.join(f.Digest, v.Crowd)
+		who = who.Plus(v.Tally)
 	}
+	said := &sayings{number: map[string]int32{}}
 	for digest, who := range by {
-		t.mention(c, digest, *who, items)
+		items := unread(digest).items
+		if !c.shut {
+			items = t.reader.items(c.path, digest, t.reader.masker(*who, c.s.known))
+		}
+		said.add(items, *who)
 	}
-	for _, m := range items {
+	for _, m := range said.mentions(who.Sum == c.s.known.Sum) {
 		t.line(c.s, c.path, m)
-	}
-}
-
-// mention adds what one content says to the items of a file.
-func (t *table) mention(c *contents, digest fact.Digest, who Crowd, items map[string]*mention) {
-	said := unread(digest).items
-	if !c.shut {
-		said = t.reader.items(c.path, digest, t.reader.masker(who, c.s.known))
-	}
-	for _, it := range said {
-		m := items[it.text]
-		if m == nil {
-			m = &mention{item: it}
-			items[it.text] = m
-		}
-		if it.shown != "" && (m.shown == "" || it.shown < m.shown) {
-			m.shown = it.shown // written in several ways: the same one every time
-		}
-		m.who.join(who)
 	}
 }
 
 // mention is an item and the machines whose file says it.
 type mention struct {
 	item
-	who Crowd
+	who  Crowd
+	in   int32 // so many contents
+	last int32 // of which this one came last, + 1
+}
+
+// sayings are the items of several contents.
+type sayings struct {
+	number map[string]int32
+	all    []mention
+	whose  []Crowd // of each content
+	said   []int32 // numbers of the items of the contents, one content after the other
+	ends   []int   // of each content
+}
+
+// add adds what one content says.
+func (s *sayings) add(items []item, who Crowd) {
+	s.whose = append(s.whose, who)
+	for _, it := range items {
+		n, ok := s.number[it.text]
+		if !ok {
+			n = int32(len(s.all))
+			s.number[it.text] = n
+			s.all = append(s.all, mention{item: it})
+		}
+		m := &s.all[n]
+		if it.shown != "" && (m.shown == "" || it.shown < m.shown) {
+			m.shown = it.shown // written in several ways: the same one every time
+		}
+		if m.last != int32(len(s.whose)) {
+			m.last = int32(len(s.whose))
+			m.in++
+			s.said = append(s.said, n)
+		}
+	}
+	s.ends = append(s.ends, len(s.said))
+}
+
+// mentions gives the items with who says them, but, if everybody has one of the
+// contents, for those that all say.
+func (s *sayings) mentions(everybody bool) (out []*mention) {
+	from := 0
+	for i, to := range s.ends {
+		for _, n := range s.said[from:to] {
+			m := &s.all[n]
+			if everybody && int(m.in) == len(s.whose) {
+				continue
+			}
+			if len(m.who.Of) == 0 {
+				out = append(out, m)
+			}
+			m.who.join(s.whose[i])
+		}
+		from = to
+	}
+	return out
 }
 
 func (t *table) line(s *section, path string, m *mention) {

@@ -17,6 +17,8 @@ type Fleet interface {
 	Sections(c Ask, see func(*Section, Outline)) ([]*Section, error)
 	// Column gives the number of the column at a path.
 	Column(path string) (n int, ok bool)
+	// Source gives the column that tells which source the package of a column is of.
+	Source(n int) (source int, ok bool)
 	// Columns tells columns of a section, as they were counted when Sections was last
 	// asked for all machines or some, in any order.
 	Columns(c Ask, s *Section, columns []int) []Column

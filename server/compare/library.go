@@ -12,30 +12,31 @@ const maxKept = 200_000
 type Library struct {
 	mu     sync.Mutex
 	writer *writer
-	parsed map[parsedKey]document
+	parsed map[parsedKey]*document
 	kept   int // items of parsed
 }
 
 // NewLibrary returns an empty Library.
 func NewLibrary() *Library {
-	return &Library{writer: newWriter(), parsed: map[parsedKey]document{}}
+	return &Library{writer: newWriter(), parsed: map[parsedKey]*document{}}
 }
 
-func (l *Library) get(key parsedKey) (document, bool) {
+func (l *Library) get(key parsedKey) (*document, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	doc, ok := l.parsed[key]
 	return doc, ok
 }
 
-func (l *Library) parse(key parsedKey, path, content string) document {
+func (l *Library) parse(key parsedKey, path, content string) *document {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	doc := l.writer.parse(path, content)
+	doc.generic = (&masker{}).masked(doc)
 	if l.kept += len(doc.items); l.kept > maxKept {
 		clear(l.parsed)
 		l.kept = len(doc.items)
 	}
-	l.parsed[key] = doc
-	return doc
+	l.parsed[key] = &doc
+	return &doc
 }

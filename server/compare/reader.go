@@ -137,11 +137,15 @@ func (r *reader) domainOf(number int) string {
 // items returns what a file says. Where it cannot be read as text it says only
 // which content it has.
 func (r *reader) items(path string, d fact.Digest, m *masker) []item {
-	return m.masked(r.document(path, d))
+	doc := r.document(path, d)
+	if len(m.own) == 0 && doc.generic != nil {
+		return doc.generic
+	}
+	return m.masked(*doc)
 }
 
 // document reads a content and parses it, once as long as there is room to keep it.
-func (r *reader) document(path string, d fact.Digest) document {
+func (r *reader) document(path string, d fact.Digest) *document {
 	key := parsedKey{formatOf(path), d}
 	doc, ok := r.library.get(key)
 	if ok {
@@ -149,7 +153,8 @@ func (r *reader) document(path string, d fact.Digest) document {
 	}
 	content, ok := r.content(d)
 	if !ok || bytes.IndexByte(content[:min(len(content), 8000)], 0) >= 0 {
-		return unread(d)
+		doc := unread(d)
+		return &doc
 	}
 	return r.library.parse(key, path, string(content))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"rollcall/internal/fact"
 )
@@ -12,10 +13,11 @@ import (
 type roll struct {
 	machines []Machine // in the order of sites
 	places   []Place
-	cells    [][]set // by holder
-	numbers  map[string]int
-	all      []*Column // by number, as they were last counted of all machines
-	part     []*Column // and of some
+	cells    [][]set        // by holder
+	numbers  map[string]int // of columns, by path
+	paths    []string       // of each
+	all      []*Column      // by number, as they were last counted of all machines
+	part     []*Column      // and of some
 }
 
 // distinct are the sets of one section, each looked at once.
@@ -102,6 +104,7 @@ func (r *roll) number(path string) int {
 	if !ok {
 		n = len(r.numbers)
 		r.numbers[path] = n
+		r.paths = append(r.paths, path)
 	}
 	return n
 }
@@ -118,6 +121,12 @@ func (c *Column) outline(n int) Outline {
 func (r *roll) Column(path string) (int, bool) {
 	n, ok := r.numbers[path]
 	return n, ok
+}
+
+// Source gives the column of the source of a package.
+func (r *roll) Source(n int) (int, bool) {
+	path := r.paths[n]
+	return r.Column(path[:strings.LastIndexByte(path, '/')+1] + "source")
 }
 
 // Columns gives columns that were counted.

@@ -3,7 +3,6 @@ package compare
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // mostColumns is how many columns of a large field are looked into: those whose
@@ -134,24 +133,28 @@ func (t *table) section(x *Section, whole Tally, within set) *section {
 	return s
 }
 
+// withSources adds the columns that tell which source packages are of.
+func (t *table) withSources(wanted []int) []int {
+	told := make(map[int]bool, 2*len(wanted))
+	for _, n := range wanted {
+		told[n] = true
+	}
+	for _, n := range wanted {
+		if source, ok := t.f.fleet.Source(n); ok && !told[source] {
+			told[source] = true
+			wanted = append(wanted, source)
+		}
+	}
+	return wanted
+}
+
 // columns lets columns of a section be told, and of packages also which source each
 // is of: they are grouped by it.
 func (t *table) columns(s *section, c Ask, wanted []int) []Column {
-	out := t.f.fleet.Columns(c, s.Section, wanted)
 	if s.Name == "pkg" {
-		told, sources := map[string]bool{}, []int(nil)
-		for _, one := range out {
-			told[one.Path] = true
-		}
-		for _, one := range out {
-			at := one.Path[:strings.LastIndexByte(one.Path, '/')+1] + "source"
-			if n, ok := t.f.fleet.Column(at); ok && !told[at] {
-				told[at] = true
-				sources = append(sources, n)
-			}
-		}
-		out = append(out, t.f.fleet.Columns(c, s.Section, sources)...)
+		wanted = t.withSources(wanted)
 	}
+	out := t.f.fleet.Columns(c, s.Section, wanted)
 	out = slices.DeleteFunc(out, func(c Column) bool { return len(c.Present.Of) == 0 })
 	slices.SortFunc(out, func(a, b Column) int { return cmp.Compare(a.Path, b.Path) })
 	for i := range out {

@@ -45,8 +45,9 @@ const (
 
 // document is what a config file says.
 type document struct {
-	items  []item
-	orders [][]int32 // numbers of items whose order matters, as they came
+	items   []item
+	orders  [][]int32 // numbers of items whose order matters, as they came
+	generic []item    // that every machine would have, masked
 }
 
 // writer collects what a reader finds in a file. It is used for one file after
@@ -104,7 +105,7 @@ func (w *writer) inOrder(numbers []int32) {
 
 func (w *writer) done() document {
 	w.inOrder(w.all)
-	return document{slices.Clone(w.items), w.orders}
+	return document{items: slices.Clone(w.items), orders: w.orders}
 }
 
 // clip keeps a text short, and different from others that begin like it.

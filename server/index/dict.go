@@ -51,12 +51,12 @@ type dict struct {
 	bySect   [][]pathID // paths of each section in the order in which they came
 	pmu      sync.Mutex // guards patterns and ordered, which questions change too
 	patterns map[string]*pattern
-	ordered  map[uint16][]pathID // paths of sections in order, see inOrder
-	free     []uint32            // numbers of no fact
-	gone     []uint32            // facts that perhaps nobody has, see sweep
-	noPaths  []pathID            // numbers of no path
-	dead     int                 // paths that nobody has anything at
-	lost     int                 // bytes of texts of facts and paths that are gone
+	ordered  map[uint16]*order // paths of sections in order, see inOrder
+	free     []uint32          // numbers of no fact
+	gone     []uint32          // facts that perhaps nobody has, see sweep
+	noPaths  []pathID          // numbers of no path
+	dead     int               // paths that nobody has anything at
+	lost     int               // bytes of texts of facts and paths that are gone
 }
 
 func newDict() *dict {

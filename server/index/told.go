@@ -1,7 +1,6 @@
 package index
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -40,7 +39,7 @@ func (c *Compared) Sections(ask compare.Ask, see func(*compare.Section, compare.
 // on all where that means nothing.
 func (c *Compared) outlines(w *weighed, section uint16, s *compare.Section, see func(*compare.Section, compare.Outline)) {
 	values := make([]compare.Tally, 0, 64)
-	for _, p := range c.v.f.inOrder(section) {
+	for _, p := range c.v.f.inOrder(section).paths {
 		if w.first[p] == 0 && w.own[p] == 0 || w.same(p) && s.Name != "os" {
 			continue
 		}
@@ -92,23 +91,52 @@ func (c *Compared) Columns(ask compare.Ask, s *compare.Section, columns []int) [
 	return out
 }
 
+// order is the paths of a section in order, and of those of packages where the source
+// of each stands.
+type order struct {
+	paths   []pathID
+	sources map[pathID]pathID
+}
+
 // inOrder gives the paths of a section in order. The order is remembered: paths only
 // ever come.
-func (d *dict) inOrder(section uint16) []pathID {
+func (d *dict) inOrder(section uint16) *order {
 	d.pmu.Lock()
 	defer d.pmu.Unlock()
 	if d.ordered == nil {
-		d.ordered = map[uint16][]pathID{}
+		d.ordered = map[uint16]*order{}
 	}
-	if all := d.ordered[section]; len(all) == len(d.bySect[section]) {
+	if all := d.ordered[section]; all != nil && len(all.paths) == len(d.bySect[section]) {
 		return all
 	}
-	all := slices.Clone(d.bySect[section])
-	slices.SortFunc(all, func(a, b pathID) int {
-		return bytes.Compare(d.texts.get(d.paths.at(uint32(a)).text), d.texts.get(d.paths.at(uint32(b)).text))
-	})
+	all := &order{paths: slices.Clone(d.bySect[section])}
+	slices.SortFunc(all.paths, func(a, b pathID) int { return strings.Compare(d.pathView(a), d.pathView(b)) })
+	if d.sections[section] == "pkg" {
+		all.findSources(d)
+	}
 	d.ordered[section] = all
 	return all
+}
+
+// findSources finds the source of each package: it comes first of all about it.
+func (o *order) findSources(d *dict) {
+	o.sources = make(map[pathID]pathID, len(o.paths))
+	folder, source := "", pathID(0)
+	for _, p := range o.paths {
+		path := d.pathView(p)
+		if at, ok := strings.CutSuffix(path, "source"); ok {
+			folder, source = at, p
+		} else if folder != "" && strings.HasPrefix(path, folder) {
+			o.sources[p] = source
+		}
+	}
+}
+
+// Source implements compare.Fleet.
+func (c *Compared) Source(n int) (int, bool) {
+	f := c.v.f
+	p, ok := f.inOrder(f.paths.at(uint32(n)).section).sources[pathID(n)]
+	return int(p), ok
 }
 
 // telling tells columns. What it tells of all of them stands in two arrays.
