@@ -238,7 +238,7 @@ func (t *table) counted(sample bool) Ask {
 	if sample {
 		return Ask{Weights: t.f.weights, Only: t.f.sample, Loose: len(t.f.sample)}
 	}
-	return Ask{Weights: t.f.weights, Loose: t.loose(), Lazy: t.f.large}
+	return Ask{Weights: t.f.weights, Loose: t.loose()}
 }
 
 // everybody is known where a section without facts means that there is nothing.

@@ -21,9 +21,10 @@ type field struct {
 	weights []Tally // of each machine
 	whole   Tally   // of all
 	betas   *betaTable
-	large   bool  // only the best patterns are looked up machine by machine
-	sample  []int // of a large field: machines of which everything is looked at
-	extra   []set // holders of the field's own
+	large   bool   // only the best patterns are looked up machine by machine
+	sample  []int  // of a large field: machines of which everything is looked at
+	extra   []set  // holders of the field's own
+	parts   []part // room for bestUnion
 }
 
 // stratum is a group of machines that are compared with each other: a site that

@@ -184,15 +184,18 @@ func (t *table) content(s *section, path string, variants []variant) {
 	t.contents = append(t.contents, c)
 }
 
+// part is a value in bestUnion.
+type part struct {
+	Tally
+	share float64
+}
+
 // bestUnion is the most evidence that any union of values can have, or its opposite:
 // the best one has those with the largest share of broken machines, or lacks those
 // with the smallest.
 func (f *field) bestUnion(values []Tally, known Tally) float64 {
-	type part struct {
-		Tally
-		share float64
-	}
-	all := make([]part, len(values))
+	all := slices.Grow(f.parts[:0], len(values))[:len(values)]
+	f.parts = all
 	var present Tally
 	for i, v := range values {
 		all[i] = part{v, float64(v.Broken) / max(1e-9, float64(v.Broken)+f.counted(v))}

@@ -44,9 +44,9 @@ type Place struct {
 type Ask struct {
 	Weights []Tally // of each machine
 	Only    []int   // numbers of the machines that are looked at, in order; nil: all
-	Lazy    bool    // texts of section "etc" may be left for Text to tell
 	// Loose is how many values of one path may be of one set of facts alone before
-	// the path is various, and such values are no longer told.
+	// the path is various, and such values are no longer told. Of a column that has more
+	// values than that, texts may be left for Text to tell.
 	Loose int
 }
 

@@ -20,6 +20,7 @@ type sieve struct {
 	none   bool     // only those are that are various: the facts of the section are gathered
 	wanted map[*Section][]int
 	hopes  []hope
+	same   map[[2]uint64]float64 // hopes by whom the values are of: many columns differ between the same machines
 }
 
 // hope is the most evidence that a column can have.
@@ -77,7 +78,16 @@ func (v *sieve) hopeFor(o Outline) {
 			v.t.counts[patternKey{min(t.Sum, v.known.Sum-t.Sum), v.known.Sum}] = true
 		}
 	}
-	if best := v.t.f.bestUnion(o.Values, v.known); best > 0 {
+	key := [2]uint64{v.known.Sum, uint64(len(o.Values))}
+	for _, t := range o.Values {
+		key[1] += (t.Sum ^ t.Sum>>31) * 0x9e3779b97f4a7c15
+	}
+	best, ok := v.same[key]
+	if !ok {
+		best = v.t.f.bestUnion(o.Values, v.known)
+		v.same[key] = best
+	}
+	if best > 0 {
 		v.hopes = append(v.hopes, hope{v.s, o.Column, best})
 	}
 }
@@ -105,7 +115,7 @@ func (t *table) judged() int {
 // read counts the sections of all machines, and lets the columns be told that are
 // looked into.
 func (t *table) read() error {
-	v := &sieve{t: t, wanted: map[*Section][]int{}}
+	v := &sieve{t: t, wanted: map[*Section][]int{}, same: map[[2]uint64]float64{}}
 	all, err := t.f.fleet.Sections(t.counted(false), v.see)
 	if err != nil {
 		return err

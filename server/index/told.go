@@ -73,7 +73,7 @@ func (c *Compared) Column(path string) (int, bool) {
 }
 
 // Columns implements compare.Fleet.
-func (c *Compared) Columns(ask compare.Ask, s *compare.Section, columns []int) []compare.Column {
+func (c *Compared) Columns(ask compare.Ask, _ *compare.Section, columns []int) []compare.Column {
 	w := c.all
 	if ask.Only != nil {
 		w = c.part
@@ -82,7 +82,7 @@ func (c *Compared) Columns(ask compare.Ask, s *compare.Section, columns []int) [
 	for _, p := range columns {
 		n += w.of(c.v.f, pathID(p)).told(pathID(p))
 	}
-	t := &telling{c: c, lazy: ask.Lazy && s.Name == "etc", values: make([]compare.Value, 0, n), holders: make([]compare.Holder, 0, n)}
+	t := &telling{c: c, values: make([]compare.Value, 0, n), holders: make([]compare.Holder, 0, n)}
 	out := make([]compare.Column, len(columns))
 	for i, p := range columns {
 		t.w = w.of(c.v.f, pathID(p))
@@ -143,18 +143,20 @@ func (c *Compared) Source(n int) (int, bool) {
 type telling struct {
 	c       *Compared
 	w       *weighed
-	lazy    bool
+	lazy    bool // texts are not told
 	values  []compare.Value
 	holders []compare.Holder
 }
 
-// told is how many values of a path are told at most.
+// told is how many values of a path are told.
 func (w *weighed) told(p pathID) (n int) {
 	for row := w.first[p]; row != 0; row = w.next[row-1] {
-		n++
+		if w.sums.at(row - 1)[0] != 0 {
+			n++
+		}
 	}
-	if at := w.own[p]; at != 0 {
-		n += min(w.ownCount[at-1], w.loose)
+	if at := w.own[p]; at != 0 && w.ownCount[at-1] <= w.loose {
+		n += w.ownCount[at-1]
 	}
 	return n
 }
@@ -164,6 +166,7 @@ func (t *telling) column(col *compare.Column, p pathID) {
 	w, f := t.w, t.c.v.f
 	col.Path = f.pathView(p)
 	from, own := len(t.values), len(t.holders)
+	t.lazy = w.told(p) > w.loose
 	for row := w.first[p]; row != 0; row = w.next[row-1] {
 		if sum := w.sums.at(row - 1); sum[0] != 0 {
 			x := w.facts[row-1]

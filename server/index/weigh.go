@@ -65,8 +65,10 @@ func (t *table2) at(row int32) []uint64 {
 }
 
 func (t *table2) add() int32 {
-	t.w = append(t.w, make([]uint64, t.k)...)
-	return int32(len(t.w)/t.k - 1)
+	n := len(t.w)
+	t.w = slices.Grow(t.w, t.k)[:n+t.k]
+	clear(t.w[n:])
+	return int32(n / t.k)
 }
 
 func addTo(sum, w []uint64) {
@@ -231,8 +233,7 @@ func (t *sums) take(slot uint32, i int, y compare.Tally) {
 		s := w.sections[section]
 		if row == 0 {
 			if s == nil {
-				s = &weighed{weighing: w, sum: make([]uint64, w.k), sums: table2{k: w.k}, setSums: table2{k: w.k}, ownSums: table2{k: w.k}}
-				w.sections[section] = s
+				s = t.begin(section)
 			}
 			row = s.setSums.add() + 1
 			s.sets = append(s.sets, set)
@@ -244,6 +245,20 @@ func (t *sums) take(slot uint32, i int, y compare.Tally) {
 		}
 		addTo(s.setSums.at(row-1), t.weight)
 	}
+}
+
+// begin makes room for a section. Of many machines there is as much to be expected
+// as all have.
+func (t *sums) begin(section uint16) *weighed {
+	k := t.w.k
+	s := &weighed{weighing: t.w, sum: make([]uint64, k), sums: table2{k: k}, setSums: table2{k: k}, ownSums: table2{k: k}}
+	if t.rows != nil {
+		sets, paths := t.f.about[section].sets, len(t.f.bySect[section])
+		s.sets, s.setSums.w = make([]uint32, 0, sets), make([]uint64, 0, k*sets)
+		s.facts, s.next, s.sums.w = make([]Fact, 0, paths), make([]int32, 0, paths), make([]uint64, 0, k*paths)
+	}
+	t.w.sections[section] = s
+	return s
 }
 
 // takeOwn takes in the facts that a set has alone.

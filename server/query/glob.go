@@ -42,7 +42,10 @@ func stem(pattern string) string {
 // all below it, other patterns are globs.
 func inTree(pattern, place string) bool {
 	if top, ok := strings.CutSuffix(pattern, "/*"); ok && !IsGlob(top) {
-		return place == top || strings.HasPrefix(place, top+"/")
+		return place == top || strings.HasPrefix(place, pattern[:len(top)+1])
+	}
+	if !IsGlob(pattern) {
+		return place == pattern
 	}
 	return Glob(pattern, place)
 }
