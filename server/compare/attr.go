@@ -25,9 +25,10 @@ const (
 // attr is something that a machine has or lacks.
 type attr struct {
 	kind   Kind
-	object string   // what it is about; a weaker attribute of the same object needs no row of its own
-	ids    []string // stable ids, the first one is the one to show
-	path   string   // the fact it was seen in
+	object thing  // what it is about; a weaker attribute of the same object needs no row of its own
+	id     thing  // what is shown, if it is not the object
+	also   string // another id
+	path   string // the fact it was seen in
 	// words says of machines that they have it, and that they lack it. It is asked of few
 	// attributes: most stand in the same row as many others.
 	words  func() (yes, no string)
@@ -38,6 +39,23 @@ type attr struct {
 	holds func(machine int, p Past) bool
 	who   Crowd
 	known *known
+}
+
+// thing is a stable id in two parts, which thousands of attributes do not put together.
+type thing struct{ prefix, name string }
+
+func (x thing) String() string { return x.prefix + x.name }
+
+// ids are the stable ids, the first one is the one to show.
+func (a *attr) ids() []string {
+	ids := make([]string, 0, 2)
+	if a.id != (thing{}) {
+		ids = append(ids, a.id.String())
+	}
+	if ids = append(ids, a.object.String()); a.also != "" {
+		ids = append(ids, a.also)
+	}
+	return ids
 }
 
 // yes says in words that machines have it, no that they lack it.

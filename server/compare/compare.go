@@ -110,7 +110,7 @@ type Difference struct {
 type Row struct {
 	Kind    Kind
 	What    string       // "sudo 1.9.13p3-1+deb12u3 or older"
-	IDs     []string     // stable ids of all facts behind it, sorted
+	IDs     []string     // stable ids of the facts behind it, of the 1,000 most telling ones, sorted
 	Facts   []Difference // the facts behind it, most telling first, at most 40
 	More    int          // how many facts are not listed
 	Broken  Count
@@ -125,8 +125,8 @@ type Row struct {
 	SiteOnly bool      // exactly one or more sites: cannot be told from the site itself
 	Why      string    // a sentence with the counts
 
-	object  string   // what it is mainly about
-	objects []string // and all else, sorted
+	object  thing          // what it is mainly about
+	objects map[thing]bool // and all else
 }
 
 // Result is the answer.

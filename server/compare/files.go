@@ -53,8 +53,7 @@ type contents struct {
 
 // about makes an attribute of a file.
 func about(path string, words func() (yes, no string), holds func(int, Past) bool) attr {
-	id := "file:" + path
-	return attr{kind: File, object: id, ids: []string{id}, path: path, words: words, holds: holds}
+	return attr{kind: File, object: thing{"file:", path}, path: path, words: words, holds: holds}
 }
 
 func (t *table) file(s *section, c *Column) {

@@ -33,7 +33,7 @@ func (t *table) hardware(s *section) {
 		parts := strings.Split(path, "/")
 		switch {
 		case len(parts) < 3:
-			return hintSetting(path, value, "fact:"+path)
+			return hintSetting(path, value, "fact:"+path, "")
 		case parts[1] == "pci":
 			return hintPCI(path, value)
 		case parts[1] == "pcidriver":
@@ -43,9 +43,9 @@ func (t *table) hardware(s *section) {
 		case dmiField[path] != "":
 			return hintDMI(path, dmiField[path], value)
 		case len(parts) > 3: // hw/disk/NAME/model, hw/dimm/LOCATOR/size
-			return hintSetting(path, value, "hw:"+parts[1]+":"+parts[len(parts)-1])
+			return hintSetting(path, value, "hw:"+parts[1]+":"+parts[len(parts)-1], "")
 		}
-		return hintSetting(path, value, "fact:"+path)
+		return hintSetting(path, value, "fact:"+path, "")
 	})
 }
 
@@ -65,11 +65,11 @@ func sameValue(text string) func(int, Past) bool {
 
 // hintSetting is "what the id names has this value"; where names the file that
 // the value comes from.
-func hintSetting(path, value, id string, where ...string) hint {
+func hintSetting(path, value, id, where string) hint {
 	return hint{id + "\x00" + value, 0.9, func() attr {
 		name := strings.NewReplacer("hw:", "", "fact:", "", ":", " ").Replace(id)
 		return attr{
-			kind: Hardware, object: id, ids: append([]string{id}, where...), path: path, holds: sameValue(value),
+			kind: Hardware, object: thing{"", id}, also: where, path: path, holds: sameValue(value),
 			words: words(name+" is "+quote(value), name+" is not "+quote(value)),
 		}
 	}}
@@ -79,7 +79,7 @@ func hintSetting(path, value, id string, where ...string) hint {
 func device(path, id string, prior float64, yes, no string, holds func(string) bool) hint {
 	return hint{id, prior, func() attr {
 		return attr{
-			kind: Hardware, object: id, ids: []string{id}, path: path, words: words(yes, no),
+			kind: Hardware, object: thing{"", id}, path: path, words: words(yes, no),
 			holds: func(_ int, p Past) bool { return p.Present && holds(p.Value) },
 		}
 	}}
@@ -142,13 +142,13 @@ func (t *table) network(s *section) {
 		case len(parts) == 3 && field == "driver":
 			return hintDriver(path, value)
 		case len(parts) == 3 && parts[1] != "route" && parts[1] != "dns":
-			return hintSetting(path, value, "fact:net/*/"+field)
+			return hintSetting(path, value, "fact:net/*/"+field, "")
 		case parts[1] == "dns":
 			return hintSetting(path, value, "fact:net/dns", resolver)
 		case path == "net/search", path == "net/options":
 			return hintSetting(path, value, "fact:"+path, resolver)
 		}
-		return hintSetting(path, value, "fact:"+path)
+		return hintSetting(path, value, "fact:"+path, "")
 	})
 }
 
@@ -171,7 +171,7 @@ func (t *table) modules(s *section) {
 			t.add(c.Present, s.known, 0.85, func() attr {
 				name := strings.TrimPrefix(c.Path, "module/")
 				return attr{
-					kind: Module, object: "module:" + name, ids: []string{"module:" + name}, path: c.Path,
+					kind: Module, object: thing{"module:", name}, path: c.Path,
 					words: words("kernel module "+name+" loaded", "kernel module "+name+" not loaded"),
 					holds: func(_ int, p Past) bool { return p.Present },
 				}
@@ -182,7 +182,7 @@ func (t *table) modules(s *section) {
 
 // kernelAttr is about the running kernel.
 func kernelAttr() attr {
-	return attr{kind: Kernel, object: "kernel:running", ids: []string{"kernel:running"}}
+	return attr{kind: Kernel, object: thing{"kernel:", "running"}}
 }
 
 // system turns the os section into attributes: the running kernel by version and
@@ -248,7 +248,7 @@ func (t *table) cmdline(s *section, c *Column) {
 		}
 	}, 1, func(word string) attr {
 		return attr{
-			kind: Setting, object: "fact:os/cmdline " + word, ids: []string{"fact:os/cmdline"}, path: c.Path,
+			kind: Setting, object: thing{"fact:", "os/cmdline " + word}, id: thing{"fact:", "os/cmdline"}, path: c.Path,
 			words: words("kernel command line has "+quote(word), "kernel command line without "+quote(word)),
 			holds: func(_ int, p Past) bool {
 				return p.Present && strings.Contains(" "+t.reader.generic(p.Value)+" ", " "+word+" ")

@@ -66,7 +66,7 @@ type trait struct {
 // rows makes one row of the traits of each object.
 func (o *oddity) rows(attrs []*attr) []Row {
 	loose := o.loose(attrs)
-	byObject := map[string][]trait{}
+	byObject := map[thing][]trait{}
 	for _, a := range attrs {
 		tr, ok := o.trait(a)
 		if ok && loose[a.path].countAnd(o.f.working) <= int(looseShare*float64(tr.have.Of)) {
@@ -74,7 +74,7 @@ func (o *oddity) rows(attrs []*attr) []Row {
 		}
 	}
 	var out []Row
-	for _, object := range slices.Sorted(maps.Keys(byObject)) {
+	for _, object := range slices.SortedFunc(maps.Keys(byObject), func(a, b thing) int { return strings.Compare(a.String(), b.String()) }) {
 		out = append(out, o.row(byObject[object]))
 	}
 	slices.SortStableFunc(out, func(a, b Row) int { return cmp.Compare(b.Score, a.Score) })

@@ -39,7 +39,7 @@ func (t *table) deb(s *section, name string, d deb) {
 		if d.source != nil && len(d.source.Values) > 0 {
 			source = d.source.Values[0].Text
 		}
-		return attr{kind: Package, object: "src:" + source, ids: []string{"pkg:" + plain, "src:" + source}}
+		return attr{kind: Package, object: thing{"src:", source}, id: thing{"pkg:", plain}}
 	}
 	if d.version != nil && !d.version.Constant {
 		t.versions(s, name, d.version, base)

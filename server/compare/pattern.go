@@ -134,12 +134,17 @@ func (p *pattern) sortAttrs() {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int {
-		if n := strings.Compare(p.attrs[i].path, p.attrs[j].path); n != 0 {
+	before := func(i, j int) int {
+		a, b := p.attrs[i], p.attrs[j]
+		if n := strings.Compare(a.path, b.path); n != 0 {
 			return n
 		}
-		return strings.Compare(p.attrs[i].yes(), p.attrs[j].yes())
-	})
+		return cmp.Or(strings.Compare(a.yes(), b.yes()), i-j)
+	}
+	if slices.IsSortedFunc(order, before) {
+		return
+	}
+	slices.SortFunc(order, before)
 	attrs, lacks := make([]*attr, len(order)), make([]bool, len(order))
 	for n, i := range order {
 		attrs[n], lacks[n] = p.attrs[i], p.lacks[i]

@@ -66,8 +66,7 @@ func (t *table) settings(s *section, c *Column) {
 
 // setting makes an attribute of a fact without a meaning of its own.
 func setting(path string, words func() (yes, no string), holds func(int, Past) bool) attr {
-	id := "fact:" + path
-	return attr{kind: Setting, object: id, ids: []string{id}, path: path, words: words, holds: holds}
+	return attr{kind: Setting, object: thing{"fact:", path}, path: path, words: words, holds: holds}
 }
 
 func (t *table) presence(s *section, c *Column) {

@@ -13,7 +13,8 @@ import (
 const (
 	listedFacts    = 40
 	listedMachines = 20
-	ratedRows      = 400 // rows that are made before the list is cut
+	listedIDs      = 1000 // attributes whose ids are given
+	ratedRows      = 400  // rows that are made before the list is cut
 )
 
 // draft is a row in the making.
@@ -77,11 +78,14 @@ func settled(rows []Row, want int, score float64) bool {
 // drafts splits a pattern by when its attributes came to be: what came to the
 // same machines on different days are different changes.
 func (f *field) drafts(p *pattern, c *clock, dated bool) []draft {
+	if !dated || c.groups.History == nil {
+		return []draft{{attrs: p.attrs, lacks: p.lacks}}
+	}
 	byDay := map[string]*draft{}
-	ages, asked := map[string]age{}, map[string]int{}
+	ages, asked := map[thing]age{}, map[thing]int{}
 	for i, a := range p.attrs {
 		g := ages[a.object] // what is known of the same thing, once enough is
-		if dated && asked[a.object] < datedEach && len(asked) < datedFacts {
+		if len(asked) < datedFacts && asked[a.object] < datedEach {
 			g = c.of(a, p.lacks[i], f.members(p))
 			asked[a.object]++
 			ages[a.object] = g
@@ -162,32 +166,35 @@ func (f *field) siteOnly(p *pattern) bool {
 // name fills in what the row is about from its most telling attribute.
 func (r *Row) name(d draft) {
 	order := d.order()
-	r.IDs, r.objects = make([]string, 0, 2*len(order)), make([]string, 0, len(order))
-	for _, i := range order {
+	for _, i := range order[:min(len(order), listedIDs)] {
+		r.IDs = append(r.IDs, d.attrs[i].ids()...)
+	}
+	for _, i := range order[:min(len(order), listedFacts)] {
 		a := d.attrs[i]
-		r.objects = append(r.objects, a.object)
-		r.IDs = append(r.IDs, a.ids...)
-		if len(r.Facts) == listedFacts {
-			r.More++
-			continue
-		}
 		text := a.yes()
 		if d.lacks[i] {
 			text = a.no()
 		}
-		r.Facts = append(r.Facts, Difference{a.ids[0], a.path, text})
+		r.Facts = append(r.Facts, Difference{a.ids()[0], a.path, text})
 	}
-	r.IDs, r.objects = eachOnce(r.IDs), eachOnce(r.objects)
+	r.IDs, r.More = eachOnce(r.IDs), len(order)-len(r.Facts)
 	first := order[0]
 	r.Kind = d.attrs[first].kind
 	r.What = r.Facts[0].Text
 	if other := instead(d, order); other != "" {
 		r.What += " instead of " + other
 	}
+	r.object, r.objects = d.attrs[first].object, make(map[thing]bool, len(order))
+	var before thing
+	for _, a := range d.attrs {
+		if a.object != before {
+			r.objects[a.object] = true
+		}
+		before = a.object
+	}
 	if n := len(r.objects) - 1; n > 0 {
 		r.What += fmt.Sprintf(" (and %d other things on the same machines)", n)
 	}
-	r.object = d.attrs[first].object
 }
 
 // eachOnce sorts texts and leaves out what is in them already.
@@ -196,46 +203,49 @@ func eachOnce(all []string) []string {
 	return slices.Compact(all)
 }
 
-// order puts the most telling attributes first.
+// order puts the most telling attributes first. Those that tell as much stay in the
+// order of their paths.
 func (d draft) order() []int {
-	type place struct{ i, rank int }
-	places := make([]place, len(d.attrs))
-	for i := range places {
-		places[i] = place{i, rank(d, i)}
+	type group struct {
+		prior float64
+		rank  int
+		of    []int
 	}
-	slices.SortFunc(places, func(x, y place) int {
-		a, b := d.attrs[x.i], d.attrs[y.i]
-		switch {
-		case a.prior != b.prior:
-			return cmp.Compare(b.prior, a.prior)
-		case x.rank != y.rank:
-			return x.rank - y.rank
-		case a.path != b.path:
-			return strings.Compare(a.path, b.path)
+	var groups []group
+	at := 0
+	for i, a := range d.attrs {
+		rank := rank(a, d.lacks[i])
+		if at >= len(groups) || groups[at].prior != a.prior || groups[at].rank != rank {
+			at = slices.IndexFunc(groups, func(g group) bool { return g.prior == a.prior && g.rank == rank })
 		}
-		return cmp.Or(strings.Compare(a.yes(), b.yes()), x.i-y.i)
-	})
-	out := make([]int, len(places))
-	for n, p := range places {
-		out[n] = p.i
+		if at < 0 {
+			at = len(groups)
+			groups = append(groups, group{prior: a.prior, rank: rank})
+		}
+		groups[at].of = append(groups[at].of, i)
+	}
+	slices.SortFunc(groups, func(a, b group) int { return cmp.Or(cmp.Compare(b.prior, a.prior), a.rank-b.rank) })
+	out := make([]int, 0, len(d.attrs))
+	for _, g := range groups {
+		out = append(out, g.of...)
 	}
 	return out
 }
 
 // rank puts what machines have before what they lack, and within packages the
 // program before its parts.
-func rank(d draft, i int) int {
-	n, a := 0, d.attrs[i]
-	if d.lacks[i] {
+func rank(a *attr, lacks bool) int {
+	n := 0
+	if lacks {
 		n++
 	}
 	if a.detail {
 		n++
 	}
-	if strings.HasPrefix(a.object, "fact:") {
+	if a.object.prefix == "fact:" || strings.HasPrefix(a.object.name, "fact:") {
 		n += 2
 	}
-	if a.kind == Package && strings.TrimPrefix(a.ids[0], "pkg:") != strings.TrimPrefix(a.object, "src:") {
+	if a.kind == Package && a.id.name != a.object.name {
 		n += 2
 	}
 	return n
@@ -341,10 +351,10 @@ func (f *field) pairRow(pr pair, c *clock) Row {
 
 // fold drops rows that say less about the same thing than a row above them.
 func fold(rows []Row) []Row {
-	above := map[string][][]string{}
+	above := map[thing][]map[thing]bool{}
 	out := rows[:0]
 	for _, r := range rows {
-		if r.object != "" {
+		if r.object != (thing{}) {
 			if covered(r.objects, above[r.object]) {
 				continue
 			}
@@ -355,10 +365,10 @@ func fold(rows []Row) []Row {
 	return out
 }
 
-// covered tells whether each of some objects is in one of several sorted lists.
-func covered(objects []string, above [][]string) bool {
-	for _, o := range objects {
-		if !slices.ContainsFunc(above, func(all []string) bool { _, ok := slices.BinarySearch(all, o); return ok }) {
+// covered tells whether each of some objects is in one of several.
+func covered(objects map[thing]bool, above []map[thing]bool) bool {
+	for o := range objects {
+		if !slices.ContainsFunc(above, func(all map[thing]bool) bool { return all[o] }) {
 			return false
 		}
 	}
