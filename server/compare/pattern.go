@@ -141,10 +141,25 @@ func (p *pattern) sortAttrs() {
 		}
 		return cmp.Or(strings.Compare(a.yes(), b.yes()), i-j)
 	}
-	if slices.IsSortedFunc(order, before) {
+	run, rest := order[:0:0], []int(nil) // nearly all of them are in order
+	for _, i := range order {
+		if n := len(run); n == 0 || before(run[n-1], i) < 0 {
+			run = append(run, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	if len(rest) == 0 {
 		return
 	}
-	slices.SortFunc(order, before)
+	slices.SortFunc(rest, before)
+	for n := range order {
+		if len(rest) == 0 || len(run) > 0 && before(run[0], rest[0]) < 0 {
+			order[n], run = run[0], run[1:]
+		} else {
+			order[n], rest = rest[0], rest[1:]
+		}
+	}
 	attrs, lacks := make([]*attr, len(order)), make([]bool, len(order))
 	for n, i := range order {
 		attrs[n], lacks[n] = p.attrs[i], p.lacks[i]
