@@ -417,3 +417,56 @@ func TestAnInvitationNamesThePolicyKey(t *testing.T) {
 		t.Errorf("with a key in agent.conf: %q", b.keys)
 	}
 }
+
+func TestAPolicySpacesLooksAndStopsThemAtChanges(t *testing.T) {
+	m := newMachine(t)
+	s := newSigner(t, m.srv.realm)
+	m.under(s, "2026-07-01")
+	m.deps.Rand = func(int64) int64 { return 0 }
+	m.srv.policy = s.sign(1, "2026-06-01", "interval = 10h\nwatch_etc = no\n")
+	a := m.open()
+	defer func() { must(t, a.Close()) }()
+	changes := make(chan string, 1)
+	changes <- "etc"
+	if got := a.await(t.Context(), time.Hour, changes); got != "etc" {
+		t.Errorf("before it has a policy it waits for %q", got)
+	}
+	if got := a.cycle(t.Context(), "start"); got != 9*time.Hour {
+		t.Errorf("with the policy of its first report the next look is after %s, want ten hours less a tenth", got)
+	}
+	changes <- "etc"
+	if got := a.await(t.Context(), time.Millisecond, changes); got != "" {
+		t.Errorf("it looks because of %q", got)
+	}
+	m.cfg.Interval = 20 * time.Hour // what is longer in agent.conf stays
+	must(t, a.Close())
+	a = m.open()
+	if got := a.cycle(t.Context(), "interval"); got != 18*time.Hour {
+		t.Errorf("the next look is after %s, want 20 hours less a tenth", got)
+	}
+}
+
+// A machine that keeps nothing takes the policy of its image, and no other.
+func TestASeatTakesThePolicyOfItsImageAlone(t *testing.T) {
+	m := installed(t, filepath.Join(t.TempDir(), "state"))
+	s := newSigner(t, m.srv.realm)
+	m.under(s, "2026-07-01")
+	m.cfg.PolicyFile = filepath.Join(t.TempDir(), "policy")
+	must(t, os.WriteFile(m.cfg.PolicyFile, s.sign(3, "2026-06-01", "skip = dpkg\n"), 0o644))
+	token := m.srv.token(t)
+	token.Public = true
+	m.deps.Seat = &Seat{Token: token}
+	m.srv.policy = s.sign(4, "2026-06-01", "skip = etc\n")
+	a := m.open()
+	sum, err := a.Boot(t.Context(), "boot")
+	must(t, errors.Join(err, a.Close()))
+	if sum.Outcome != Recorded || len(m.srv.sets["pkg"]) > 0 || m.has("etc/motd") == "" || m.has("agent/policy/version") != "3" {
+		t.Errorf("%s, the server has %v", sum.Outcome, m.srv.sets)
+	}
+	if m.srv.policyHas != nil {
+		t.Error("it asked the server for one")
+	}
+	if _, err := os.Stat(m.cfg.State); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it made a state folder: %v", err)
+	}
+}
