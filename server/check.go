@@ -162,6 +162,7 @@ type checker struct {
 	keys           enrol.View
 	leafOf         evidence.View
 	admitted       map[string]string // key → the CI that a leaf admits it to
+	published      []byte            // digest of the policy that the last leaf about one published
 	pruned         int64             // before this time, in ms, envelopes are not kept
 	logSince       int64             // stamp of the last revision before the log began
 	tenant         string

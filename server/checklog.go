@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -47,6 +49,7 @@ func (c *checker) log(context.Context) error {
 		}
 	}
 	c.latest()
+	c.policy()
 	if sum.Leaves == 0 { // a store of before the log, see beginLog
 		return nil
 	}
@@ -137,6 +140,8 @@ func (c *checker) leaf(t evidence.Told) {
 		case err != nil:
 			c.fault(fmt.Errorf("%s: %w", t, err))
 		}
+	case t.Entry.Kind == evidence.Policy && t.Entry.Detail["do"] == api.PublishedPolicy:
+		c.published = t.Entry.Subject
 	case t.Entry.Kind == evidence.RevokeMany:
 		m, _, _ := c.keys.Begun(t.Entry.Detail["many"]) // what is wrong with its list is said of the record
 		if m.List != hex.EncodeToString(t.Entry.Subject) {
@@ -154,6 +159,26 @@ func (c *checker) leaf(t evidence.Told) {
 	c.changes(t)
 	if t.Entry.Admits {
 		c.admitted[t.Entry.Key] = t.Entry.CI
+	}
+}
+
+// policy compares the policy that machines get with the one that was published.
+func (c *checker) policy() {
+	pub, there, err := c.Policy()
+	if err != nil {
+		c.fault(err)
+		return
+	}
+	var bundle []byte
+	if there {
+		if bundle, err = c.PolicyBundle(); err != nil {
+			c.fault(err)
+			return
+		}
+	}
+	switch sum := sha256.Sum256(bundle); {
+	case there && !bytes.Equal(sum[:], pub.Digest), !bytes.Equal(pub.Digest, c.published):
+		c.fault(errors.New("the published policy is not the one that the last leaf about one tells of"))
 	}
 }
 

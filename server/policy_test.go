@@ -1,7 +1,9 @@
 package server
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +15,8 @@ import (
 	"rollcall/internal/policy"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
+	"rollcall/server/cmdb"
+	"rollcall/server/store"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -196,5 +200,43 @@ func TestTheStatusOfPoliciesCountsWhatMachinesSayWithinTheSitesOfTheOperator(t *
 	elm := r.operator("vera", auth.Grant{Role: auth.Viewer, Site: "elm"})
 	if got, want := status(elm), "2: 7 in force |0"; got != want {
 		t.Errorf("of one school: got %q, want %q", got, want)
+	}
+}
+
+func TestCheckNamesAPolicyThatWasExchangedBesideTheLog(t *testing.T) {
+	r := start(t)
+	key := mustKey(t)
+	for version := range 2 {
+		if err := r.publish(r.kari, r.policy(key, version+1, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := r.policy(key, 3, "skip = etc\n")
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	wantWhole(t, r.cfg, Known{})
+	record, bundle := store.At(store.Record, "main/policy"), store.At(store.Record, "main/policy-bundle")
+	exchange := func(tx store.Tx) error { return store.PutFramed(tx, bundle, other) }
+	sum := sha256.Sum256(other)
+	for name, bend := range map[string]func(tx store.Tx) error{
+		"another bundle": exchange,
+		"another bundle, and its digest": func(tx store.Tx) error {
+			return errors.Join(exchange(tx), otherwise(record, func(p *cmdb.Published) { p.Digest = sum[:] })(tx))
+		},
+		"no bundle": func(tx store.Tx) error { return tx.Delete(bundle) },
+		"none at all": func(tx store.Tx) error {
+			return errors.Join(tx.Delete(record), tx.Delete(bundle))
+		},
+	} {
+		w := newTwin(t, r.cfg)
+		w.update(bend)
+		rep, err := Check(t.Context(), w.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rep.Faults) != 1 || rep.Faults[0].Rule != RuleLog || !strings.Contains(rep.Faults[0].Text, "policy") {
+			t.Errorf("%s: %v, want one fault that names the policy", name, rep.Faults)
+		}
 	}
 }

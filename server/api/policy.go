@@ -28,6 +28,10 @@ const (
 	policyFacts   = "agent/policy/"
 )
 
+// PublishedPolicy is what an entry of kind policy says that was done, if a policy was
+// published: its subject is the SHA-256 of the bundle.
+const PublishedPolicy = "publish policy"
+
 // PublishPolicy takes a signed policy. The server has no policy key: what it looks
 // at is whether machines could take it at all.
 func (s *Service) PublishPolicy(ctx context.Context, req *rollcallv1.PublishPolicyRequest) (*rollcallv1.PublishPolicyReply, error) {
@@ -51,7 +55,7 @@ func (s *Service) PublishPolicy(ctx context.Context, req *rollcallv1.PublishPoli
 	pub := cmdb.Published{Version: p.Version, Key: pin, Digest: sum[:], By: callerOf(ctx).operator.Name, At: s.Now().UTC()}
 	err = s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
 		e := evidence.Entry{Kind: evidence.Policy, Subject: sum[:], Detail: map[string]string{
-			"do": "publish policy", "version": strconv.FormatInt(p.Version, 10), "from": from.Format(time.RFC3339), "until": until.Format(time.RFC3339), "key": pin,
+			"do": PublishedPolicy, "version": strconv.FormatInt(p.Version, 10), "from": from.Format(time.RFC3339), "until": until.Format(time.RFC3339), "key": pin,
 		}}
 		return e, s.items(ctx, tx).PublishPolicy(pub, bundle)
 	})
