@@ -14,8 +14,8 @@ import (
 )
 
 // For all n: the n-th operation in the state folder fails once, while a machine is
-// enrolled, reports, waits for a server that is away, is started again and replaces its
-// key. It goes on by trying again: one identity, its key files whole at every moment,
+// enrolled, reports, takes policies, waits for a server that is away, is started again and
+// replaces its key. It goes on by trying again: one identity, its key files whole at every moment,
 // the chain without gap or fork (the server complains otherwise), and in the end the
 // server has what the machine has.
 func TestAnyOneFailedOperationInTheStateFolderLosesNothing(t *testing.T) {
@@ -63,6 +63,7 @@ type faultyLife struct {
 	with syscall.Errno
 
 	m          *machine
+	signs      signer // policies
 	errs       int
 	operations int
 	failed     string
@@ -114,6 +115,10 @@ func (l *faultyLife) live(state string) {
 	t.Helper()
 	l.m = installed(t, state)
 	m := l.m
+	l.signs = newSigner(t, m.srv.realm)
+	m.under(l.signs, "2026-07-01")
+	m.cfg.PolicyFile = filepath.Join(t.TempDir(), "none")
+	m.srv.policy = l.signs.sign(1, "2026-06-01", "exclude = none\n")
 	must(t, l.f.Fail(l.n, l.with))
 	l.try("enrol", func() error {
 		_, err := Enrol(t.Context(), m.cfg, "test", m.srv.token(t), m.deps.Dial)
@@ -140,6 +145,7 @@ func (l *faultyLife) live(state string) {
 	a = l.start()
 	l.look(a, Recorded)
 	l.try("rotate", func() error { _, err := a.Rotate(t.Context()); return err })
+	m.srv.policy = l.signs.sign(2, "2026-06-01", "exclude = none\n")
 	m.write("etc/motd", "with the next key\n")
 	l.look(a, Recorded)
 	_ = a.Close()
@@ -149,7 +155,9 @@ func (l *faultyLife) live(state string) {
 	var err error
 	l.operations, l.failed, err = l.f.Count()
 	must(t, errors.Join(err, l.f.Fail(0, 0), a.Close()))
+	m.once() // tells of a policy that it could not keep before
 	l.wantSame(state)
+	l.wantPolicy()
 }
 
 // wantSame wants that the server has what the machine has, under the one key.
@@ -164,5 +172,15 @@ func (l *faultyLife) wantSame(state string) {
 	}
 	if l.failed == "" && l.errs > 0 {
 		l.t.Errorf("%s: errors without a fault", what)
+	}
+}
+
+// wantPolicy wants that the machine has the newest policy, and takes no older one.
+func (l *faultyLife) wantPolicy() {
+	l.t.Helper()
+	b := bundlesOf(l.m.cfg, Enrolment{Realm: l.m.srv.realm}, true)
+	must(l.t, b.load())
+	if err := b.offer(l.signs.sign(1, "2026-06-01", ""), fromServer, day(l.t, "2026-07-01")); b.held.Version != 2 || !errors.Is(err, errRollback) {
+		l.t.Errorf("operation %d (%s): it has policy %d, and of an older one it says %v", l.n, l.failed, b.held.Version, err)
 	}
 }
