@@ -49,8 +49,8 @@ func Authorized(ctx context.Context, token identity.Token) context.Context {
 func (s *Session) Manifest(ctx context.Context, ci string, at time.Time) (Manifest, error) {
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	reply, err := rollcallv1.NewItemsClient(s.conn).Manifest(ctx, &rollcallv1.ManifestRequest{Ci: ci, AtMs: millis(at)},
-		grpc.MaxCallRecvMsgSize(maxManifest))
+	reply := &rollcallv1.ManifestReply{}
+	err := s.conn.Invoke(ctx, itemsManifest, &rollcallv1.ManifestRequest{Ci: ci, AtMs: millis(at)}, reply, grpc.MaxCallRecvMsgSize(maxManifest))
 	if err != nil {
 		return Manifest{}, classify(fmt.Sprintf("manifest of %q", ci), err)
 	}
@@ -100,10 +100,30 @@ func (s *Session) Contents(ctx context.Context, ci string, at time.Time, want []
 	return nil
 }
 
+// The methods of the service Items that a machine calls. Their generated client is not
+// used: the rest of that service, which only operators call, would come with it, and
+// is left out of the agent's program by the tag agentwire.
+const (
+	itemsManifest = "/rollcall.v1.Items/Manifest"
+	itemsContent  = "/rollcall.v1.Items/Content"
+)
+
+func (s *Session) openContent(ctx context.Context, req *rollcallv1.ContentRequest) (grpc.ServerStreamingClient[rollcallv1.ContentReply], error) {
+	stream, err := s.conn.NewStream(ctx, &grpc.StreamDesc{StreamName: "Content", ServerStreams: true}, itemsContent)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[rollcallv1.ContentRequest, rollcallv1.ContentReply]{ClientStream: stream}
+	if err := x.SendMsg(req); err != nil {
+		return nil, err
+	}
+	return x, x.CloseSend()
+}
+
 func (s *Session) contents(ctx context.Context, req *rollcallv1.ContentRequest, take func(fact.Digest, string, []byte) error) error {
 	ctx, cancel := s.call(ctx) // frees the stream when take fails
 	defer cancel()
-	stream, err := rollcallv1.NewItemsClient(s.conn).Content(ctx, req)
+	stream, err := s.openContent(ctx, req)
 	if err != nil {
 		return classify("fetch contents", err)
 	}

@@ -25,7 +25,11 @@ func build(root, program string, symbols bool) (string, error) {
 	if symbols {
 		flags = "-buildid="
 	}
-	c := exec.Command("go", "build", "-tags", "grpcnotrace", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", dir, "./cmd/"+program)
+	tags := "grpcnotrace"
+	if program == "rollcall-agent" {
+		tags += ",agentwire"
+	}
+	c := exec.Command("go", "build", "-tags", tags, "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", dir, "./cmd/"+program)
 	c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
 	if out, err := c.CombinedOutput(); err != nil {
 		return dir, fmt.Errorf("build %s: %w\n%s", program, err, out)

@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // What an auditor asks: proofs of what the log holds. Nothing here is to be
 // believed: who asks verifies it, see rollcall verify and rollcall-server witness.
 

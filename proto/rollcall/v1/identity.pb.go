@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // Which CIs are one machine: the evidence in words, and merging and splitting,
 // which are events in the history of both.
 

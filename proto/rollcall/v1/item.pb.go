@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // What operators ask about configuration items (CIs). Every question takes a
 // time: history is never a special case. The caller shows her token in the
 // metadata "authorization: Bearer NAME:SECRET-HEX"; roles are checked once for
@@ -2441,305 +2443,6 @@ func (x *WhyReply) GetNotes() []string {
 	return nil
 }
 
-type ManifestRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
-	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ManifestRequest) Reset() {
-	*x = ManifestRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ManifestRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ManifestRequest) ProtoMessage() {}
-
-func (x *ManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ManifestRequest.ProtoReflect.Descriptor instead.
-func (*ManifestRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{28}
-}
-
-func (x *ManifestRequest) GetCi() string {
-	if x != nil {
-		return x.Ci
-	}
-	return ""
-}
-
-func (x *ManifestRequest) GetAtMs() int64 {
-	if x != nil {
-		return x.AtMs
-	}
-	return 0
-}
-
-type ManifestReply struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Ci         string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
-	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	RecordedMs int64                  `protobuf:"varint,3,opt,name=recorded_ms,json=recordedMs,proto3" json:"recorded_ms,omitempty"`
-	Revision   uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	Report     string                 `protobuf:"bytes,5,opt,name=report,proto3" json:"report,omitempty"`
-	Sets       [][]byte               `protobuf:"bytes,6,rep,name=sets,proto3" json:"sets,omitempty"` // encoded fact.Set of sections etc and conffile
-	// What shows that the machine itself said so: the envelope that led to this
-	// state, the key that signed it, and the digests of all sections of the state.
-	// Empty where the envelope is not kept any more.
-	Envelope      []byte            `protobuf:"bytes,20,opt,name=envelope,proto3" json:"envelope,omitempty"`
-	Key           []byte            `protobuf:"bytes,21,opt,name=key,proto3" json:"key,omitempty"`
-	State         map[string][]byte `protobuf:"bytes,22,rep,name=state,proto3" json:"state,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ManifestReply) Reset() {
-	*x = ManifestReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ManifestReply) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ManifestReply) ProtoMessage() {}
-
-func (x *ManifestReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ManifestReply.ProtoReflect.Descriptor instead.
-func (*ManifestReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{29}
-}
-
-func (x *ManifestReply) GetCi() string {
-	if x != nil {
-		return x.Ci
-	}
-	return ""
-}
-
-func (x *ManifestReply) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *ManifestReply) GetRecordedMs() int64 {
-	if x != nil {
-		return x.RecordedMs
-	}
-	return 0
-}
-
-func (x *ManifestReply) GetRevision() uint64 {
-	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *ManifestReply) GetReport() string {
-	if x != nil {
-		return x.Report
-	}
-	return ""
-}
-
-func (x *ManifestReply) GetSets() [][]byte {
-	if x != nil {
-		return x.Sets
-	}
-	return nil
-}
-
-func (x *ManifestReply) GetEnvelope() []byte {
-	if x != nil {
-		return x.Envelope
-	}
-	return nil
-}
-
-func (x *ManifestReply) GetKey() []byte {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-func (x *ManifestReply) GetState() map[string][]byte {
-	if x != nil {
-		return x.State
-	}
-	return nil
-}
-
-type ContentRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
-	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
-	Digests       [][]byte               `protobuf:"bytes,3,rep,name=digests,proto3" json:"digests,omitempty"` // named by the manifest of ci at at_ms
-	Md5S          []string               `protobuf:"bytes,4,rep,name=md5s,proto3" json:"md5s,omitempty"`       // package defaults, by the MD5 that dpkg records
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ContentRequest) Reset() {
-	*x = ContentRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ContentRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ContentRequest) ProtoMessage() {}
-
-func (x *ContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ContentRequest.ProtoReflect.Descriptor instead.
-func (*ContentRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{30}
-}
-
-func (x *ContentRequest) GetCi() string {
-	if x != nil {
-		return x.Ci
-	}
-	return ""
-}
-
-func (x *ContentRequest) GetAtMs() int64 {
-	if x != nil {
-		return x.AtMs
-	}
-	return 0
-}
-
-func (x *ContentRequest) GetDigests() [][]byte {
-	if x != nil {
-		return x.Digests
-	}
-	return nil
-}
-
-func (x *ContentRequest) GetMd5S() []string {
-	if x != nil {
-		return x.Md5S
-	}
-	return nil
-}
-
-type ContentReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Digest        []byte                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"` // set on the first message of each content
-	Md5           string                 `protobuf:"bytes,2,opt,name=md5,proto3" json:"md5,omitempty"`
-	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
-	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"` // at most 64 KiB
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ContentReply) Reset() {
-	*x = ContentReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ContentReply) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ContentReply) ProtoMessage() {}
-
-func (x *ContentReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ContentReply.ProtoReflect.Descriptor instead.
-func (*ContentReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{31}
-}
-
-func (x *ContentReply) GetDigest() []byte {
-	if x != nil {
-		return x.Digest
-	}
-	return nil
-}
-
-func (x *ContentReply) GetMd5() string {
-	if x != nil {
-		return x.Md5
-	}
-	return ""
-}
-
-func (x *ContentReply) GetSize() uint64 {
-	if x != nil {
-		return x.Size
-	}
-	return 0
-}
-
-func (x *ContentReply) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
 type CompleteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "ci", "site", "fact", "field", "file", "filter", "baseline"
@@ -2751,7 +2454,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[32]
+	mi := &file_rollcall_v1_item_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +2466,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[32]
+	mi := &file_rollcall_v1_item_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +2479,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{32}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CompleteRequest) GetKind() string {
@@ -2809,7 +2512,7 @@ type CompleteReply struct {
 
 func (x *CompleteReply) Reset() {
 	*x = CompleteReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[33]
+	mi := &file_rollcall_v1_item_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +2524,7 @@ func (x *CompleteReply) String() string {
 func (*CompleteReply) ProtoMessage() {}
 
 func (x *CompleteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[33]
+	mi := &file_rollcall_v1_item_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +2537,7 @@ func (x *CompleteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteReply.ProtoReflect.Descriptor instead.
 func (*CompleteReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{33}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CompleteReply) GetWords() []string {
@@ -2858,7 +2561,7 @@ type FileLogReply_Entry struct {
 
 func (x *FileLogReply_Entry) Reset() {
 	*x = FileLogReply_Entry{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[36]
+	mi := &file_rollcall_v1_item_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +2573,7 @@ func (x *FileLogReply_Entry) String() string {
 func (*FileLogReply_Entry) ProtoMessage() {}
 
 func (x *FileLogReply_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[36]
+	mi := &file_rollcall_v1_item_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +2635,7 @@ var File_rollcall_v1_item_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\n" +
-	"\x16rollcall/v1/item.proto\x12\vrollcall.v1\x1a\x17rollcall/v1/agent.proto\"\xf7\x02\n" +
+	"\x16rollcall/v1/item.proto\x12\vrollcall.v1\x1a\x17rollcall/v1/agent.proto\x1a\x19rollcall/v1/restore.proto\"\xf7\x02\n" +
 	"\vItemSummary\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3183,35 +2886,7 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\fmore_changes\x18\a \x01(\rR\vmoreChanges\x12\x1f\n" +
 	"\vcompared_ms\x18\b \x01(\x03R\n" +
 	"comparedMs\x12\x14\n" +
-	"\x05notes\x18\t \x03(\tR\x05notes\"6\n" +
-	"\x0fManifestRequest\x12\x0e\n" +
-	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x13\n" +
-	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xc1\x02\n" +
-	"\rManifestReply\x12\x0e\n" +
-	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
-	"\vrecorded_ms\x18\x03 \x01(\x03R\n" +
-	"recordedMs\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x16\n" +
-	"\x06report\x18\x05 \x01(\tR\x06report\x12\x12\n" +
-	"\x04sets\x18\x06 \x03(\fR\x04sets\x12\x1a\n" +
-	"\benvelope\x18\x14 \x01(\fR\benvelope\x12\x10\n" +
-	"\x03key\x18\x15 \x01(\fR\x03key\x12;\n" +
-	"\x05state\x18\x16 \x03(\v2%.rollcall.v1.ManifestReply.StateEntryR\x05state\x1a8\n" +
-	"\n" +
-	"StateEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"c\n" +
-	"\x0eContentRequest\x12\x0e\n" +
-	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x13\n" +
-	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x18\n" +
-	"\adigests\x18\x03 \x03(\fR\adigests\x12\x12\n" +
-	"\x04md5s\x18\x04 \x03(\tR\x04md5s\"`\n" +
-	"\fContentReply\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x10\n" +
-	"\x03md5\x18\x02 \x01(\tR\x03md5\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
-	"\x04data\x18\x04 \x01(\fR\x04data\"M\n" +
+	"\x05notes\x18\t \x03(\tR\x05notes\"M\n" +
 	"\x0fCompleteRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x0e\n" +
@@ -3246,7 +2921,7 @@ func file_rollcall_v1_item_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 	file_rollcall_v1_item_proto_goTypes  = []any{
 		(*ItemSummary)(nil),        // 0: rollcall.v1.ItemSummary
 		(*ListRequest)(nil),        // 1: rollcall.v1.ListRequest
@@ -3276,18 +2951,17 @@ var (
 		(*WhyRequest)(nil),         // 25: rollcall.v1.WhyRequest
 		(*WhyChange)(nil),          // 26: rollcall.v1.WhyChange
 		(*WhyReply)(nil),           // 27: rollcall.v1.WhyReply
-		(*ManifestRequest)(nil),    // 28: rollcall.v1.ManifestRequest
-		(*ManifestReply)(nil),      // 29: rollcall.v1.ManifestReply
-		(*ContentRequest)(nil),     // 30: rollcall.v1.ContentRequest
-		(*ContentReply)(nil),       // 31: rollcall.v1.ContentReply
-		(*CompleteRequest)(nil),    // 32: rollcall.v1.CompleteRequest
-		(*CompleteReply)(nil),      // 33: rollcall.v1.CompleteReply
-		nil,                        // 34: rollcall.v1.GetReply.FieldsEntry
-		nil,                        // 35: rollcall.v1.SetRequest.FieldsEntry
-		(*FileLogReply_Entry)(nil), // 36: rollcall.v1.FileLogReply.Entry
-		nil,                        // 37: rollcall.v1.ManifestReply.StateEntry
-		(*CollectorStatus)(nil),    // 38: rollcall.v1.CollectorStatus
-		(*Event)(nil),              // 39: rollcall.v1.Event
+		(*CompleteRequest)(nil),    // 28: rollcall.v1.CompleteRequest
+		(*CompleteReply)(nil),      // 29: rollcall.v1.CompleteReply
+		nil,                        // 30: rollcall.v1.GetReply.FieldsEntry
+		nil,                        // 31: rollcall.v1.SetRequest.FieldsEntry
+		(*FileLogReply_Entry)(nil), // 32: rollcall.v1.FileLogReply.Entry
+		(*CollectorStatus)(nil),    // 33: rollcall.v1.CollectorStatus
+		(*Event)(nil),              // 34: rollcall.v1.Event
+		(*ManifestRequest)(nil),    // 35: rollcall.v1.ManifestRequest
+		(*ContentRequest)(nil),     // 36: rollcall.v1.ContentRequest
+		(*ManifestReply)(nil),      // 37: rollcall.v1.ManifestReply
+		(*ContentReply)(nil),       // 38: rollcall.v1.ContentReply
 	}
 )
 
@@ -3295,54 +2969,53 @@ var file_rollcall_v1_item_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.ListReply.items:type_name -> rollcall.v1.ItemSummary
 	3,  // 1: rollcall.v1.ListReply.steps:type_name -> rollcall.v1.QueryStep
 	0,  // 2: rollcall.v1.GetReply.item:type_name -> rollcall.v1.ItemSummary
-	34, // 3: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
-	38, // 4: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
+	30, // 3: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
+	33, // 4: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
 	8,  // 5: rollcall.v1.RevisionInfo.facts:type_name -> rollcall.v1.FactChange
 	8,  // 6: rollcall.v1.RevisionInfo.fields:type_name -> rollcall.v1.FactChange
-	39, // 7: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
+	34, // 7: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
 	9,  // 8: rollcall.v1.ChangesReply.revisions:type_name -> rollcall.v1.RevisionInfo
 	8,  // 9: rollcall.v1.Sighting.facts:type_name -> rollcall.v1.FactChange
 	12, // 10: rollcall.v1.FirstReply.sightings:type_name -> rollcall.v1.Sighting
 	13, // 11: rollcall.v1.FirstReply.sites:type_name -> rollcall.v1.SpreadSite
 	14, // 12: rollcall.v1.FirstReply.times:type_name -> rollcall.v1.SpreadTime
-	35, // 13: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
+	31, // 13: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
 	0,  // 14: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
-	36, // 15: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
+	32, // 15: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
 	23, // 16: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
 	23, // 17: rollcall.v1.WhyReply.odd:type_name -> rollcall.v1.CompareRow
 	26, // 18: rollcall.v1.WhyReply.changes:type_name -> rollcall.v1.WhyChange
-	37, // 19: rollcall.v1.ManifestReply.state:type_name -> rollcall.v1.ManifestReply.StateEntry
-	1,  // 20: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
-	4,  // 21: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
-	6,  // 22: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
-	7,  // 23: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
-	11, // 24: rollcall.v1.Items.First:input_type -> rollcall.v1.FirstRequest
-	16, // 25: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
-	18, // 26: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
-	20, // 27: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
-	22, // 28: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
-	25, // 29: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
-	28, // 30: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
-	30, // 31: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
-	32, // 32: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
-	2,  // 33: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
-	5,  // 34: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
-	10, // 35: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
-	10, // 36: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
-	15, // 37: rollcall.v1.Items.First:output_type -> rollcall.v1.FirstReply
-	17, // 38: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
-	19, // 39: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
-	21, // 40: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
-	24, // 41: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
-	27, // 42: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
-	29, // 43: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
-	31, // 44: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
-	33, // 45: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
-	33, // [33:46] is the sub-list for method output_type
-	20, // [20:33] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	1,  // 19: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
+	4,  // 20: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
+	6,  // 21: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
+	7,  // 22: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
+	11, // 23: rollcall.v1.Items.First:input_type -> rollcall.v1.FirstRequest
+	16, // 24: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
+	18, // 25: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
+	20, // 26: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
+	22, // 27: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
+	25, // 28: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
+	35, // 29: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
+	36, // 30: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
+	28, // 31: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
+	2,  // 32: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
+	5,  // 33: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
+	10, // 34: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
+	10, // 35: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
+	15, // 36: rollcall.v1.Items.First:output_type -> rollcall.v1.FirstReply
+	17, // 37: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
+	19, // 38: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
+	21, // 39: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
+	24, // 40: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
+	27, // 41: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
+	37, // 42: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
+	38, // 43: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
+	29, // 44: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
+	32, // [32:45] is the sub-list for method output_type
+	19, // [19:32] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_item_proto_init() }
@@ -3351,13 +3024,14 @@ func file_rollcall_v1_item_proto_init() {
 		return
 	}
 	file_rollcall_v1_agent_proto_init()
+	file_rollcall_v1_restore_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_item_proto_rawDesc), len(file_rollcall_v1_item_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // What operators ask about configuration items (CIs). Every question takes a
 // time: history is never a special case. The caller shows her token in the
 // metadata "authorization: Bearer NAME:SECRET-HEX"; roles are checked once for

@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // What agents collect, as somebody has signed it who is on no network: the server
 // carries it, and can make none.
 

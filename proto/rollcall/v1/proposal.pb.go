@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // Writes that need a second person: what one has asked for waits until another
 // one with the right role confirms it.
 

@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // Which machines share a secret that each should have for itself. The server
 // knows keyed fingerprints only, under a key that it does not have.
 

@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // Reports: questions that are asked again and again, written down once on the
 // server, with parameters; and what guided questions need.
 
