@@ -43,10 +43,12 @@ func (d *dict) ownPaths(o owns) iter.Seq[pathID] {
 			gap, n := binary.Varint(o)
 			column += int(gap)
 			rec := d.columns.recs.at(uint32(column))
-			size := 0
-			if rec.frame > 0 {
+			size, word := wordSize(rec.frame)
+			switch {
+			case word:
+			case rec.frame > 0:
 				size = d.frames.at(rec.frame - 1).fill
-			} else {
+			default:
 				long, m := binary.Uvarint(o[n:])
 				size, n = int(long), n+m
 			}
