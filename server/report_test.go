@@ -4,9 +4,12 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
 
@@ -122,5 +125,73 @@ func TestAReportThatCannotBeMadeSaysWhy(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%v: %v, want one that says %q", tt.req, err, tt.says)
 		}
+	}
+}
+
+// The machines of each class that a report counts for the past are those that a
+// filter selects then: by what people declared, or else by what the machine seems to be,
+// within the sites of whoever asks.
+func TestGrowthCountsWhatFiltersSelectThen(t *testing.T) {
+	r := start(t)
+	for _, site := range []string{"elm", "oak"} {
+		if _, err := r.kari.SetSite(t.Context(), &rollcallv1.SetSiteRequest{Site: &rollcallv1.Site{Path: site}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := time.Now()
+	for i := range 6 {
+		m := r.machine(900 + uint64(i))
+		seems := []string{"laptop", "workstation"}[i%2]
+		m.Facts["id"] = fact.NewSet(append(slices.Clone(m.Facts["id"]), fact.Fact{Path: "id/class", Value: seems}))
+		m.report(t, true)
+		fields := map[string]string{"site": []string{"elm", "oak"}[i/3]}
+		if i > 3 {
+			fields["class"] = "printer"
+		}
+		switch i {
+		case 0:
+			fields["class"] = "" // what the machine seems to be stands for it
+		case 1:
+			fields["status"] = "disposed"
+		}
+		if _, err := r.kari.Set(t.Context(), &rollcallv1.SetRequest{Ci: m.ci, Fields: fields}); err != nil {
+			t.Fatal(err)
+		}
+		r.srv.SetClock(func() time.Time { return begin.AddDate(0, 0, 10*(i+1)) })
+	}
+	now := begin.AddDate(0, 5, 0)
+	r.srv.SetClock(func() time.Time { return now })
+	elm := r.operator("elm", auth.Grant{Role: auth.Viewer, Site: "elm"})
+	counted := 0
+	for _, who := range []*operator{r.kari, elm} {
+		rows, err := rowsOf(t, who, &rollcallv1.RunReportRequest{Name: "growth", Params: map[string]string{"months": "6"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			month, err := time.Parse("2006-01", row[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := month.AddDate(0, 1, 0).Add(-time.Millisecond)
+			if at.After(now) {
+				continue
+			}
+			n := 0
+			for _, cond := range []string{"class = " + row[1], "class != * and fact(id/class) = " + row[1]} {
+				reply, err := who.List(t.Context(), &rollcallv1.ListRequest{Filter: "status != disposed and " + cond, AtMs: at.UnixMilli()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				n += len(reply.GetItems())
+			}
+			if row[2] != strconv.Itoa(n) {
+				t.Errorf("%s: %s machines of class %s, filters select %d", row[0], row[2], row[1], n)
+			}
+			counted += n
+		}
+	}
+	if counted < 10 {
+		t.Errorf("only %d machines were counted in all: the report tells nothing", counted)
 	}
 }

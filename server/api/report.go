@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
+	"rollcall/internal/fact"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 	"rollcall/server/auth"
 	"rollcall/server/cmdb"
@@ -92,6 +95,7 @@ func (s *Service) made(ctx context.Context, what string, scope cmdb.Scope, withi
 	defer stop()
 	err := s.Engine.View(limited, func(r store.Reader) error {
 		items := cmdb.At(r, s.Tenant, s.Sets, scope)
+		glance := items.Glance()
 		all := &subject{} // takes the errors of all others, which a report need not keep
 		src := report.Source{
 			Select: func(ctx context.Context, filter string, at time.Time) ([]report.Machine, error) {
@@ -100,9 +104,12 @@ func (s *Service) made(ctx context.Context, what string, scope cmdb.Scope, withi
 				for i, sub := range found {
 					sub.from = all
 					all.err = cmp.Or(all.err, sub.err)
-					out[i] = sub
+					out[i] = reported{sub, glance}
 				}
 				return out, err
+			},
+			Census: func(ctx context.Context, filter string, at time.Time) ([]report.Machine, error) {
+				return s.census(ctx, items, filter, at)
 			},
 			Items: items,
 			Keys: func() ([]enrol.Key, error) {
@@ -123,6 +130,63 @@ func (s *Service) made(ctx context.Context, what string, scope cmdb.Scope, withi
 		return status.Errorf(codes.ResourceExhausted, "%s took longer than %s: ask about fewer CIs with a filter, such as one site", what, within)
 	}
 	return err
+}
+
+// reported is a CI of which a report reads a few facts.
+type reported struct {
+	*subject
+	glance *cmdb.Glance
+}
+
+// FactsUnder implements report.Machine.
+func (m reported) FactsUnder(prefix string) (fact.Set, error) {
+	return m.glance.Facts(m.ci.State[fact.SectionOf(prefix)], prefix)
+}
+
+// classed is a CI of the past of which little more is known than what class it was of.
+type classed struct {
+	ci    cmdb.CI
+	class fact.Set // below id/class
+}
+
+func classedOf(then cmdb.Then, glance *cmdb.Glance) (*classed, error) {
+	class, err := glance.Facts(then.Set("id"), "id/class")
+	return &classed{cmdb.CI{ID: then.ID, Name: then.Name, Class: then.Class, Site: then.Site, Status: then.Status}, class}, err
+}
+
+// Field implements report.Machine.
+func (c classed) Field(name string) (values []string, known bool) {
+	v := map[string]string{"name": c.ci.Name, "class": c.ci.Class, "site": c.ci.Site, "status": string(c.ci.Status), "ci": c.ci.ID}[name]
+	if v == "" {
+		return nil, true
+	}
+	return []string{v}, true
+}
+
+// FactsUnder implements report.Machine.
+func (c classed) FactsUnder(prefix string) (fact.Set, error) { return c.class.Below(prefix), nil }
+
+// Heads implements report.Machine.
+func (c classed) Heads() (now, then cmdb.CI) { return c.ci, c.ci }
+
+// census selects CIs as of a time, of which nothing is read that no report counts.
+func (s *Service) census(ctx context.Context, items cmdb.View, filter string, at time.Time) ([]report.Machine, error) {
+	expr, err := parsed(items, filter)
+	if err != nil {
+		return nil, err
+	}
+	sel := &selection{s: s, items: items, expr: expr, at: at, now: at, skipped: map[string]error{}, counts: true}
+	if err := s.within(ctx, sel.byReading); err != nil {
+		return nil, err
+	}
+	for _, id := range slices.Sorted(maps.Keys(sel.skipped)) {
+		return nil, sel.skipped[id]
+	}
+	out := make([]report.Machine, len(sel.found))
+	for i, c := range sel.found {
+		out[i] = c.classed
+	}
+	return out, nil
 }
 
 // Heads returns the CI as it is now and as it was.

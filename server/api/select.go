@@ -36,6 +36,7 @@ type selection struct {
 	found   []chosen
 	skipped map[string]error // CIs that could not be read, by id
 	steps   []index.Step     // empty: every CI was read
+	counts  bool             // what was selected of the past is to be counted by class
 	hints   []string         // why nothing may have been found
 }
 
@@ -44,6 +45,7 @@ type chosen struct {
 	id, name string
 	lower    string    // the name, by which lists are ordered
 	changed  time.Time // as the index knows it; zero: it was read
+	classed  *classed  // where that is all that is asked
 }
 
 // selectCIs returns the CIs that a filter selects, by name. One that cannot be
@@ -227,7 +229,14 @@ func (sel *selection) readPart(ctx context.Context, items cmdb.View, at time.Tim
 			continue
 		}
 		if ok {
-			out.found = append(out.found, chosen{id: then.ID, name: then.Name})
+			c := chosen{id: then.ID, name: then.Name}
+			if sel.counts {
+				if c.classed, err = classedOf(then, glance); err != nil {
+					out.skipped[then.ID] = err
+					continue
+				}
+			}
+			out.found = append(out.found, c)
 		}
 	}
 	return out, nil

@@ -63,6 +63,9 @@ func (s Step) FirstReport() bool {
 	return true
 }
 
+// Declares tells whether people declared something with the revision.
+func (s Step) Declares() bool { return len(s.rev.Fields) > 0 }
+
 // Fields returns what people declared with the revision; nil if nothing.
 func (s Step) Fields() (map[string]Change, error) {
 	if len(s.rev.Fields) == 0 {

@@ -67,11 +67,11 @@ func factsOf(m Machine, pattern string) ([]fact.Fact, error) {
 	if m == nil {
 		return nil, nil
 	}
-	set, err := m.Facts(fact.SectionOf(pattern))
+	stem, _, isPattern := strings.Cut(pattern, "*")
+	set, err := m.FactsUnder(stem)
 	if err != nil {
 		return nil, err
 	}
-	stem, _, isPattern := strings.Cut(pattern, "*")
 	if !isPattern {
 		if v, ok := set.Get(pattern); ok {
 			return []fact.Fact{{Path: pattern, Value: v}}, nil
@@ -128,8 +128,9 @@ func beside(key string, kind Kind, pattern string, n int, last string) Column {
 		for i, c := range l.path[:n] {
 			path[i] = escaped(c)
 		}
-		set, err := l.m.Facts(l.path[0])
-		v, _ := set.Get(strings.Join(append(path, last), "/"))
+		wanted := strings.Join(append(path, last), "/")
+		set, err := l.m.FactsUnder(wanted)
+		v, _ := set.Get(wanted)
 		return v, err
 	}}
 }

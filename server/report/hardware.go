@@ -110,7 +110,7 @@ func hardware() []Definition {
 // tells.
 func sizeOfMount() Column {
 	return Column{Key: "size", Kind: Size, Facts: []string{"fs/size/*"}, read: func(_ *run, l *line) (string, error) {
-		set, err := l.m.Facts("fs")
+		set, err := l.m.FactsUnder("fs/size/")
 		v, _ := set.Get("fs/size/" + escaped(l.path[2]))
 		return v, err
 	}}

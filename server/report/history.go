@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,43 +18,67 @@ type revision struct {
 	now  cmdb.CI
 	rev  cmdb.Revision
 	line *line // of the CI as it was after it
+	seen *cmdb.Glance
 }
 
-// eachRevision gives the revisions of all selected CIs since the parameter "since",
-// newest first of each.
-func eachRevision(r *run, each func(revision) error) error {
+// eachRevision gives those revisions of all selected CIs since the parameter "since",
+// newest first of each, that matter: the others are not read whole.
+func eachRevision(r *run, matters func(cmdb.Step) bool, each func(revision) error) error {
 	found, err := r.selected()
 	if err != nil {
 		return err
 	}
 	since, until, read := r.date("since"), r.now(), 0
+	glance := r.src.Items.Glance()
 	for _, m := range found {
 		now, _ := m.Heads()
 		if now.Changed.Before(since) {
 			continue
 		}
-		for rev, err := range r.src.Items.History(now) {
+		for step, err := range r.src.Items.Steps(now) {
 			if err != nil {
 				return err
 			}
-			if rev.At().Before(since) {
+			if step.At.Before(since) {
 				break
 			}
 			if read++; read > maxRevisions {
 				return fmt.Errorf("report %s: %w: more than %d changes: choose a later date for since, or fewer CIs with a filter", r.def.Name, ErrCost, maxRevisions)
 			}
-			if rev.At().After(until) {
+			if step.At.After(until) || !matters(step) {
 				continue
 			}
 			if err := r.ctx.Err(); err != nil {
 				return err
 			}
-			if err := each(revision{m, now, rev, &line{m: m, ci: rev.As(now), made: map[string]string{}}}); err != nil {
+			rev, err := r.src.Items.Revision(now.ID, step.N)
+			if err != nil {
+				return err
+			}
+			if err := each(revision{m, now, rev, &line{m: m, ci: rev.As(now), made: map[string]string{}}, glance}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// What matters to reports about changes.
+
+func anything(cmdb.Step) bool { return true }
+
+func afterFirst(s cmdb.Step) bool { return !s.FirstReport() }
+
+func declared(s cmdb.Step) bool { return s.Declares() }
+
+// later tells of a section of which something changed after the first report.
+func later(sections ...string) func(cmdb.Step) bool {
+	return func(s cmdb.Step) bool {
+		return !s.FirstReport() && slices.ContainsFunc(sections, func(section string) bool {
+			was, is := s.Sets(section)
+			return was != is
+		})
+	}
 }
 
 // first tells that the revision is the first report of a machine, which is no
@@ -81,7 +106,7 @@ func (r *run) zone() *time.Location {
 
 // summed adds what the revision did, in words.
 func (v revision) summed(r *run, l *line, below string) (some bool, err error) {
-	changes, err := r.src.Items.FactChanges(v.rev, below)
+	changes, err := v.seen.Changes(v.rev, below)
 	if err != nil {
 		return false, err
 	}
@@ -91,7 +116,7 @@ func (v revision) summed(r *run, l *line, below string) (some bool, err error) {
 
 // eachChange makes a line of each revision that changed something.
 func eachChange(r *run, each func(*line) error) error {
-	return eachRevision(r, func(v revision) error {
+	return eachRevision(r, anything, func(v revision) error {
 		l := v.stamped(r)
 		if some, err := v.summed(r, l, ""); err != nil || !some {
 			return err
@@ -103,7 +128,7 @@ func eachChange(r *run, each func(*line) error) error {
 // eachChangedSection makes a line of each revision that changed anything, without
 // reading what: for counting.
 func eachChangedSection(r *run, each func(*line) error) error {
-	return eachRevision(r, func(v revision) error {
+	return eachRevision(r, anything, func(v revision) error {
 		if v.first() || len(v.rev.Fields) == 0 && sameState(v.rev) {
 			return nil
 		}
@@ -126,7 +151,7 @@ func sameState(rev cmdb.Revision) bool {
 // eachAtNight makes a line of each change that was recorded on a weekend, or
 // outside of the hours from "from" to "to".
 func eachAtNight(r *run, each func(*line) error) error {
-	return eachRevision(r, func(v revision) error {
+	return eachRevision(r, afterFirst, func(v revision) error {
 		at := v.rev.At().In(r.zone())
 		clock, weekend := at.Format("15:04"), at.Weekday() == time.Saturday || at.Weekday() == time.Sunday
 		inside := clock >= r.set["from"] && clock < r.set["to"]
@@ -154,7 +179,7 @@ var weekdays = map[time.Weekday]string{
 
 // eachMove makes a line of each revision that moved a CI to another site.
 func eachMove(r *run, each func(*line) error) error {
-	return eachRevision(r, func(v revision) error {
+	return eachRevision(r, declared, func(v revision) error {
 		c, ok := v.rev.Fields["site"]
 		if !ok || c.Old == "" {
 			return nil
@@ -170,12 +195,12 @@ var hardwareParts = []string{"hw/board", "hw/disk", "hw/dimm", "hw/memory/total"
 
 // eachPart makes a line of each change of a part of a machine.
 func eachPart(r *run, each func(*line) error) error {
-	return eachRevision(r, func(v revision) error {
+	return eachRevision(r, later("hw", "id"), func(v revision) error {
 		if v.first() {
 			return nil
 		}
 		for _, part := range hardwareParts {
-			changes, err := r.src.Items.FactChanges(v.rev, part)
+			changes, err := v.seen.Changes(v.rev, part)
 			if err != nil {
 				return err
 			}
@@ -197,11 +222,11 @@ func eachPart(r *run, each func(*line) error) error {
 // eachNewPackage makes a line of each package that was installed on a machine
 // that had reported before.
 func eachNewPackage(r *run, each func(*line) error) error {
-	return eachRevision(r, func(v revision) error {
+	return eachRevision(r, later("pkg"), func(v revision) error {
 		if v.first() || v.rev.State["pkg"] == v.rev.Prev["pkg"] {
 			return nil
 		}
-		changes, err := r.src.Items.FactChanges(v.rev, "pkg")
+		changes, err := v.seen.Changes(v.rev, "pkg")
 		if err != nil {
 			return err
 		}
@@ -231,7 +256,7 @@ func eachMonth(r *run, each func(*line) error) error {
 		if n == 0 {
 			at = r.at
 		}
-		found, err := r.src.Select(r.ctx, r.filter, at)
+		found, err := r.then(at)
 		if err != nil {
 			return err
 		}
@@ -245,4 +270,12 @@ func eachMonth(r *run, each func(*line) error) error {
 	}
 	r.machines = looked
 	return nil
+}
+
+// then gives the CIs as of a time, as far as the class of each is asked.
+func (r *run) then(at time.Time) ([]Machine, error) {
+	if at.IsZero() {
+		return r.src.Select(r.ctx, r.filter, at)
+	}
+	return r.src.Census(r.ctx, r.filter, at)
 }

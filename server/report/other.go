@@ -172,11 +172,12 @@ func eachTwin(r *run, each func(*line) error) error {
 // which may have any.
 func realCard(m Machine, path string) bool {
 	parts := strings.Split(path, "/")
-	set, err := m.Facts("net")
+	wanted := parts[0] + "/" + parts[1] + "/driver"
+	set, err := m.FactsUnder(wanted)
 	if err != nil {
 		return false
 	}
-	driver, _ := set.Get(parts[0] + "/" + parts[1] + "/driver")
+	driver, _ := set.Get(wanted)
 	return driver != ""
 }
 

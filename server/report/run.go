@@ -28,8 +28,9 @@ const (
 type Machine interface {
 	// Field returns the values of a declared or derived field, as a filter sees it.
 	Field(name string) (values []string, known bool)
-	// Facts returns the set of a section, empty if there is none.
-	Facts(section string) (fact.Set, error)
+	// FactsUnder returns the facts whose paths begin with prefix, which is at least the
+	// name of a section.
+	FactsUnder(prefix string) (fact.Set, error)
 	// Heads returns the CI as it is now and as it was.
 	Heads() (now, then cmdb.CI)
 }
@@ -39,6 +40,10 @@ type Source struct {
 	// Select returns the CIs that a filter selects at a time (zero: now), by name.
 	// An empty filter selects all.
 	Select func(ctx context.Context, filter string, at time.Time) ([]Machine, error)
+	// Census is Select for a time that is past, at a fraction of the cost: what it
+	// returns, in any order, knows nothing of a CI but name, class, site, status and what
+	// stands below id/class.
+	Census func(ctx context.Context, filter string, at time.Time) ([]Machine, error)
 	Items  cmdb.View
 	// Keys returns the keys that wait for admission.
 	Keys func() ([]enrol.Key, error)

@@ -166,10 +166,10 @@ func eachPackage(r *run, each func(*line) error) error {
 // pattern fits. Only those are looked at that begin as it does: a machine has
 // thousands.
 func versionsOf(m Machine, want string) (found []fact.Fact, err error) {
-	set, err := m.Facts("pkg")
 	path := "pkg/" + strings.ToLower(want) + "/version" // as Debian writes names
 	stem, _, _ := strings.Cut(strings.ReplaceAll(path, "?", "*"), "*")
-	for _, f := range set.Below(stem) {
+	set, err := m.FactsUnder(stem)
+	for _, f := range set {
 		if query.Glob(path, f.Path) {
 			found = append(found, f)
 		}

@@ -262,7 +262,8 @@ func (c *counter) eachFacts(patterns []string, last bool) error {
 	for _, m := range c.machines {
 		has := map[string]bool{}
 		for _, p := range patterns {
-			set, err := m.Facts(fact.SectionOf(p))
+			stem, _, _ := strings.Cut(p, "*")
+			set, err := m.FactsUnder(stem)
 			if err != nil {
 				return err
 			}

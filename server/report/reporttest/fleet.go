@@ -237,6 +237,9 @@ func (f *Fleet) See(ctx context.Context, scope cmdb.Scope, fn func(report.Source
 		items := cmdb.At(r, tenant, f.sets, scope)
 		return fn(report.Source{
 			Items: items, Keys: waiting, Log: evidence.At(r, tenant), Now: Now,
+			Census: func(_ context.Context, filter string, at time.Time) ([]report.Machine, error) {
+				return f.choose(items, filter, at)
+			},
 			Select: func(_ context.Context, filter string, at time.Time) ([]report.Machine, error) {
 				return f.choose(items, filter, at)
 			},
@@ -320,6 +323,11 @@ func (m *machine) AsOf(t time.Time) (query.Subject, bool, error) {
 func (m *machine) Heads() (now, then cmdb.CI) { return m.now, m.then }
 
 func (m *machine) Facts(section string) (fact.Set, error) { return m.items.Set(m.then.State, section) }
+
+func (m *machine) FactsUnder(prefix string) (fact.Set, error) {
+	set, err := m.Facts(fact.SectionOf(prefix))
+	return set.Below(prefix), err
+}
 
 func (m *machine) Changed(prefix string) (time.Time, bool, error) {
 	r, ok, err := m.items.LastChange(m.now, m.then.Rev, prefix)
