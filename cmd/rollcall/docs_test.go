@@ -91,6 +91,10 @@ func (examples) Filter(name string) (string, bool, error) {
 	return "pkg(cups) < $version", name == "old-cups", nil
 }
 
+func (examples) Relations(name string) (string, []string, bool, error) {
+	return "ci91f373c1729bd44cf630", nil, name == "edu12" || name == "room12-pc07-2" || name == "room12-pc07", nil
+}
+
 func (examples) Baseline(name string) (fact.Set, bool, error) {
 	return fact.Set{{Path: "etc/cups/cupsd.conf", Value: "x"}, {Path: "pkg/cups/version", Value: "2.4"}}, name == "client", nil
 }
@@ -173,6 +177,11 @@ func TestTheFilterDocumentParsesAndNamesEveryField(t *testing.T) {
 	b, err := os.ReadFile("../../docs/filter.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, r := range query.Relations() {
+		if !strings.Contains(string(b), "\n| `"+r.Name+"` |") {
+			t.Errorf("docs/filter.md has no row for %s", r.Name)
+		}
 	}
 	for _, f := range query.Fields() {
 		row := regexp.MustCompile("(?m)^\\|[^|]*`" + f.Name + "`[^|]*\\| " + string(f.Kind) + " \\|")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"rollcall/internal/fact"
 	"rollcall/server/cmdb"
 	"rollcall/server/store"
 )
@@ -132,5 +133,38 @@ func TestDeclaredFieldsOfThePastReadNoYears(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// What a CI names itself is the image that it booted and the CI that it was merged into.
+func TestRelationsAreWhatACINamesItself(t *testing.T) {
+	onEngines(t, func(t *testing.T, b *base) {
+		b.found(1, "edu12", "")
+		b.found(2, "seat", "")
+		b.found(3, "old", "")
+		b.observe(id(2), map[string]fact.Set{"id": {{Path: "id/image", Value: id(1)}}})
+		b.do(func(w cmdb.Writer) error {
+			old, err := w.CI(id(3))
+			if err != nil {
+				return err
+			}
+			seat, err := w.CI(id(2))
+			if err == nil {
+				_, _, err = w.Merge(b.now, old, seat, "operator kari", "")
+			}
+			return err
+		})
+		b.see(func(v cmdb.View) error {
+			for name, want := range map[string][]string{"edu12": nil, "SEAT": {id(1)}, id(3): {id(2)}} {
+				ci, names, ok, err := v.Relations(name)
+				if err != nil || !ok || !slices.Equal(names, want) || ci != b.head(name).ID {
+					t.Errorf("%s is %s, %v, which names %v; want %v", name, ci, err, names, want)
+				}
+			}
+			if _, _, ok, err := v.Relations("nobody"); ok || err != nil {
+				t.Errorf("nobody: %v, %v", ok, err)
+			}
+			return nil
+		})
 	})
 }

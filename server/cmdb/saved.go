@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,6 +69,30 @@ func (v View) Filter(name string) (text string, ok bool, err error) {
 	var f Filter
 	ok, err = store.GetJSON(v.r, filterKey(v.tenant, name), &f)
 	return f.Text, ok && v.scope.concerns(f.Site), err
+}
+
+// Relations implements query.Related. A CI outside of the scope does not exist.
+func (v View) Relations(idOrName string) (id string, names []string, ok bool, err error) {
+	ci, err := v.CI(idOrName)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil, false, nil
+	}
+	if err != nil {
+		return "", nil, false, err
+	}
+	if d, ok := ci.State["id"]; ok {
+		image, has, err := v.Value(d, "id/image")
+		if err != nil {
+			return "", nil, false, err
+		}
+		if has {
+			names = append(names, image)
+		}
+	}
+	if into := ci.Into(); into != "" {
+		names = append(names, into)
+	}
+	return ci.ID, names, true, nil
 }
 
 // Baselines returns the baselines that concern the scope, by name.

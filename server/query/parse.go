@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"rollcall/internal/fact"
@@ -34,6 +35,7 @@ type Names interface {
 //	any    = all { "or" all }     all = factor { "and" factor }
 //	factor = "not" factor | "(" filter ")" | saved | "differs" "from" NAME [ "in" ( PATH | "(" PATH { "," PATH } ")" ) ]
 //	       | subject [ op value | ["not"] "in" "(" value { "," value } ")" ]
+//	       | RELATION ( "=" | "!=" ) CI | RELATION ["not"] "in" "(" CI { "," CI } ")"
 //	subject = FIELD | FUNCTION "(" argument ")"
 //	saved   = "@"NAME [ "(" PARAMETER "=" value { "," PARAMETER "=" value } ")" ]
 func Parse(src string, names Names) (Expr, error) {
@@ -220,12 +222,14 @@ func (p *parser) term() Expr {
 	e := Term{Name: strings.ToLower(name.text)}
 	if p.peek().kind == tokenOpen {
 		p.function(name, &e)
+	} else if slices.Contains(relationNames(), e.Name) {
+		return p.relation(name, e.Name)
 	} else if e.Name == "differs" {
 		p.fail(name, `expected "from" after "differs"`, "write differs from BASELINE")
 	} else if strings.Contains(name.text, "/") && fact.ValidSection(fact.SectionOf(name.text)) {
 		p.fail(name, fmt.Sprintf("%s is the path of a fact, not a field", name.show()), "write fact("+name.text+")")
 	} else if _, ok := fieldNamed(e.Name); !ok {
-		p.unknown(name, "field", append(fieldNames(), functions...))
+		p.unknown(name, "field", slices.Concat(fieldNames(), functions, relationNames()))
 	}
 	if p.err != nil {
 		return e
@@ -238,7 +242,7 @@ func (p *parser) term() Expr {
 }
 
 func (p *parser) unknown(t token, what string, names []string) {
-	hint := "fields: " + strings.Join(fieldNames(), " ") + "; functions: pkg() file() fact() changed() field() count()"
+	hint := "fields: " + strings.Join(fieldNames(), " ") + "; relations: " + strings.Join(relationNames(), " ") + "; functions: pkg() file() fact() changed() field() count()"
 	also := map[string]string{"package": "pkg", "deb": "pkg", "installed": "pkg", "config": "file", "path": "file", "host": "name", "computer": "name", "machine": "name", "product": "model", "manufacturer": "vendor", "ram": "memory", "address": "ip", "room": "site", "school": "site", "type": "class", "id": "ci", "updated": "changed", "lastseen": "seen"}
 	if n := cmp.Or(also[strings.ToLower(t.text)], nearest(t.text, names)); n != "" {
 		hint = fmt.Sprintf("did you mean %q?", n)
