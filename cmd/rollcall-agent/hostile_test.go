@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -44,8 +45,9 @@ type victim struct {
 	m                    *mallory
 	dir, root, state     string
 	token, login, before string
-	most                 int64 // bytes of memory
-	restored             int   // how often a restore did what it may do
+	config               string // names a policy key, which mallory has not
+	most                 int64  // bytes of memory
+	restored             int    // how often a restore did what it may do
 }
 
 func newVictim(t *testing.T, seed uint64) *victim {
@@ -72,6 +74,8 @@ func newVictim(t *testing.T, seed uint64) *victim {
 	v.m.wanted = append(v.m.wanted, path)
 	v.token, v.login = filepath.Join(v.dir, "token"), filepath.Join(v.dir, "login")
 	must(t, os.WriteFile(v.login, []byte(v.m.token(t, identity.LoginPrefix)), 0o600))
+	v.config = filepath.Join(v.dir, "agent.conf")
+	must(t, os.WriteFile(v.config, []byte("policy_key = sha256:"+strings.Repeat("0a", 32)+"\npolicy_file = "+filepath.Join(v.dir, "none")+"\n"), 0o644))
 	v.before = v.outside()
 	return v
 }
@@ -104,7 +108,7 @@ func (v *victim) outside() string {
 func (v *victim) run(allowed []string, args ...string) traced {
 	v.t.Helper()
 	start := time.Now()
-	r := trace(v.t, allowed, append(args, "--root", v.root, "--state", v.state)...)
+	r := trace(v.t, allowed, append(args, "--config", v.config, "--root", v.root, "--state", v.state)...)
 	v.most = max(v.most, r.rss)
 	bad := func(what string, detail any) { v.t.Errorf("%s, %q: %s: %v\n%s", args[0], v.m.act, what, detail, r.out) }
 	switch {
@@ -206,6 +210,9 @@ func TestAHostileServerGetsNothingDone(t *testing.T) {
 		t.Errorf("the process was not shut in: %+v, %v", st.Last, err)
 	} else if !st.Last.Fence.Files {
 		t.Logf("this kernel cannot bound writing: %v", st.Last.Fence.Missing)
+	}
+	if _, err := os.Stat(filepath.Join(v.state, "policy")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a policy was taken: %v", err)
 	}
 	t.Logf("%d random rounds, at most %.1f MiB; mallory: %v", rounds, float64(v.most)/(1<<20), v.m.calls)
 }

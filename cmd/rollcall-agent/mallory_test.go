@@ -25,6 +25,7 @@ import (
 
 	"rollcall/internal/fact"
 	"rollcall/internal/identity"
+	"rollcall/internal/policy"
 	rollcallv1 "rollcall/proto/rollcall/v1"
 )
 
@@ -52,7 +53,7 @@ var acts = []string{
 	"", "outcome that does not exist", "no receipt", "receipt for another report", "receipt by another key", "receipt with a tail",
 	"need nothing", "need a list too long", "need what nobody has", "need what was not named", "need short digests", "need without end",
 	"full without end", "seen", "quarantined", "wait for ever", "unknown fields", "an error of each kind", "a giant reply", "never ends",
-	"stored less", "upload refused", "upload unread", "anything",
+	"stored less", "upload refused", "upload unread", "a policy that is none", "a policy of its own", "anything",
 }
 
 func startMallory(t *testing.T, seed uint64, canary string) *mallory {
@@ -266,6 +267,14 @@ func (m *mallory) Submit(ctx context.Context, req *rollcallv1.SubmitRequest) (*r
 		good = &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_QUARANTINED}
 	case "wait for ever":
 		good = &rollcallv1.SubmitReply{Outcome: rollcallv1.SubmitReply_SEEN, RetryAfterS: 1<<32 - 1, ServerTimeMs: 1<<63 - 1}
+	case "a policy that is none":
+		good.Policy = m.noise(m.random(900_000))
+	case "a policy of its own":
+		b, err := policy.Sign(m.key, fmt.Appendf(nil, "realm = %x\nversion = 9\nfrom = 2026-01-01\nuntil = 2026-12-31\nskip = etc\n", identity.RealmOf(identity.Public(m.key))))
+		if err != nil {
+			return nil, err
+		}
+		good.Policy = b
 	case "unknown fields":
 		m.unknown(good, 20_000)
 	case "an error of each kind":
