@@ -239,8 +239,8 @@ func (f *fleet) headSet(ci head, except uint32) uint32 {
 // in the order of their paths. number tells which get a number in any case.
 func (c *core) sorted(facts []said, number func(path string) bool, except uint32) (list []uint32, own []ownFact) {
 	for _, f := range facts {
-		p := c.path(f.path, f.pathH)
-		if h := c.place(p, f.value, number(f.path), except); h.own != nil {
+		p := c.path(f.named)
+		if h := c.place(p, f.value, number(f.text), except); h.own != nil {
 			own = append(own, ownFact{path: p, value: h.own, hash: h.hash})
 		} else {
 			list = append(list, uint32(h.x))

@@ -24,6 +24,7 @@ type core struct {
 
 	freeSets  []uint32
 	freeBases []uint32
+	room      room
 	slots     int // of CIs, free ones included
 }
 
@@ -293,6 +294,7 @@ func (c *core) sweep() {
 		}
 	}
 	c.gone = c.gone[:0]
+	c.room.trim()
 	c.bury()
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"rollcall/internal/fact"
 )
@@ -45,6 +46,8 @@ type dict struct {
 	facts    column[factRec]
 	columns  columns
 	byPath   table
+	told     atomic.Pointer[map[string]pathID] // see tell
+	toldOf   int                               // paths
 	byFact   table
 	sections []string
 	sectionN map[string]uint16
@@ -89,21 +92,24 @@ func (d *dict) lookupBy(path string, hash uint64) (pathID, bool) {
 	return pathID(id), ok
 }
 
-// path gives a path its number; hash is that of the path.
-func (d *dict) path(path string, hash uint64) pathID {
-	id, ok := d.lookupBy(path, hash)
+// path gives a path its number.
+func (d *dict) path(n named) pathID {
+	if n.id > 0 {
+		return pathID(n.id - 1)
+	}
+	id, ok := d.lookupBy(n.text, n.hash)
 	if ok {
 		return id
 	}
-	section := d.section(fact.SectionOf(path))
-	rec := pathRec{hash: hash, text: d.texts.add([]byte(path)), section: section}
+	section := d.section(fact.SectionOf(n.text))
+	rec := pathRec{hash: n.hash, text: d.texts.add([]byte(n.text)), section: section}
 	if n := len(d.noPaths); n > 0 {
 		id, d.noPaths = d.noPaths[n-1], d.noPaths[:n-1]
 		*d.paths.at(uint32(id)) = rec
 	} else {
 		id = pathID(d.paths.add(rec))
 	}
-	d.byPath.insert(hash, uint32(id), d.pathHash)
+	d.byPath.insert(n.hash, uint32(id), d.pathHash)
 	d.bySect[section] = append(d.bySect[section], id)
 	d.dead++ // until somebody has something at it
 	return id

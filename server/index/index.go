@@ -42,7 +42,8 @@ type Config struct {
 
 // Index is safe for concurrent use.
 type Index struct {
-	cfg Config
+	cfg   Config
+	batch int // CIs that are read ahead together
 
 	mu    sync.RWMutex // guards fleet against changes while it is asked
 	fleet *fleet       // nil until it is made
@@ -58,7 +59,7 @@ type Index struct {
 }
 
 // New returns an index that is empty until Run fills it.
-func New(c Config) *Index { return &Index{cfg: c} }
+func New(c Config) *Index { return &Index{cfg: c, batch: loadBatch} }
 
 // Run makes the index and keeps it in step until ctx ends. It returns an error if
 // the store fails.

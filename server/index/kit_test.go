@@ -78,7 +78,11 @@ func openWorld(t testing.TB, seed uint64, file string) *world {
 }
 
 func (w *world) newIndex() *Index {
-	return New(Config{Engine: w.engine, Tenant: tenant, Sets: w.sets, Presence: w.presence})
+	ix := New(Config{Engine: w.engine, Tenant: tenant, Sets: w.sets, Presence: w.presence})
+	if _, bench := w.t.(*testing.B); !bench {
+		ix.batch = 16 // so that there are several
+	}
+	return ix
 }
 
 // run runs f until the test ends.

@@ -60,6 +60,7 @@ func (ix *Index) fill(ctx context.Context, f *fleet) error {
 				}
 				ix.done.Add(int64(len(b.heads)))
 				f.regroup()
+				f.tell()
 			}
 			return ctx.Err()
 		})
@@ -67,6 +68,7 @@ func (ix *Index) fill(ctx context.Context, f *fleet) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	f.untell()
 	for section := range f.about {
 		f.regroupSection(uint16(section))
 	}
@@ -106,7 +108,7 @@ func (ix *Index) scan(ctx context.Context, v cmdb.View, dict *dict, out chan<- *
 		if n++; n > ix.of.Load() {
 			ix.of.Store(n)
 		}
-		if len(b.heads) == loadBatch {
+		if len(b.heads) == ix.batch {
 			if err := send(b); err != nil {
 				return err
 			}

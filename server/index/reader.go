@@ -20,12 +20,6 @@ type stored struct {
 	err  error
 }
 
-// named is a path with its hash.
-type named struct {
-	path string
-	hash uint64
-}
-
 func (d *dict) readStored(v cmdb.View, digest fact.Digest) stored {
 	base, delta, full, err := v.Stored(digest)
 	if err != nil || base.IsZero() {
@@ -37,7 +31,7 @@ func (d *dict) readStored(v cmdb.View, digest fact.Digest) stored {
 func (d *dict) stored(delta fact.Delta) stored {
 	s := stored{base: delta.Base, put: d.say(delta.Put)}
 	for _, path := range delta.Drop {
-		s.drop = append(s.drop, named{path, d.hashPath(path)})
+		s.drop = append(s.drop, d.name(path))
 	}
 	return s
 }
@@ -125,10 +119,10 @@ func (r *reader) form(c *core, section uint16, d fact.Digest, delta stored, dept
 func (r *reader) rebase(c *core, section uint16, p *parent, delta stored) {
 	differs := map[pathID]bool{}
 	for _, f := range delta.put {
-		differs[c.path(f.path, f.pathH)] = true
+		differs[c.path(f.named)] = true
 	}
 	for _, n := range delta.drop {
-		differs[c.path(n.path, n.hash)] = true
+		differs[c.path(n)] = true
 	}
 	next := form{own: p.form.own}
 	var shared []uint32
@@ -178,14 +172,19 @@ type entry struct {
 
 // compose gives the form of a set that a delta leads to.
 func (c *core) compose(section uint16, parent form, d stored, except uint32) form {
-	going := parent.going
-	parent = parent.clone() // what it has of its own may get a number here
 	base := c.bases[parent.base].facts
 	f := form{base: parent.base}
-	var own []ownFact
-	for _, e := range c.entries(parent, d, except) {
+	own := make([]ownFact, 0, len(d.put)+8)
+	last := noPath
+	all, order := c.entries(parent, d, except)
+	for _, n := range order {
+		e := &all[uint32(n)]
+		if e.path == last { // the newest one came first
+			continue
+		}
+		last = e.path
 		was, ok := c.inList(base, e.path)
-		if e.parent && !going { // it may have what its parent has
+		if e.parent && !parent.going { // it may have what its parent has
 			e.holding = c.place(e.path, c.shut(e.own), false, except)
 		}
 		if ok && !e.none && e.own == nil && e.x == was {
@@ -210,37 +209,62 @@ func (c *core) compose(section uint16, parent form, d stored, except uint32) for
 	return f
 }
 
-// entries gives the newest entry of each path, in the order of paths.
-func (c *core) entries(parent form, d stored, except uint32) []entry {
-	all := make([]entry, 0, len(parent.adds)+len(parent.drops)+len(d.put)+len(d.drop)+8)
+// noPath is not the number of a path.
+const noPath pathID = 1<<32 - 1
+
+// entries gives what the form of a set is made of, and the order of paths: the low half
+// of a number is the place of an entry. Of several of a path the newest comes first. Both
+// are good until the next call.
+func (c *core) entries(parent form, d stored, except uint32) (all []entry, order []uint64) {
+	// put and drop of the delta are the newest, then comes what the parent has, then what
+	// it drops. The parent's first: what it has of its own may get a number below.
+	old := c.entriesOf(c.room.parent[:0], parent)
+	all = c.room.entries[:0]
 	for _, n := range d.drop {
-		all = append(all, entry{path: c.path(n.path, n.hash), none: true})
+		all = append(all, entry{path: c.path(n), none: true})
 	}
 	for _, f := range d.put {
-		p := c.path(f.path, f.pathH)
+		p := c.path(f.named)
 		all = append(all, entry{path: p, holding: c.place(p, f.value, false, except)})
 	}
-	for _, x := range parent.adds {
-		all = append(all, entry{path: c.pathOf(x), holding: holding{x: Fact(x)}})
-	}
-	for _, o := range c.listOwn(parent.own) {
-		all = append(all, entry{path: o.path, holding: holding{own: o.value}, column: o.column, parent: true})
-	}
-	for _, x := range parent.drops {
-		all = append(all, entry{path: c.pathOf(x), none: true})
-	}
-	// The first entry of a path is the newest: put and drop of the delta, then
-	// what the parent has, then what it drops.
-	order := make([]uint64, len(all))
-	for i, e := range all {
-		order[i] = uint64(e.path)<<32 | uint64(i)
+	all = append(all, old...)
+	order = c.room.order[:0]
+	for i := range all {
+		order = append(order, uint64(all[i].path)<<32|uint64(i))
 	}
 	slices.Sort(order)
-	out := make([]entry, 0, len(all))
-	for _, n := range order {
-		if e := &all[uint32(n)]; len(out) == 0 || out[len(out)-1].path != e.path {
-			out = append(out, *e)
-		}
+	c.room.parent, c.room.entries, c.room.order = old, all, order
+	return all, order
+}
+
+// entriesOf appends what a form has otherwise than its base.
+func (c *core) entriesOf(to []entry, f form) []entry {
+	for _, x := range f.adds {
+		to = append(to, entry{path: c.pathOf(x), holding: holding{x: Fact(x)}})
 	}
-	return out
+	for _, o := range c.listOwn(f.own) {
+		to = append(to, entry{path: o.path, holding: holding{own: o.value}, column: o.column, parent: true})
+	}
+	for _, x := range f.drops {
+		to = append(to, entry{path: c.pathOf(x), none: true})
+	}
+	return to
+}
+
+// room is memory that is used again for each set that is composed. Whoever changes the
+// index is alone.
+type room struct {
+	parent, entries []entry
+	order           []uint64
+}
+
+// mostRoom is how many entries it may hold for long.
+const mostRoom = 1 << 12
+
+func (r *room) trim() {
+	if cap(r.entries) > mostRoom {
+		*r = room{}
+	}
+	clear(r.parent[:cap(r.parent)]) // these lead to values
+	clear(r.entries[:cap(r.entries)])
 }

@@ -11,9 +11,46 @@ import (
 // itself. That is most of the work of taking it in, and readers do it, several at the
 // same time.
 type said struct {
-	path  string
-	pathH uint64 // hash of the path
+	named
 	value
+}
+
+// named is a path with its number + 1, or with its hash if it is not known.
+type named struct {
+	text string
+	hash uint64
+	id   uint32
+}
+
+// most paths that readers are told of: who makes up more has them looked up.
+const mostTold = 1 << 18
+
+// tell lets readers know the numbers of paths while a fleet is made. It is called where
+// no number of a path becomes free before untell.
+func (d *dict) tell() {
+	if n := d.paths.n; n <= d.toldOf+d.toldOf/8 || n > mostTold {
+		return
+	}
+	all := make(map[string]pathID, d.paths.n)
+	for id := range uint32(d.paths.n) {
+		all[d.pathText(pathID(id))] = pathID(id)
+	}
+	d.told.Store(&all)
+	d.toldOf = d.paths.n
+}
+
+func (d *dict) untell() {
+	d.told.Store(nil)
+	d.toldOf = 0
+}
+
+func (d *dict) name(path string) named {
+	if all := d.told.Load(); all != nil {
+		if id, ok := (*all)[path]; ok {
+			return named{text: path, id: uint32(id) + 1}
+		}
+	}
+	return named{text: path, hash: d.hashPath(path)}
 }
 
 // value is what a set has at a path, packed.
@@ -43,7 +80,7 @@ func (d *dict) say(facts []fact.Fact) []said {
 			}
 		}
 		v.hash = d.valueHash(v.short)
-		out[i] = said{f.Path, d.hashPath(f.Path), v}
+		out[i] = said{d.name(f.Path), v}
 	}
 	return out
 }
