@@ -29,7 +29,10 @@ type ciRec struct {
 	changed, created uint32  // seconds since 1970, 0: never
 }
 
-var errID = errors.New("not the id of a CI")
+var (
+	errID       = errors.New("not the id of a CI")
+	errSections = fmt.Errorf("machines have named %d sections since the server started: find the one that makes them up and revoke its key, then restart the server", mostSections)
+)
 
 func binaryID(id string) (b [10]byte, err error) {
 	if !cmdb.IsID(id) {
@@ -133,6 +136,10 @@ func (f *fleet) put(ci head, read *reader) error {
 	next := []uint32{f.headSet(ci, f.alone(slot, f.section(headSection)))}
 	var damage []error
 	for _, section := range slices.Sorted(maps.Keys(ci.State)) {
+		if !f.admits(section) {
+			damage = append(damage, fmt.Errorf("CI %s, section %s: %w", ci.Name, section, errSections))
+			continue
+		}
 		read.except = f.alone(slot, f.section(section))
 		set, err := f.sectionSet(section, ci.State[section], read)
 		if err != nil {

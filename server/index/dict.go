@@ -68,6 +68,16 @@ func newDict() *dict {
 	return d
 }
 
+// mostSections is more than all agents together have. It is one less than there are
+// numbers, and a machine can make names up without end.
+const mostSections = 1<<16 - 1
+
+// admits tells whether a section has a number or can get one.
+func (d *dict) admits(section string) bool {
+	_, ok := d.sectionN[section]
+	return ok || len(d.sections) < mostSections
+}
+
 func (d *dict) section(name string) uint16 {
 	n, ok := d.sectionN[name]
 	if !ok {

@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -245,4 +246,34 @@ func TestAConditionIsAnsweredByTheCheapestWay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAMachineThatMakesSectionsUpHarmsItselfAlone(t *testing.T) {
+	w := newWorld(t, 41)
+	for range 12 {
+		w.add()
+	}
+	w.follow()
+	w.agrees()
+	name := func(n int) string {
+		return "x" + strings.Map(func(r rune) rune { return r - '0' + 'a' }, fmt.Sprint(n))
+	}
+	for n := 0; w.ix.fleet.admits(name(n)); n++ { // as 1,024 reports with 64 sections each would
+		w.ix.fleet.section(name(n))
+	}
+	bad := w.machines[3]
+	facts := maps.Clone(bad.facts)
+	facts["onemore"] = fact.NewSet([]fact.Fact{{Path: "onemore/x", Value: "y"}})
+	w.report(bad, facts)
+	w.change(w.machines[4])
+	w.look(cmdb.Everywhere, func(v View) {
+		if all := v.Damaged(); len(all) != 1 || !errors.Is(all[bad.id], errSections) {
+			t.Errorf("damaged are %v, want %s alone", all, bad.id)
+		}
+	})
+	w.sound()
+	facts = maps.Clone(facts)
+	delete(facts, "onemore")
+	w.report(bad, facts)
+	w.agrees()
 }
