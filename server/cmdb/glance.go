@@ -14,6 +14,7 @@ const (
 	glanceWholes = 64
 	glanceSets   = 200_000
 	glanceFacts  = 500_000
+	glanceRecent = 16
 )
 
 // Glance reads a few facts of many sets, for one question: a set is not put together,
@@ -24,6 +25,15 @@ type Glance struct {
 	wholes map[fact.Digest]fact.Set
 	facts  map[glanceKey]fact.Set
 	held   int // facts in facts
+
+	recent [glanceRecent]recentSet // several paths of one machine are asked one after the other
+	next   int
+}
+
+// recentSet is a set as it is kept.
+type recentSet struct {
+	digest fact.Digest
+	delta  fact.Delta
 }
 
 type glanceKey struct {
@@ -60,7 +70,10 @@ func (g *Glance) read(d fact.Digest, prefix string, above int) (fact.Set, error)
 	if above > maxChain {
 		return nil, fmt.Errorf("read fact set %s: %w: a chain of more than %d deltas", d, store.ErrCorrupt, maxChain)
 	}
-	delta, full, err := stored(g.v.r, g.v.tenant, d)
+	if h, ok := g.v.sets.cache.get(d); ok {
+		return h.below(prefix), nil
+	}
+	delta, full, err := g.stored(d)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +92,38 @@ func (g *Glance) read(d fact.Digest, prefix string, above int) (fact.Set, error)
 	}
 	g.facts[key] = s
 	return s, nil
+}
+
+// stored reads a set as it is kept.
+func (g *Glance) stored(d fact.Digest) (delta fact.Delta, full fact.Set, err error) {
+	for i := range g.recent {
+		if g.recent[i].digest == d {
+			return g.recent[i].delta, nil, nil
+		}
+	}
+	delta, full, err = stored(g.v.r, g.v.tenant, d)
+	if err == nil && !delta.Base.IsZero() {
+		g.recent[g.next] = recentSet{d, delta}
+		g.next = (g.next + 1) % glanceRecent
+	}
+	return delta, full, err
+}
+
+// below gives those facts of a set whose paths begin with prefix.
+func (h *held) below(prefix string) fact.Set {
+	var d fact.Delta
+	from, _ := slices.BinarySearchFunc(h.patch, prefix, func(e edit, s string) int { return strings.Compare(e.Path, s) })
+	for _, e := range h.patch[from:] {
+		switch {
+		case !strings.HasPrefix(e.Path, prefix):
+			return laid(h.whole.facts.Below(prefix), d, prefix)
+		case e.gone:
+			d.Drop = append(d.Drop, e.Path)
+		default:
+			d.Put = append(d.Put, e.Fact)
+		}
+	}
+	return laid(h.whole.facts.Below(prefix), d, prefix)
 }
 
 func (g *Glance) know(d fact.Digest, whole fact.Set) {
