@@ -39,6 +39,8 @@ type Config struct {
 	SitesummaryMachines int    `conf:"sitesummary_machines"` // so many may
 	SitesummaryFolder   string `conf:"sitesummary_folder"`   // where entries/ is kept for the tools that read it; empty: nowhere
 
+	ObservedClients int `conf:"observed_clients"` // CIs that one boot server may make of machines it sees; 0: none
+
 	BackupRecipients []string `conf:"backup_recipient"` // age; their private halves are offline
 	KeepHistory      string   `conf:"keep_history"`     // see period; empty: for ever
 	KeepEnvelopes    string   `conf:"keep_envelopes"`
@@ -49,7 +51,7 @@ func Defaults() Config {
 	return Config{
 		Data: "/var/lib/rollcall-server", Listen: ":7465", Metrics: "127.0.0.1:9465", Tenant: "main",
 		SilentAfter: 72 * time.Hour, Connections: 4000, PerHost: 500, Handshakes: 200, Enrolments: 60, Session: 8 * time.Hour, SessionIdle: 30 * time.Minute,
-		SitesummaryMachines: 2000,
+		SitesummaryMachines: 2000, ObservedClients: 1000,
 	}
 }
 
@@ -109,6 +111,9 @@ func (c *Config) Validate() error {
 	}
 	if c.SitesummaryMachines < 1 || c.SitesummaryMachines > mostUnsigned {
 		errs = append(errs, conf.Bad("sitesummary_machines", "want 1 to %d", mostUnsigned))
+	}
+	if c.ObservedClients < 0 || c.ObservedClients > mostUnsigned {
+		errs = append(errs, conf.Bad("observed_clients", "want 0 to %d", mostUnsigned))
 	}
 	for key, value := range map[string]string{"keep_history": c.KeepHistory, "keep_envelopes": c.KeepEnvelopes} {
 		if _, err := period(value); err != nil {

@@ -12,6 +12,7 @@ import (
 	"rollcall/server/enrol"
 	"rollcall/server/evidence"
 	"rollcall/server/ingest"
+	"rollcall/server/observer"
 	"rollcall/server/sitesummary"
 	"rollcall/server/store"
 )
@@ -68,6 +69,7 @@ func (e *eraser) Erase(ctx context.Context, job cmdb.Erasure) (api.Erased, error
 		func() (err error) { done.Contents, err = e.remove(ctx, others, all); return err },
 		func() error { return e.forget(ctx, job, rest) },
 		func() error { return sitesummary.Forget(ctx, e.engine, e.writes, e.tenant, job.CI) },
+		func() error { return observer.Forget(ctx, e.writes, e.tenant, job.CI) },
 		func() (err error) { done.Revisions, err = e.revisions(ctx, job); return err },
 	} {
 		if err := step(); err != nil {

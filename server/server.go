@@ -25,6 +25,7 @@ import (
 	"rollcall/server/index"
 	"rollcall/server/ingest"
 	"rollcall/server/mirror"
+	"rollcall/server/observer"
 	"rollcall/server/sitesummary"
 	"rollcall/server/store"
 	"rollcall/server/store/bolt"
@@ -63,7 +64,8 @@ type Server struct {
 	index    *index.Index
 
 	sitesummary *sitesummary.Service // nil: it is off
-	entries     *sitesummary.Keeper  // nil: none are kept
+	observers   *observer.Service
+	entries     *sitesummary.Keeper // nil: none are kept
 }
 
 // Init makes the data folder, the server's key and an empty store. It changes
@@ -171,6 +173,7 @@ func (s *Server) assemble(ctx context.Context, version string) error {
 	if err := s.besideSitesummary(); err != nil {
 		return err
 	}
+	s.observe()
 	live := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")}
 	s.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live)))
 	return nil
@@ -259,6 +262,7 @@ func (s *Server) serve(ctx context.Context, ready func(net.Addr)) error {
 	g.Go(func() error { return s.serveMetrics(gctx) })
 	g.Go(func() error { return s.serveSitesummary(gctx) })
 	g.Go(func() error { return s.keepEntries(gctx) })
+	g.Go(func() error { return s.followObservers(gctx) })
 	g.Go(func() error { return s.control(gctx, control) })
 	g.Go(func() error {
 		var broken error

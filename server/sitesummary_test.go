@@ -439,3 +439,19 @@ func TestUploadsOfAMergedCIAreThoseOfTheOneThatStays(t *testing.T) {
 	}
 	r.sound()
 }
+
+// What a boot server sees does not keep a machine from telling of itself.
+func TestAnUploadOfAMachineThatIsObservedIsTaken(t *testing.T) {
+	r, at := besideSitesummary(t)
+	r.site("elm")
+	files := theUpload(t, nil)
+	mac := firstMAC.FindString(string(files["system/ifconfig-a"]))
+	tjener := r.bootServer(1, "elm")
+	tjener.sees(t, mac+" tc05")
+	r.wait("trust = observed", "tc05")
+	taken(t, upload(t, at, tarball(t, files)))
+	r.wait("trust = unsigned", "room12-pc07")
+	r.wait("trust = observed", "tc05")
+}
+
+var firstMAC = regexp.MustCompile(`([0-9a-f]{2}:){5}[0-9a-f]{2}`)

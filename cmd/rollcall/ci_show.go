@@ -28,7 +28,7 @@ with --all.
 
 As JSON: the fields of 'rollcall ci list', and "at", "fields", "facts" (path to
 value), "collectors" [{"name", "status", "detail", "took_ms"}], "measurements",
-"agent_version", "key_id", "key_words".`,
+"agent_version", "key_id", "key_words", "observations" [{"ci", "name", "by", "last"}].`,
 		Example: `  rollcall ci show room12-pc07
   rollcall ci show room12-pc07 --facts hw,net
   rollcall ci show room12-pc07 --all --at 2026-11-01 --json`,
@@ -70,6 +70,14 @@ type collectorJSON struct {
 	TookMS uint32 `json:"took_ms"`
 }
 
+// observationJSON is that a boot server sees the machine.
+type observationJSON struct {
+	CI   string `json:"ci"`
+	Name string `json:"name"`
+	By   string `json:"by"`
+	Last msTime `json:"last"` // null: not since the server was started
+}
+
 type showJSON struct {
 	itemJSON
 	At           msTime            `json:"at"` // null: now
@@ -80,6 +88,7 @@ type showJSON struct {
 	AgentVersion string            `json:"agent_version"`
 	KeyID        string            `json:"key_id"`
 	KeyWords     string            `json:"key_words"`
+	Observations []observationJSON `json:"observations"`
 }
 
 func (a *app) showCI(ctx context.Context, q showing) error {
@@ -128,6 +137,8 @@ func trusted(class string) string {
 		return "T0: what a machine claims that booted from the network"
 	case "T1":
 		return "T1: signed with a key on its disk"
+	case "observed":
+		return "observed: it says nothing itself, boot servers tell of it"
 	case "unsigned":
 		return "unsigned: uploaded by its sitesummary-client; anybody on the network could have"
 	}
@@ -153,6 +164,10 @@ func showOf(reply *rollcallv1.GetReply, at time.Time, sets []fact.Set, measured 
 		itemJSON: itemOf(reply.GetItem()), At: msTime(millis(at)), Fields: map[string]string{}, Facts: map[string]string{},
 		Collectors: []collectorJSON{}, Measurements: map[string]string{},
 		AgentVersion: reply.GetAgentVersion(), KeyID: reply.GetKeyId(), KeyWords: reply.GetKeyWords(),
+	}
+	out.Observations = []observationJSON{}
+	for _, seen := range reply.GetObservations() {
+		out.Observations = append(out.Observations, observationJSON{seen.GetCi(), seen.GetName(), seen.GetBy(), msTime(seen.GetLastMs())})
 	}
 	maps.Copy(out.Fields, reply.GetFields())
 	for _, set := range sets {
@@ -200,6 +215,9 @@ func (a *app) showHead(reply *rollcallv1.GetReply, at time.Time) {
 		{"created", a.whenAgo(i.GetCreatedMs())},
 		{"id", i.GetId()},
 	}
+	for _, seen := range reply.GetObservations() {
+		rows = append(rows, [2]string{"observed by", a.observation(seen)})
+	}
 	if reply.GetKeyId() != "" {
 		rows = append(rows, [2]string{"agent", reply.GetAgentVersion()}, [2]string{"key", reply.GetKeyId()}, [2]string{"key words", reply.GetKeyWords()})
 	}
@@ -209,6 +227,16 @@ func (a *app) showHead(reply *rollcallv1.GetReply, at time.Time) {
 		}
 	}
 	a.fields("  ", rows)
+}
+
+// observation says by what a boot server sees a machine, and when it did last.
+func (a *app) observation(seen *rollcallv1.Observation) string {
+	by := map[string]string{"leases": "by its DHCP leases", "nfs": "by its NFS exports", "leases nfs": "by its DHCP leases and NFS exports"}[seen.GetBy()]
+	text := seen.GetName() + after(", ", by)
+	if seen.GetLastMs() != 0 {
+		text += ", last " + a.whenAgo(seen.GetLastMs())
+	}
+	return text
 }
 
 // showCollectors names the collectors that have not got everything, and what others

@@ -200,6 +200,9 @@ func (f *fake) Get(_ context.Context, req *rollcallv1.GetRequest) (*rollcallv1.G
 		Collectors: collectors(), AgentVersion: "0.1", KeyId: keyID, KeyWords: "acid-acorn-actor-adobe-agent-album-alder-alley",
 		Measurements: fact.NewSet([]fact.Fact{{Path: "m/load", Value: "0.12"}}).Encode(),
 	}
+	if req.GetAtMs() == 0 {
+		reply.Observations = []*rollcallv1.Observation{{Ci: "ci00000000000000000001", Name: "tjener", By: "leases nfs", LastMs: items()[1].GetLastSeenMs()}}
+	}
 	return reply, nil
 }
 

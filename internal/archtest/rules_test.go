@@ -15,7 +15,7 @@ var floors = map[string]int{
 	"server/store": 1, "server/compare": 1, "server/likeness": 1, "server/web": 1, "internal/sim": 1, "internal/policy": 1, "internal/faultfs": 0,
 	"agent/restore": 2, "server/store/*": 2, "server/cmdb": 2, "server/enrol": 2, "server/evidence": 2, "server/auth": 2, "server/archive": 2, "server/query": 2,
 	"server/ticket": 3, "server/ingest": 3, "server/index": 3, "server/report": 3, "server/report/*": 4, "server/audit": 3, "server/proof": 3, "server/witness": 3, "server/mirror": 3,
-	"server/api": 4, "server/sitesummary": 4, "server/alert": 4, "server/mail": 4,
+	"server/api": 4, "server/sitesummary": 4, "server/observer": 4, "server/alert": 4, "server/mail": 4,
 	"cmd/internal/cmdline": 4, "cmd/internal/page": 5,
 	"agent": 5, "server": 5,
 	"cmd/*": 6, "internal/archtest": 6,

@@ -30,6 +30,8 @@ type Machine struct {
 	Key   identity.Key
 	Name  string
 	Facts map[string]fact.Set // present facts by section
+	// Measured is told with each report and tick.
+	Measured fact.Set
 
 	Policy *uint64 // version of the policy that it says it has; nil: it takes none
 
@@ -152,7 +154,11 @@ func (m *Machine) Tick() ([]byte, error) {
 func (m *Machine) body() *rollcallv1.Body {
 	m.seq++
 	state := m.stateOf(m.Facts).Digest()
-	return &rollcallv1.Body{Policy: m.Policy, Realm: m.realm, Seq: m.seq, Prev: m.prev, State: state[:], TimeClaimedMs: 1}
+	body := &rollcallv1.Body{Policy: m.Policy, Realm: m.realm, Seq: m.seq, Prev: m.prev, State: state[:], TimeClaimedMs: 1}
+	if len(m.Measured) > 0 {
+		body.Measurements = m.Measured.Encode()
+	}
+	return body
 }
 
 func (m *Machine) seal(body *rollcallv1.Body) ([]byte, error) {

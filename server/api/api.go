@@ -73,8 +73,11 @@ type Service struct {
 	Doors     Doors            // told who is known; nil: nobody
 	Condition func() Condition // whether anything is taken in; nil: it is
 	Proofs    LogKey
-	Index     *index.Index // nil: every question reads every CI
-	Eraser    Eraser
+	// Observations tells who sees a machine at a site that has one of these cards; nil:
+	// nobody does.
+	Observations func(site string, macs []string) []cmdb.Observation
+	Index        *index.Index // nil: every question reads every CI
+	Eraser       Eraser
 
 	EnrolmentsPerHost int // requests for admission a minute that an address may make; 0: 60
 

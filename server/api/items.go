@@ -117,6 +117,11 @@ func (s *Service) Get(ctx context.Context, req *rollcallv1.GetRequest) (*rollcal
 			}
 			reply.Sets = append(reply.Sets, set.Encode())
 		}
+		if req.GetAtMs() == 0 {
+			if err := s.addObservations(items, sub, reply); err != nil {
+				return err
+			}
+		}
 		return s.addLast(r, items, sub.ci.ID, reply)
 	})
 	return reply, err
@@ -208,6 +213,8 @@ func (s *Service) sourceAt(r store.Reader, items cmdb.View, name string, at time
 	case err != nil:
 	case sub.ci.TrustClass() == enrol.T0:
 		err = fmt.Errorf("CI %s, trust class T0, is no source of a restore: %w: its /etc comes from its boot image", sub.ci.Name, enrol.ErrTrust)
+	case sub.ci.TrustClass() == cmdb.Observed:
+		err = fmt.Errorf("CI %s is no source of a restore: %w: only boot servers tell of it", sub.ci.Name, enrol.ErrTrust)
 	case sub.ci.TrustClass() == cmdb.Unsigned:
 		err = fmt.Errorf("CI %s is no source of a restore: %w: nobody signs for it", sub.ci.Name, enrol.ErrTrust)
 	}

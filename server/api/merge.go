@@ -45,14 +45,8 @@ func (s *Service) Merge(ctx context.Context, req *rollcallv1.MergeRequest) (*rol
 		if stays, err = items.CI(stays.ID); err != nil {
 			return nothing, err
 		}
-		if err := enrol.In(tx, s.Tenant, items).MayMerge(goes.ID, stays.ID); err != nil {
-			return nothing, err
-		}
-		gone, stay, err := items.Merge(s.Now(), goes, stays, "operator "+callerOf(ctx).operator.Name, fact.Cut(req.GetReason(), maxReason))
-		if err != nil {
-			return nothing, err
-		}
-		return ofPair(evidence.Merge, gone, stay, map[string]string{"evidence": reply.Sentence})
+		by := "operator " + callerOf(ctx).operator.Name
+		return s.mergeIn(tx, items, goes, stays, by, fact.Cut(req.GetReason(), maxReason), reply.Sentence)
 	})
 	if err != nil {
 		return nil, err
@@ -65,6 +59,41 @@ func (s *Service) Merge(ctx context.Context, req *rollcallv1.MergeRequest) (*rol
 	reply.Gone, reply.Item, err = s.pair(ctx, goes.ID, stays.ID)
 	return reply, err
 }
+
+// mergeIn merges two CIs in a transaction and tells the log why.
+func (s *Service) mergeIn(tx store.Tx, items cmdb.Writer, goes, stays cmdb.CI, by, reason, why string) (evidence.Entry, error) {
+	if err := enrol.In(tx, s.Tenant, items).MayMerge(goes.ID, stays.ID); err != nil {
+		return nothing, err
+	}
+	gone, stay, err := items.Merge(s.Now(), goes, stays, by, reason)
+	if err != nil {
+		return nothing, err
+	}
+	return ofPair(evidence.Merge, gone, stay, map[string]string{"evidence": why})
+}
+
+// MergeObserved says that a CI of which only boot servers told is one whose agent has
+// reported. It is the server that finds this; people can split them, and then they
+// stay so. Where it was done already, or the one is not observed any more, nothing is.
+func (s *Service) MergeObserved(ctx context.Context, observed, into, why string) error {
+	return s.act(ctx, func(tx store.Tx) (evidence.Entry, error) {
+		items := cmdb.In(tx, s.Tenant, cmdb.Everywhere)
+		goes, err := items.CI(observed)
+		if err != nil {
+			return nothing, err
+		}
+		stays, err := items.CI(into)
+		if err != nil || goes.TrustClass() != cmdb.Observed || goes.Apart() != nil || stays.Into() != "" {
+			return nothing, err
+		}
+		e, err := s.mergeIn(tx, items, goes, stays, byServer, why, why)
+		e.By = byServer
+		return e, err
+	})
+}
+
+// byServer names who does what nobody asked for.
+const byServer = "server"
 
 // Split makes a CI that was merged its own again.
 func (s *Service) Split(ctx context.Context, req *rollcallv1.SplitRequest) (*rollcallv1.SplitReply, error) {

@@ -86,9 +86,20 @@ func (c CI) From() uint64 { return max(1, c.First) }
 // signs nothing: it stands below every class of those who do.
 const Unsigned = "unsigned"
 
+// Observed is the trust class of a CI of which everything was told by a boot server
+// that sees the machine: signed, but by another one.
+const Observed = "observed"
+
+// Observation is that a boot server, the observer, sees a machine.
+type Observation struct {
+	Observer string    // CI
+	By       string    // "leases", "nfs" or both, with a space between
+	Last     time.Time // zero: not since the server was started
+}
+
 // TrustClass tells how far what was observed of the CI can be trusted: "T0" is a
 // claim of a machine that booted from the network, "T1" is signed with a key in a
-// file, Unsigned is below both. It is empty where no machine ever spoke for the CI. Heads that were stored
+// file, Observed and Unsigned are below both. It is empty where no machine ever spoke for the CI. Heads that were stored
 // before there were classes name none.
 func (c CI) TrustClass() string {
 	if c.Trust == "" && len(c.State) > 0 {

@@ -78,6 +78,9 @@ type Service struct {
 	Now      func() time.Time
 	// What one key may send: envelopes at once, and bytes a day. 0: 200 and 200 MiB.
 	Burst, BytesPerDay int
+	// Told is handed what a machine measured, with each report and each tick that is
+	// taken; nil: nobody wants it. It must return at once.
+	Told func(ci string, measured []byte)
 	// Realm is what the first server key founded; nil: Key did. Past are the
 	// public keys that the server had before: it believes its own receipts.
 	Realm []byte
@@ -144,6 +147,9 @@ func (s *Service) accept(ctx context.Context, env identity.Envelope, from string
 	res.CI, res.Trust, res.Policy = key.CI, key.TrustClass(), body.Policy
 	if err == nil && res.Outcome != Quarantined {
 		s.Presence.Heard(key.CI, now)
+		if s.Told != nil {
+			s.Told(key.CI, body.GetMeasurements())
+		}
 	}
 	return res, err
 }

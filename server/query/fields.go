@@ -39,7 +39,7 @@ var (
 		{"presence", Text, "live, silent, never-seen", nil},
 		{"owner", Text, "who answers for it", nil},
 		{"location", Text, "where it stands, in words", nil},
-		{"trust", Text, "T0 netboot claim, T1 file key (T2 and T3 are not given yet)", nil},
+		{"trust", Text, "unsigned upload, observed by a boot server, T0 netboot claim, T1 file key", nil},
 		{"mac", Text, "MAC address of any card", []string{"net/*/mac", "net/*/permanent"}},
 		{"ip", Text, "address of any card", []string{"net/*/addr/*"}},
 		{"hostname", Text, "host name that the machine reports", []string{"id/hostname"}},

@@ -89,7 +89,7 @@ func (s *Service) prepare(ctx context.Context, up *sheet, owners []string) (p pl
 		if err := s.admit(r, p); err != nil {
 			return err
 		}
-		return s.derive(r, items, up, &p)
+		return s.derive(items, up, &p)
 	})
 	return p, err
 }
@@ -123,7 +123,7 @@ func (s *Service) find(r store.Reader, items cmdb.View, mac string, owners []str
 		if err != nil {
 			return err
 		}
-		p.kept = p.kept || ci.TrustClass() != cmdb.Unsigned
+		p.kept = p.kept || ci.TrustClass() != cmdb.Unsigned && ci.TrustClass() != cmdb.Observed
 	}
 	p.kept = p.kept || p.ci.Rev > 0 && p.ci.TrustClass() != cmdb.Unsigned
 	return nil
@@ -158,7 +158,7 @@ func (s *Service) most() int {
 }
 
 // derive works out the sets of the CI's next state.
-func (s *Service) derive(r store.Reader, items cmdb.View, up *sheet, p *plan) error {
+func (s *Service) derive(items cmdb.View, up *sheet, p *plan) error {
 	var before fact.Set
 	if !p.entry.First.IsZero() {
 		var err error
@@ -172,31 +172,20 @@ func (s *Service) derive(r store.Reader, items cmdb.View, up *sheet, p *plan) er
 	for section := range p.ci.State {
 		sections[section] = now[section]
 	}
-	p.state = fact.State{}
-	for _, section := range slices.Sorted(maps.Keys(sections)) {
+	var next []fact.Fact
+	for section := range sections {
 		shown, err := items.Set(p.ci.State, section)
 		if err != nil {
 			return err
 		}
-		next := fact.NewSet(settle(sections[section], shown, before))
-		if len(next) == 0 {
-			continue
-		}
-		d := fact.Diff(shown, next)
-		p.state[section] = d.Result
-		if d.Empty() {
-			continue
-		}
-		if err := next.Check(section); err != nil {
-			return fmt.Errorf("%w: %w", ErrUpload, err)
-		}
-		set, err := s.Sets.Derive(r, s.Tenant, d.Encode())
-		if err != nil {
-			return err
-		}
-		p.sets = append(p.sets, set)
+		next = append(next, settle(sections[section], shown, before)...)
 	}
-	return nil
+	derived, err := items.Derive(p.ci.State, next)
+	if errors.Is(err, cmdb.ErrInvalid) {
+		err = fmt.Errorf("%w: %w", ErrUpload, err)
+	}
+	p.state, p.sets = derived.State, derived.Sets
+	return err
 }
 
 // maxEvents bounds the event-like facts that are remembered, in bytes.
@@ -236,14 +225,8 @@ func (s *Service) write(tx store.Tx, p plan, up *sheet, from netip.Addr) (got ta
 	if ci.Rev > 0 && ci.TrustClass() != cmdb.Unsigned { // its agent was admitted just now
 		return taken{outcome: Kept}, nil, nil
 	}
-	for _, set := range p.sets {
-		isNew, err := s.Sets.Put(tx, s.Tenant, set)
-		if err != nil {
-			return got, nil, err
-		}
-		if isNew {
-			stored = append(stored, set)
-		}
+	if stored, err = items.PutSets(s.Sets, p.sets); err != nil {
+		return got, nil, err
 	}
 	if got, err = s.revise(items, ci, p, up, from); err != nil {
 		return got, nil, err

@@ -484,6 +484,7 @@ type GetReply struct {
 	AgentVersion  string                 `protobuf:"bytes,6,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
 	KeyId         string                 `protobuf:"bytes,7,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	KeyWords      string                 `protobuf:"bytes,8,opt,name=key_words,json=keyWords,proto3" json:"key_words,omitempty"`
+	Observations  []*Observation         `protobuf:"bytes,9,rep,name=observations,proto3" json:"observations,omitempty"` // by whom the machine is seen now; not with at_ms
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -574,6 +575,82 @@ func (x *GetReply) GetKeyWords() string {
 	return ""
 }
 
+func (x *GetReply) GetObservations() []*Observation {
+	if x != nil {
+		return x.Observations
+	}
+	return nil
+}
+
+// Observation is that a boot server sees a machine.
+type Observation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"` // the boot server
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`                        // "leases", "nfs" or both, with a space between
+	LastMs        int64                  `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"` // 0: not since the server was started
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Observation) Reset() {
+	*x = Observation{}
+	mi := &file_rollcall_v1_item_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Observation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Observation) ProtoMessage() {}
+
+func (x *Observation) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_item_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Observation.ProtoReflect.Descriptor instead.
+func (*Observation) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Observation) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *Observation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Observation) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Observation) GetLastMs() int64 {
+	if x != nil {
+		return x.LastMs
+	}
+	return 0
+}
+
 type HistoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ci            string                 `protobuf:"bytes,1,opt,name=ci,proto3" json:"ci,omitempty"`
@@ -587,7 +664,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[6]
+	mi := &file_rollcall_v1_item_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +676,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[6]
+	mi := &file_rollcall_v1_item_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +689,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{6}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HistoryRequest) GetCi() string {
@@ -663,7 +740,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[7]
+	mi := &file_rollcall_v1_item_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +752,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[7]
+	mi := &file_rollcall_v1_item_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +765,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{7}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ChangesRequest) GetFilter() string {
@@ -737,7 +814,7 @@ type FactChange struct {
 
 func (x *FactChange) Reset() {
 	*x = FactChange{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[8]
+	mi := &file_rollcall_v1_item_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +826,7 @@ func (x *FactChange) String() string {
 func (*FactChange) ProtoMessage() {}
 
 func (x *FactChange) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[8]
+	mi := &file_rollcall_v1_item_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +839,7 @@ func (x *FactChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactChange.ProtoReflect.Descriptor instead.
 func (*FactChange) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{8}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FactChange) GetPath() string {
@@ -809,7 +886,7 @@ type RevisionInfo struct {
 
 func (x *RevisionInfo) Reset() {
 	*x = RevisionInfo{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[9]
+	mi := &file_rollcall_v1_item_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +898,7 @@ func (x *RevisionInfo) String() string {
 func (*RevisionInfo) ProtoMessage() {}
 
 func (x *RevisionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[9]
+	mi := &file_rollcall_v1_item_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +911,7 @@ func (x *RevisionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevisionInfo.ProtoReflect.Descriptor instead.
 func (*RevisionInfo) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{9}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RevisionInfo) GetCi() string {
@@ -952,7 +1029,7 @@ type ChangesReply struct {
 
 func (x *ChangesReply) Reset() {
 	*x = ChangesReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[10]
+	mi := &file_rollcall_v1_item_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -964,7 +1041,7 @@ func (x *ChangesReply) String() string {
 func (*ChangesReply) ProtoMessage() {}
 
 func (x *ChangesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[10]
+	mi := &file_rollcall_v1_item_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,7 +1054,7 @@ func (x *ChangesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesReply.ProtoReflect.Descriptor instead.
 func (*ChangesReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{10}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ChangesReply) GetRevisions() []*RevisionInfo {
@@ -1006,7 +1083,7 @@ type FirstRequest struct {
 
 func (x *FirstRequest) Reset() {
 	*x = FirstRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[11]
+	mi := &file_rollcall_v1_item_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1095,7 @@ func (x *FirstRequest) String() string {
 func (*FirstRequest) ProtoMessage() {}
 
 func (x *FirstRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[11]
+	mi := &file_rollcall_v1_item_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1108,7 @@ func (x *FirstRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FirstRequest.ProtoReflect.Descriptor instead.
 func (*FirstRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{11}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FirstRequest) GetCondition() string {
@@ -1082,7 +1159,7 @@ type Sighting struct {
 
 func (x *Sighting) Reset() {
 	*x = Sighting{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[12]
+	mi := &file_rollcall_v1_item_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1171,7 @@ func (x *Sighting) String() string {
 func (*Sighting) ProtoMessage() {}
 
 func (x *Sighting) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[12]
+	mi := &file_rollcall_v1_item_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1184,7 @@ func (x *Sighting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sighting.ProtoReflect.Descriptor instead.
 func (*Sighting) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{12}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Sighting) GetCi() string {
@@ -1200,7 +1277,7 @@ type SpreadSite struct {
 
 func (x *SpreadSite) Reset() {
 	*x = SpreadSite{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[13]
+	mi := &file_rollcall_v1_item_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1289,7 @@ func (x *SpreadSite) String() string {
 func (*SpreadSite) ProtoMessage() {}
 
 func (x *SpreadSite) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[13]
+	mi := &file_rollcall_v1_item_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1302,7 @@ func (x *SpreadSite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadSite.ProtoReflect.Descriptor instead.
 func (*SpreadSite) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{13}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SpreadSite) GetSite() string {
@@ -1260,7 +1337,7 @@ type SpreadTime struct {
 
 func (x *SpreadTime) Reset() {
 	*x = SpreadTime{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[14]
+	mi := &file_rollcall_v1_item_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1349,7 @@ func (x *SpreadTime) String() string {
 func (*SpreadTime) ProtoMessage() {}
 
 func (x *SpreadTime) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[14]
+	mi := &file_rollcall_v1_item_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1362,7 @@ func (x *SpreadTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpreadTime.ProtoReflect.Descriptor instead.
 func (*SpreadTime) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{14}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SpreadTime) GetFromMs() int64 {
@@ -1321,7 +1398,7 @@ type FirstReply struct {
 
 func (x *FirstReply) Reset() {
 	*x = FirstReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[15]
+	mi := &file_rollcall_v1_item_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1410,7 @@ func (x *FirstReply) String() string {
 func (*FirstReply) ProtoMessage() {}
 
 func (x *FirstReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[15]
+	mi := &file_rollcall_v1_item_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1423,7 @@ func (x *FirstReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FirstReply.ProtoReflect.Descriptor instead.
 func (*FirstReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{15}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FirstReply) GetSightings() []*Sighting {
@@ -1437,7 +1514,7 @@ type SetRequest struct {
 
 func (x *SetRequest) Reset() {
 	*x = SetRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[16]
+	mi := &file_rollcall_v1_item_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1526,7 @@ func (x *SetRequest) String() string {
 func (*SetRequest) ProtoMessage() {}
 
 func (x *SetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[16]
+	mi := &file_rollcall_v1_item_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1539,7 @@ func (x *SetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRequest.ProtoReflect.Descriptor instead.
 func (*SetRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{16}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetRequest) GetCi() string {
@@ -1496,7 +1573,7 @@ type SetReply struct {
 
 func (x *SetReply) Reset() {
 	*x = SetReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[17]
+	mi := &file_rollcall_v1_item_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1585,7 @@ func (x *SetReply) String() string {
 func (*SetReply) ProtoMessage() {}
 
 func (x *SetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[17]
+	mi := &file_rollcall_v1_item_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1598,7 @@ func (x *SetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReply.ProtoReflect.Descriptor instead.
 func (*SetReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{17}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetReply) GetItem() *ItemSummary {
@@ -1551,7 +1628,7 @@ type FileRequest struct {
 
 func (x *FileRequest) Reset() {
 	*x = FileRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[18]
+	mi := &file_rollcall_v1_item_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1640,7 @@ func (x *FileRequest) String() string {
 func (*FileRequest) ProtoMessage() {}
 
 func (x *FileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[18]
+	mi := &file_rollcall_v1_item_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1653,7 @@ func (x *FileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileRequest.ProtoReflect.Descriptor instead.
 func (*FileRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{18}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FileRequest) GetCi() string {
@@ -1632,7 +1709,7 @@ type FileReply struct {
 
 func (x *FileReply) Reset() {
 	*x = FileReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	mi := &file_rollcall_v1_item_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1721,7 @@ func (x *FileReply) String() string {
 func (*FileReply) ProtoMessage() {}
 
 func (x *FileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[19]
+	mi := &file_rollcall_v1_item_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1734,7 @@ func (x *FileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileReply.ProtoReflect.Descriptor instead.
 func (*FileReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{19}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FileReply) GetPath() string {
@@ -1741,7 +1818,7 @@ type FileLogRequest struct {
 
 func (x *FileLogRequest) Reset() {
 	*x = FileLogRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	mi := &file_rollcall_v1_item_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1830,7 @@ func (x *FileLogRequest) String() string {
 func (*FileLogRequest) ProtoMessage() {}
 
 func (x *FileLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[20]
+	mi := &file_rollcall_v1_item_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1843,7 @@ func (x *FileLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogRequest.ProtoReflect.Descriptor instead.
 func (*FileLogRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{20}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FileLogRequest) GetCi() string {
@@ -1799,7 +1876,7 @@ type FileLogReply struct {
 
 func (x *FileLogReply) Reset() {
 	*x = FileLogReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	mi := &file_rollcall_v1_item_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1888,7 @@ func (x *FileLogReply) String() string {
 func (*FileLogReply) ProtoMessage() {}
 
 func (x *FileLogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[21]
+	mi := &file_rollcall_v1_item_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1901,7 @@ func (x *FileLogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogReply.ProtoReflect.Descriptor instead.
 func (*FileLogReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FileLogReply) GetEntries() []*FileLogReply_Entry {
@@ -1849,7 +1926,7 @@ type CompareRequest struct {
 
 func (x *CompareRequest) Reset() {
 	*x = CompareRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[22]
+	mi := &file_rollcall_v1_item_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +1938,7 @@ func (x *CompareRequest) String() string {
 func (*CompareRequest) ProtoMessage() {}
 
 func (x *CompareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[22]
+	mi := &file_rollcall_v1_item_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +1951,7 @@ func (x *CompareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRequest.ProtoReflect.Descriptor instead.
 func (*CompareRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CompareRequest) GetBroken() string {
@@ -1949,7 +2026,7 @@ type CompareRow struct {
 
 func (x *CompareRow) Reset() {
 	*x = CompareRow{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[23]
+	mi := &file_rollcall_v1_item_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2038,7 @@ func (x *CompareRow) String() string {
 func (*CompareRow) ProtoMessage() {}
 
 func (x *CompareRow) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[23]
+	mi := &file_rollcall_v1_item_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2051,7 @@ func (x *CompareRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRow.ProtoReflect.Descriptor instead.
 func (*CompareRow) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{23}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CompareRow) GetWhat() string {
@@ -2098,7 +2175,7 @@ type CompareReply struct {
 
 func (x *CompareReply) Reset() {
 	*x = CompareReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[24]
+	mi := &file_rollcall_v1_item_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2187,7 @@ func (x *CompareReply) String() string {
 func (*CompareReply) ProtoMessage() {}
 
 func (x *CompareReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[24]
+	mi := &file_rollcall_v1_item_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2200,7 @@ func (x *CompareReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareReply.ProtoReflect.Descriptor instead.
 func (*CompareReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{24}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CompareReply) GetRows() []*CompareRow {
@@ -2194,7 +2271,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[25]
+	mi := &file_rollcall_v1_item_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2283,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[25]
+	mi := &file_rollcall_v1_item_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2296,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{25}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WhyRequest) GetCi() string {
@@ -2265,7 +2342,7 @@ type WhyChange struct {
 
 func (x *WhyChange) Reset() {
 	*x = WhyChange{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[26]
+	mi := &file_rollcall_v1_item_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2354,7 @@ func (x *WhyChange) String() string {
 func (*WhyChange) ProtoMessage() {}
 
 func (x *WhyChange) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[26]
+	mi := &file_rollcall_v1_item_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2367,7 @@ func (x *WhyChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyChange.ProtoReflect.Descriptor instead.
 func (*WhyChange) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{26}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WhyChange) GetPath() string {
@@ -2352,7 +2429,7 @@ type WhyReply struct {
 
 func (x *WhyReply) Reset() {
 	*x = WhyReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[27]
+	mi := &file_rollcall_v1_item_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2441,7 @@ func (x *WhyReply) String() string {
 func (*WhyReply) ProtoMessage() {}
 
 func (x *WhyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[27]
+	mi := &file_rollcall_v1_item_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2454,7 @@ func (x *WhyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
 func (*WhyReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{27}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WhyReply) GetCi() string {
@@ -2454,7 +2531,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[28]
+	mi := &file_rollcall_v1_item_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2543,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[28]
+	mi := &file_rollcall_v1_item_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2556,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{28}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CompleteRequest) GetKind() string {
@@ -2512,7 +2589,7 @@ type CompleteReply struct {
 
 func (x *CompleteReply) Reset() {
 	*x = CompleteReply{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[29]
+	mi := &file_rollcall_v1_item_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2601,7 @@ func (x *CompleteReply) String() string {
 func (*CompleteReply) ProtoMessage() {}
 
 func (x *CompleteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[29]
+	mi := &file_rollcall_v1_item_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2614,7 @@ func (x *CompleteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteReply.ProtoReflect.Descriptor instead.
 func (*CompleteReply) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{29}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CompleteReply) GetWords() []string {
@@ -2561,7 +2638,7 @@ type FileLogReply_Entry struct {
 
 func (x *FileLogReply_Entry) Reset() {
 	*x = FileLogReply_Entry{}
-	mi := &file_rollcall_v1_item_proto_msgTypes[32]
+	mi := &file_rollcall_v1_item_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2650,7 @@ func (x *FileLogReply_Entry) String() string {
 func (*FileLogReply_Entry) ProtoMessage() {}
 
 func (x *FileLogReply_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_rollcall_v1_item_proto_msgTypes[32]
+	mi := &file_rollcall_v1_item_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2663,7 @@ func (x *FileLogReply_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileLogReply_Entry.ProtoReflect.Descriptor instead.
 func (*FileLogReply_Entry) Descriptor() ([]byte, []int) {
-	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{21, 0}
+	return file_rollcall_v1_item_proto_rawDescGZIP(), []int{22, 0}
 }
 
 func (x *FileLogReply_Entry) GetRevision() uint64 {
@@ -2678,7 +2755,7 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"GetRequest\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x1a\n" +
-	"\bsections\x18\x03 \x03(\tR\bsections\"\xfd\x02\n" +
+	"\bsections\x18\x03 \x03(\tR\bsections\"\xbb\x03\n" +
 	"\bGetReply\x12,\n" +
 	"\x04item\x18\x01 \x01(\v2\x18.rollcall.v1.ItemSummaryR\x04item\x129\n" +
 	"\x06fields\x18\x02 \x03(\v2!.rollcall.v1.GetReply.FieldsEntryR\x06fields\x12\x12\n" +
@@ -2689,10 +2766,16 @@ const file_rollcall_v1_item_proto_rawDesc = "" +
 	"\fmeasurements\x18\x05 \x01(\fR\fmeasurements\x12#\n" +
 	"\ragent_version\x18\x06 \x01(\tR\fagentVersion\x12\x15\n" +
 	"\x06key_id\x18\a \x01(\tR\x05keyId\x12\x1b\n" +
-	"\tkey_words\x18\b \x01(\tR\bkeyWords\x1a9\n" +
+	"\tkey_words\x18\b \x01(\tR\bkeyWords\x12<\n" +
+	"\fobservations\x18\t \x03(\v2\x18.rollcall.v1.ObservationR\fobservations\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x80\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Z\n" +
+	"\vObservation\x12\x0e\n" +
+	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x17\n" +
+	"\alast_ms\x18\x04 \x01(\x03R\x06lastMs\"\x80\x01\n" +
 	"\x0eHistoryRequest\x12\x0e\n" +
 	"\x02ci\x18\x01 \x01(\tR\x02ci\x12\x19\n" +
 	"\bsince_ms\x18\x02 \x01(\x03R\asinceMs\x12\x19\n" +
@@ -2921,7 +3004,7 @@ func file_rollcall_v1_item_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+	file_rollcall_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 	file_rollcall_v1_item_proto_goTypes  = []any{
 		(*ItemSummary)(nil),        // 0: rollcall.v1.ItemSummary
 		(*ListRequest)(nil),        // 1: rollcall.v1.ListRequest
@@ -2929,39 +3012,40 @@ var (
 		(*QueryStep)(nil),          // 3: rollcall.v1.QueryStep
 		(*GetRequest)(nil),         // 4: rollcall.v1.GetRequest
 		(*GetReply)(nil),           // 5: rollcall.v1.GetReply
-		(*HistoryRequest)(nil),     // 6: rollcall.v1.HistoryRequest
-		(*ChangesRequest)(nil),     // 7: rollcall.v1.ChangesRequest
-		(*FactChange)(nil),         // 8: rollcall.v1.FactChange
-		(*RevisionInfo)(nil),       // 9: rollcall.v1.RevisionInfo
-		(*ChangesReply)(nil),       // 10: rollcall.v1.ChangesReply
-		(*FirstRequest)(nil),       // 11: rollcall.v1.FirstRequest
-		(*Sighting)(nil),           // 12: rollcall.v1.Sighting
-		(*SpreadSite)(nil),         // 13: rollcall.v1.SpreadSite
-		(*SpreadTime)(nil),         // 14: rollcall.v1.SpreadTime
-		(*FirstReply)(nil),         // 15: rollcall.v1.FirstReply
-		(*SetRequest)(nil),         // 16: rollcall.v1.SetRequest
-		(*SetReply)(nil),           // 17: rollcall.v1.SetReply
-		(*FileRequest)(nil),        // 18: rollcall.v1.FileRequest
-		(*FileReply)(nil),          // 19: rollcall.v1.FileReply
-		(*FileLogRequest)(nil),     // 20: rollcall.v1.FileLogRequest
-		(*FileLogReply)(nil),       // 21: rollcall.v1.FileLogReply
-		(*CompareRequest)(nil),     // 22: rollcall.v1.CompareRequest
-		(*CompareRow)(nil),         // 23: rollcall.v1.CompareRow
-		(*CompareReply)(nil),       // 24: rollcall.v1.CompareReply
-		(*WhyRequest)(nil),         // 25: rollcall.v1.WhyRequest
-		(*WhyChange)(nil),          // 26: rollcall.v1.WhyChange
-		(*WhyReply)(nil),           // 27: rollcall.v1.WhyReply
-		(*CompleteRequest)(nil),    // 28: rollcall.v1.CompleteRequest
-		(*CompleteReply)(nil),      // 29: rollcall.v1.CompleteReply
-		nil,                        // 30: rollcall.v1.GetReply.FieldsEntry
-		nil,                        // 31: rollcall.v1.SetRequest.FieldsEntry
-		(*FileLogReply_Entry)(nil), // 32: rollcall.v1.FileLogReply.Entry
-		(*CollectorStatus)(nil),    // 33: rollcall.v1.CollectorStatus
-		(*Event)(nil),              // 34: rollcall.v1.Event
-		(*ManifestRequest)(nil),    // 35: rollcall.v1.ManifestRequest
-		(*ContentRequest)(nil),     // 36: rollcall.v1.ContentRequest
-		(*ManifestReply)(nil),      // 37: rollcall.v1.ManifestReply
-		(*ContentReply)(nil),       // 38: rollcall.v1.ContentReply
+		(*Observation)(nil),        // 6: rollcall.v1.Observation
+		(*HistoryRequest)(nil),     // 7: rollcall.v1.HistoryRequest
+		(*ChangesRequest)(nil),     // 8: rollcall.v1.ChangesRequest
+		(*FactChange)(nil),         // 9: rollcall.v1.FactChange
+		(*RevisionInfo)(nil),       // 10: rollcall.v1.RevisionInfo
+		(*ChangesReply)(nil),       // 11: rollcall.v1.ChangesReply
+		(*FirstRequest)(nil),       // 12: rollcall.v1.FirstRequest
+		(*Sighting)(nil),           // 13: rollcall.v1.Sighting
+		(*SpreadSite)(nil),         // 14: rollcall.v1.SpreadSite
+		(*SpreadTime)(nil),         // 15: rollcall.v1.SpreadTime
+		(*FirstReply)(nil),         // 16: rollcall.v1.FirstReply
+		(*SetRequest)(nil),         // 17: rollcall.v1.SetRequest
+		(*SetReply)(nil),           // 18: rollcall.v1.SetReply
+		(*FileRequest)(nil),        // 19: rollcall.v1.FileRequest
+		(*FileReply)(nil),          // 20: rollcall.v1.FileReply
+		(*FileLogRequest)(nil),     // 21: rollcall.v1.FileLogRequest
+		(*FileLogReply)(nil),       // 22: rollcall.v1.FileLogReply
+		(*CompareRequest)(nil),     // 23: rollcall.v1.CompareRequest
+		(*CompareRow)(nil),         // 24: rollcall.v1.CompareRow
+		(*CompareReply)(nil),       // 25: rollcall.v1.CompareReply
+		(*WhyRequest)(nil),         // 26: rollcall.v1.WhyRequest
+		(*WhyChange)(nil),          // 27: rollcall.v1.WhyChange
+		(*WhyReply)(nil),           // 28: rollcall.v1.WhyReply
+		(*CompleteRequest)(nil),    // 29: rollcall.v1.CompleteRequest
+		(*CompleteReply)(nil),      // 30: rollcall.v1.CompleteReply
+		nil,                        // 31: rollcall.v1.GetReply.FieldsEntry
+		nil,                        // 32: rollcall.v1.SetRequest.FieldsEntry
+		(*FileLogReply_Entry)(nil), // 33: rollcall.v1.FileLogReply.Entry
+		(*CollectorStatus)(nil),    // 34: rollcall.v1.CollectorStatus
+		(*Event)(nil),              // 35: rollcall.v1.Event
+		(*ManifestRequest)(nil),    // 36: rollcall.v1.ManifestRequest
+		(*ContentRequest)(nil),     // 37: rollcall.v1.ContentRequest
+		(*ManifestReply)(nil),      // 38: rollcall.v1.ManifestReply
+		(*ContentReply)(nil),       // 39: rollcall.v1.ContentReply
 	}
 )
 
@@ -2969,53 +3053,54 @@ var file_rollcall_v1_item_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.ListReply.items:type_name -> rollcall.v1.ItemSummary
 	3,  // 1: rollcall.v1.ListReply.steps:type_name -> rollcall.v1.QueryStep
 	0,  // 2: rollcall.v1.GetReply.item:type_name -> rollcall.v1.ItemSummary
-	30, // 3: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
-	33, // 4: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
-	8,  // 5: rollcall.v1.RevisionInfo.facts:type_name -> rollcall.v1.FactChange
-	8,  // 6: rollcall.v1.RevisionInfo.fields:type_name -> rollcall.v1.FactChange
-	34, // 7: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
-	9,  // 8: rollcall.v1.ChangesReply.revisions:type_name -> rollcall.v1.RevisionInfo
-	8,  // 9: rollcall.v1.Sighting.facts:type_name -> rollcall.v1.FactChange
-	12, // 10: rollcall.v1.FirstReply.sightings:type_name -> rollcall.v1.Sighting
-	13, // 11: rollcall.v1.FirstReply.sites:type_name -> rollcall.v1.SpreadSite
-	14, // 12: rollcall.v1.FirstReply.times:type_name -> rollcall.v1.SpreadTime
-	31, // 13: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
-	0,  // 14: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
-	32, // 15: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
-	23, // 16: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
-	23, // 17: rollcall.v1.WhyReply.odd:type_name -> rollcall.v1.CompareRow
-	26, // 18: rollcall.v1.WhyReply.changes:type_name -> rollcall.v1.WhyChange
-	1,  // 19: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
-	4,  // 20: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
-	6,  // 21: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
-	7,  // 22: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
-	11, // 23: rollcall.v1.Items.First:input_type -> rollcall.v1.FirstRequest
-	16, // 24: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
-	18, // 25: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
-	20, // 26: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
-	22, // 27: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
-	25, // 28: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
-	35, // 29: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
-	36, // 30: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
-	28, // 31: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
-	2,  // 32: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
-	5,  // 33: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
-	10, // 34: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
-	10, // 35: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
-	15, // 36: rollcall.v1.Items.First:output_type -> rollcall.v1.FirstReply
-	17, // 37: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
-	19, // 38: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
-	21, // 39: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
-	24, // 40: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
-	27, // 41: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
-	37, // 42: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
-	38, // 43: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
-	29, // 44: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
-	32, // [32:45] is the sub-list for method output_type
-	19, // [19:32] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	31, // 3: rollcall.v1.GetReply.fields:type_name -> rollcall.v1.GetReply.FieldsEntry
+	34, // 4: rollcall.v1.GetReply.collectors:type_name -> rollcall.v1.CollectorStatus
+	6,  // 5: rollcall.v1.GetReply.observations:type_name -> rollcall.v1.Observation
+	9,  // 6: rollcall.v1.RevisionInfo.facts:type_name -> rollcall.v1.FactChange
+	9,  // 7: rollcall.v1.RevisionInfo.fields:type_name -> rollcall.v1.FactChange
+	35, // 8: rollcall.v1.RevisionInfo.events:type_name -> rollcall.v1.Event
+	10, // 9: rollcall.v1.ChangesReply.revisions:type_name -> rollcall.v1.RevisionInfo
+	9,  // 10: rollcall.v1.Sighting.facts:type_name -> rollcall.v1.FactChange
+	13, // 11: rollcall.v1.FirstReply.sightings:type_name -> rollcall.v1.Sighting
+	14, // 12: rollcall.v1.FirstReply.sites:type_name -> rollcall.v1.SpreadSite
+	15, // 13: rollcall.v1.FirstReply.times:type_name -> rollcall.v1.SpreadTime
+	32, // 14: rollcall.v1.SetRequest.fields:type_name -> rollcall.v1.SetRequest.FieldsEntry
+	0,  // 15: rollcall.v1.SetReply.item:type_name -> rollcall.v1.ItemSummary
+	33, // 16: rollcall.v1.FileLogReply.entries:type_name -> rollcall.v1.FileLogReply.Entry
+	24, // 17: rollcall.v1.CompareReply.rows:type_name -> rollcall.v1.CompareRow
+	24, // 18: rollcall.v1.WhyReply.odd:type_name -> rollcall.v1.CompareRow
+	27, // 19: rollcall.v1.WhyReply.changes:type_name -> rollcall.v1.WhyChange
+	1,  // 20: rollcall.v1.Items.List:input_type -> rollcall.v1.ListRequest
+	4,  // 21: rollcall.v1.Items.Get:input_type -> rollcall.v1.GetRequest
+	7,  // 22: rollcall.v1.Items.History:input_type -> rollcall.v1.HistoryRequest
+	8,  // 23: rollcall.v1.Items.Changes:input_type -> rollcall.v1.ChangesRequest
+	12, // 24: rollcall.v1.Items.First:input_type -> rollcall.v1.FirstRequest
+	17, // 25: rollcall.v1.Items.Set:input_type -> rollcall.v1.SetRequest
+	19, // 26: rollcall.v1.Items.File:input_type -> rollcall.v1.FileRequest
+	21, // 27: rollcall.v1.Items.FileLog:input_type -> rollcall.v1.FileLogRequest
+	23, // 28: rollcall.v1.Items.Compare:input_type -> rollcall.v1.CompareRequest
+	26, // 29: rollcall.v1.Items.Why:input_type -> rollcall.v1.WhyRequest
+	36, // 30: rollcall.v1.Items.Manifest:input_type -> rollcall.v1.ManifestRequest
+	37, // 31: rollcall.v1.Items.Content:input_type -> rollcall.v1.ContentRequest
+	29, // 32: rollcall.v1.Items.Complete:input_type -> rollcall.v1.CompleteRequest
+	2,  // 33: rollcall.v1.Items.List:output_type -> rollcall.v1.ListReply
+	5,  // 34: rollcall.v1.Items.Get:output_type -> rollcall.v1.GetReply
+	11, // 35: rollcall.v1.Items.History:output_type -> rollcall.v1.ChangesReply
+	11, // 36: rollcall.v1.Items.Changes:output_type -> rollcall.v1.ChangesReply
+	16, // 37: rollcall.v1.Items.First:output_type -> rollcall.v1.FirstReply
+	18, // 38: rollcall.v1.Items.Set:output_type -> rollcall.v1.SetReply
+	20, // 39: rollcall.v1.Items.File:output_type -> rollcall.v1.FileReply
+	22, // 40: rollcall.v1.Items.FileLog:output_type -> rollcall.v1.FileLogReply
+	25, // 41: rollcall.v1.Items.Compare:output_type -> rollcall.v1.CompareReply
+	28, // 42: rollcall.v1.Items.Why:output_type -> rollcall.v1.WhyReply
+	38, // 43: rollcall.v1.Items.Manifest:output_type -> rollcall.v1.ManifestReply
+	39, // 44: rollcall.v1.Items.Content:output_type -> rollcall.v1.ContentReply
+	30, // 45: rollcall.v1.Items.Complete:output_type -> rollcall.v1.CompleteReply
+	33, // [33:46] is the sub-list for method output_type
+	20, // [20:33] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_item_proto_init() }
@@ -3031,7 +3116,7 @@ func file_rollcall_v1_item_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_item_proto_rawDesc), len(file_rollcall_v1_item_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
