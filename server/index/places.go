@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
@@ -17,8 +16,22 @@ func (v View) Compared(broken, working Bits, read func(id, path string) (string,
 	c := &Compared{v: v, read: read, masked: maskedFleet, number: make([]int32, v.f.slots), onBase: map[uint32][]uint64{}}
 	type stand struct {
 		slot   uint32
-		site   Fact
+		site   int32 // number of it, then its rank
 		broken bool
+	}
+	var sites []Fact
+	numbers, last := map[Fact]int32{}, int32(0)
+	numbered := func(x Fact) int32 {
+		if len(sites) > 0 && sites[last] == x { // as it mostly is
+			return last
+		}
+		n, ok := numbers[x]
+		if !ok {
+			n = int32(len(sites))
+			sites, numbers[x] = append(sites, x), n
+		}
+		last = n
+		return n
 	}
 	all := make([]stand, 0, broken.Count()+working.Count())
 	site := v.siteOf(cap(all))
@@ -26,19 +39,18 @@ func (v View) Compared(broken, working Bits, read func(id, path string) (string,
 		group.And(v.visible)
 		for slot := range group.Slots() {
 			if len(v.f.lists.get(v.f.cis.at(slot).sets)) > 1 { // beside the head
-				all = append(all, stand{slot: slot, broken: n == 0, site: site(slot)})
+				all = append(all, stand{slot: slot, broken: n == 0, site: numbered(site(slot))})
 			}
 		}
 	}
-	rank := map[Fact]int{}
-	for _, s := range all {
-		rank[s.site] = 0
+	rank := v.rankSites(sites)
+	for i := range all {
+		all[i].site = rank[all[i].site]
 	}
-	v.rankSites(rank)
-	all = bySite(all, func(s stand) int { return rank[s.site] }, len(rank))
+	all = bySite(all, func(s stand) int { return int(s.site) }, len(rank))
 	if len(all) <= sortedByID {
 		slices.SortStableFunc(all, func(a, b stand) int {
-			if n := cmp.Compare(rank[a.site], rank[b.site]); n != 0 {
+			if n := cmp.Compare(a.site, b.site); n != 0 {
 				return n
 			}
 			if a.broken != b.broken {
@@ -54,7 +66,7 @@ func (v View) Compared(broken, working Bits, read func(id, path string) (string,
 	c.slots, c.places = make([]uint32, len(all)), make([]compare.Place, len(all))
 	for i, s := range all {
 		c.slots[i], c.number[s.slot] = s.slot, int32(i)
-		c.places[i] = compare.Place{Site: rank[s.site], Broken: s.broken}
+		c.places[i] = compare.Place{Site: int(s.site), Broken: s.broken}
 	}
 	return c
 }
@@ -140,19 +152,21 @@ func (f *fleet) eachSource(path pathID, bases bool, do func(x Fact, source uint3
 	}
 }
 
-// rankSites numbers sites in the order of their names; those without one come first.
-func (v View) rankSites(rank map[Fact]int) {
-	all := slices.Collect(maps.Keys(rank))
-	names := make(map[Fact]string, len(all))
-	for _, x := range all {
-		if x != noFact {
-			names[x], _ = v.f.value(x)
+// rankSites gives the place of each site in the order of their names; those without
+// one come first.
+func (v View) rankSites(sites []Fact) []int32 {
+	order, names := make([]int, len(sites)), make([]string, len(sites))
+	for i, x := range sites {
+		if order[i] = i; x != noFact {
+			names[i], _ = v.f.value(x)
 		}
 	}
-	slices.SortFunc(all, func(a, b Fact) int {
-		return cmp.Or(strings.Compare(names[a], names[b]), cmp.Compare(b, a))
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(strings.Compare(names[a], names[b]), cmp.Compare(sites[b], sites[a]))
 	})
-	for i, x := range all {
-		rank[x] = i
+	rank := make([]int32, len(sites))
+	for n, i := range order {
+		rank[i] = int32(n)
 	}
+	return rank
 }

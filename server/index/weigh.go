@@ -178,87 +178,100 @@ func (w *weighed) sumOf(f *fleet, x uint32) []uint64 {
 	return w.sums.at(row - 1)
 }
 
-// weighSets adds up the weights of the machines that have each set. Many machines
-// are gone through in the order of their slots, in which most of what they have lies
-// in memory.
+// weighSets adds up the weights of the machines that have each set: machine by
+// machine or, where they are many, set by set.
 func (c *Compared) weighSets(w *weighing, ask compare.Ask) {
+	asked := ask.Only
+	if asked == nil {
+		if w.masks() == 0 && 2*len(c.slots) > c.v.f.cis.n-len(c.v.f.free) {
+			c.weighAllSets(w, ask.Weights)
+			return
+		}
+		asked = make([]int, len(c.slots))
+		for i := range asked {
+			asked[i] = i
+		}
+	}
+	f, rows, weight := c.v.f, map[uint32]int32{}, make([]uint64, w.k)
+	for _, i := range asked {
+		w.everybody = w.everybody.Plus(ask.Weights[i])
+		weight[0], weight[1] = packed(ask.Weights[i])
+		if w.masks() > 0 {
+			clear(weight[sumWords:])
+			weight[sumWords+i/64] = 1 << (i % 64)
+		}
+		for _, set := range f.lists.get(f.cis.at(c.slots[i]).sets)[1:] { // without the head
+			s := w.section(f.sets.at(set).section)
+			row := rows[set]
+			if row == 0 {
+				row = s.addSet(set) + 1
+				rows[set] = row
+			}
+			addTo(s.setSums.at(row-1), weight)
+		}
+	}
+}
+
+// packed gives the first words of a weight.
+func packed(t compare.Tally) (counts, sum uint64) {
+	return uint64(t.Broken) | uint64(t.Near)<<countBits | uint64(t.Rest)<<(2*countBits), t.Sum
+}
+
+func (w *weighing) section(n uint16) *weighed {
+	if w.sections[n] == nil {
+		w.sections[n] = &weighed{weighing: w, sum: make([]uint64, w.k), sums: table2{k: w.k}, setSums: table2{k: w.k}, ownSums: table2{k: w.k}}
+	}
+	return w.sections[n]
+}
+
+func (w *weighed) addSet(set uint32) int32 {
+	w.sets = append(w.sets, set)
+	return w.setSums.add()
+}
+
+// weighAllSets goes through all sets that there are, which lie in memory one after
+// the other, and so do most machines that have them.
+func (c *Compared) weighAllSets(w *weighing, weights []compare.Tally) {
 	f := c.v.f
-	t := &sums{f: f, w: w, weight: make([]uint64, w.k)}
-	if ask.Only != nil || len(c.slots) <= maskedFleet {
-		t.few = map[uint32]int32{}
-	} else {
-		t.rows = make([]int32, f.sets.n)
+	bySlot := make([][sumWords]uint64, f.slots)
+	for i, slot := range c.slots {
+		w.everybody = w.everybody.Plus(weights[i])
+		bySlot[slot][0], bySlot[slot][1] = packed(weights[i])
 	}
-	switch {
-	case ask.Only != nil:
-		for _, i := range ask.Only {
-			t.take(c.slots[i], i, ask.Weights[i])
-		}
-	case len(c.slots) <= maskedFleet:
-		for i, slot := range c.slots {
-			t.take(slot, i, ask.Weights[i])
-		}
-	default:
-		for slot, i := range c.number {
-			if i >= 0 {
-				t.take(uint32(slot), int(i), ask.Weights[i])
+	parts := make([]*weighing, runtime.GOMAXPROCS(0))
+	inParallel(len(parts), func(n int) {
+		part := &weighing{k: w.k, sections: make([]*weighed, len(w.sections))}
+		parts[n] = part
+		head := f.sectionN[headSection]
+		var one [1]uint32
+		var sum [sumWords]uint64
+		for set := uint32(n * f.sets.n / len(parts)); set < uint32((n+1)*f.sets.n/len(parts)); set++ {
+			rec := f.sets.at(set)
+			if rec.members == 0 || rec.section == head {
+				continue
+			}
+			clear(sum[:])
+			for _, slot := range f.lists.slimGet(rec.members, &one) {
+				addTo(sum[:], bySlot[slot][:])
+			}
+			if sum[0] != 0 {
+				s := part.section(rec.section)
+				copy(s.setSums.at(s.addSet(set)), sum[:])
 			}
 		}
-	}
-}
-
-// sums adds up weights by set.
-type sums struct {
-	f      *fleet
-	w      *weighing
-	weight []uint64
-	rows   []int32          // by set: its row + 1
-	few    map[uint32]int32 // instead of that, of few machines
-}
-
-func (t *sums) take(slot uint32, i int, y compare.Tally) {
-	w := t.w
-	w.everybody = w.everybody.Plus(y)
-	t.weight[0], t.weight[1] = uint64(y.Broken)|uint64(y.Near)<<countBits|uint64(y.Rest)<<(2*countBits), y.Sum
-	if w.k > sumWords {
-		clear(t.weight[sumWords:])
-		t.weight[sumWords+i/64] = 1 << (i % 64)
-	}
-	for _, set := range t.f.lists.get(t.f.cis.at(slot).sets)[1:] { // without the head
-		row := t.few[set]
-		if t.rows != nil {
-			row = t.rows[set]
-		}
-		section := t.f.sets.at(set).section
-		s := w.sections[section]
-		if row == 0 {
-			if s == nil {
-				s = t.begin(section)
-			}
-			row = s.setSums.add() + 1
-			s.sets = append(s.sets, set)
-			if t.rows != nil {
-				t.rows[set] = row
-			} else {
-				t.few[set] = row
+	})
+	for section := range w.sections {
+		for _, part := range parts {
+			if s := part.sections[section]; s != nil {
+				all := w.section(uint16(section))
+				all.sets, all.setSums.w = append(all.sets, s.sets...), append(all.setSums.w, s.setSums.w...)
 			}
 		}
-		addTo(s.setSums.at(row-1), t.weight)
+		if s := w.sections[section]; s != nil { // as much is to be expected as there is
+			paths := len(f.bySect[section])
+			s.facts, s.next, s.sums.w = make([]Fact, 0, paths), make([]int32, 0, paths), make([]uint64, 0, w.k*paths)
+		}
 	}
-}
-
-// begin makes room for a section. Of many machines there is as much to be expected
-// as all have.
-func (t *sums) begin(section uint16) *weighed {
-	k := t.w.k
-	s := &weighed{weighing: t.w, sum: make([]uint64, k), sums: table2{k: k}, setSums: table2{k: k}, ownSums: table2{k: k}}
-	if t.rows != nil {
-		sets, paths := t.f.about[section].sets, len(t.f.bySect[section])
-		s.sets, s.setSums.w = make([]uint32, 0, sets), make([]uint64, 0, k*sets)
-		s.facts, s.next, s.sums.w = make([]Fact, 0, paths), make([]int32, 0, paths), make([]uint64, 0, k*paths)
-	}
-	t.w.sections[section] = s
-	return s
 }
 
 // takeOwn takes in the facts that a set has alone.
