@@ -80,12 +80,24 @@ func TestListsKeepWhatIsPutIn(t *testing.T) {
 }
 
 func TestTablesFindWhatIsInThem(t *testing.T) {
+	for name, hash := range map[string]func(uint32) uint64{
+		"many with one hash":     func(v uint32) uint64 { return uint64(v%97) << 56 },
+		"many with one home":     func(v uint32) uint64 { return uint64(v%97)<<56 | uint64(v)*0x9e3779b1 },
+		"hashes of low bits too": func(v uint32) uint64 { return uint64(v) * 0x9e3779b97f4a7c15 },
+	} {
+		t.Run(name, func(t *testing.T) { findsWhatIsIn(t, hash) })
+	}
+}
+
+func findsWhatIsIn(t *testing.T, hash func(uint32) uint64) {
 	w := newWorld(t, 12)
 	var tab table
 	in := map[uint32]bool{}
-	hash := func(v uint32) uint64 { return uint64(v%97) << 56 } // many collide
-	for range 20_000 {
+	for step := range 20_000 {
 		v := uint32(w.rnd.IntN(500))
+		if step > 10_000 && v > 250 { // numbers that need more bits
+			v <<= v % 24
+		}
 		if in[v] {
 			tab.remove(hash(v), v, hash)
 			delete(in, v)
@@ -94,6 +106,9 @@ func TestTablesFindWhatIsInThem(t *testing.T) {
 			in[v] = true
 		}
 		q := uint32(w.rnd.IntN(500))
+		if step%2 == 0 {
+			q = v
+		}
 		if _, ok := tab.find(hash(q), func(x uint32) bool { return x == q }); ok != in[q] {
 			t.Fatalf("find(%d) = %v, want %v", q, ok, in[q])
 		}
