@@ -237,6 +237,7 @@ func (f *fleet) headSet(ci head, except uint32) uint32 {
 	if set, ok := f.known(k, section); ok {
 		return set
 	}
+	f.goes(except)
 	// Scopes are found by numbers.
 	list, own := f.sorted(ci.facts, func(path string) bool { return path != headPrefix+"name" && !strings.HasPrefix(path, fieldPrefix) }, except)
 	return f.store(section, k, f.express(section, list, own, 0), except)

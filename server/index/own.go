@@ -261,6 +261,9 @@ const fewValues = 32
 // as the set's own. Facts of sets that others will be like get a number at once.
 // The set except is about to go.
 func (c *core) place(path pathID, v value, number bool, except uint32) holding {
+	if !number && c.room.still(path, v) {
+		return holding{own: v.short, hash: v.hash}
+	}
 	if x, ok := c.numbered(path, v); ok {
 		if rec := c.dict.facts.at(uint32(x)); c.frames.whole(v.packed) && !c.frames.whole(c.texts.get(rec.value)) {
 			c.lost += len(c.texts.get(rec.value))

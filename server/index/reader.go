@@ -1,6 +1,8 @@
 package index
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -68,7 +70,9 @@ func (r *reader) get(c *core, d fact.Digest) stored {
 // form returns how the core can keep a set that it does not have. delta is what
 // leads from it to the set that is asked for in the end.
 func (r *reader) form(c *core, section uint16, d fact.Digest, delta stored, depth int) (form, error) {
-	if depth > 0 {
+	if depth == 0 {
+		c.goes(r.except)
+	} else {
 		if set, ok := c.known(c.keyOf(d[:]), section); ok {
 			f := c.formOf(set)
 			f.going = set == r.except
@@ -256,6 +260,22 @@ func (c *core) entriesOf(to []entry, f form) []entry {
 type room struct {
 	parent, entries []entry
 	order           []uint64
+	going           []ownFact // of the set that is about to go
+}
+
+// still tells whether the set that is about to go has a fact of its own: nobody else has
+// it then, which is not to be looked up for all that a machine has alone.
+func (r *room) still(path pathID, v value) bool {
+	i, ok := slices.BinarySearchFunc(r.going, path, func(o ownFact, p pathID) int { return cmp.Compare(o.path, p) })
+	return ok && bytes.Equal(r.going[i].value, v.short)
+}
+
+// goes notes which set is about to go, for what is placed next.
+func (c *core) goes(set uint32) {
+	c.room.going = nil
+	if set != noSet {
+		c.room.going = c.listOwn(c.formOf(set).own)
+	}
 }
 
 // mostRoom is how many entries it may hold for long.
@@ -265,6 +285,7 @@ func (r *room) trim() {
 	if cap(r.entries) > mostRoom {
 		*r = room{}
 	}
+	r.going = nil
 	clear(r.parent[:cap(r.parent)]) // these lead to values
 	clear(r.entries[:cap(r.entries)])
 }
