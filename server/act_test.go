@@ -16,7 +16,7 @@ var readOnly = map[string]bool{
 	"Items/List": true, "Items/Get": true, "Items/History": true, "Items/Changes": true, "Items/First": true, "Items/File": true, "Items/FileLog": true,
 	"Items/Compare": true, "Items/Why": true, "Items/Manifest": true, "Items/Content": true, "Items/Complete": true, "Identity/Same": true, "Radar/Shared": true,
 	"Admin/Status": true, "Admin/Pending": true, "Admin/Sites": true, "Admin/Operators": true,
-	"Agents/Upload":       true,
+	"Agents/Upload": true, "Courier/CarryContents": true,
 	"Evidence/Checkpoint": true, "Evidence/Consistency": true, "Evidence/Inclusion": true, "Evidence/Leaves": true, "Evidence/Prove": true,
 	"Keys/Tokens": true, "Keys/Forks": true, "Keys/Revocable": true,
 	"Proposals/ListProposals": true, "Trail/Actions": true,
@@ -43,6 +43,14 @@ var deeds = map[string]struct {
 	"Agents/Rotate": {evidence.Rotate, func(t *testing.T, r *running) func() error {
 		m := r.machine(1)
 		return func() error { _, err := m.rotate(t, r); return err }
+	}},
+	"Courier/CarryEnrolment": {evidence.Enrol, func(_ *testing.T, r *running) func() error {
+		m, token := r.stranger(1), r.token(&rollcallv1.NewTokenRequest{})
+		return func() error { _, err := r.carryEnrolment(r.kari, m, token); return err }
+	}},
+	"Courier/CarryReport": {evidence.Report, func(t *testing.T, r *running) func() error {
+		m := r.machine(1)
+		return func() error { _, err := r.carryReport(r.kari, m.next(t), false); return err }
 	}},
 	"Keys/Withdraw": {evidence.Token, func(t *testing.T, r *running) func() error {
 		token := r.token(&rollcallv1.NewTokenRequest{})

@@ -50,6 +50,18 @@ var matrix = map[string]rule{
 	"Agents/Upload": {keys: "enrolled"},
 	"Agents/Rotate": {keys: "enrolled"},
 
+	"Courier/CarryEnrolment": {roles: "operator approver", ask: func(p *spot) proto.Message { return p.request }},
+	"Courier/CarryReport": {roles: "operator approver", ask: func(p *spot) proto.Message {
+		return &rollcallv1.CarryReportRequest{Envelope: p.report}
+	}},
+	"Courier/CarryContents": {
+		roles: "operator approver", refused: codes.PermissionDenied, through: codes.InvalidArgument, // no content follows
+		ask: func(p *spot) proto.Message {
+			id, _ := identity.ParseKeyID(p.key)
+			return &rollcallv1.CarryContentsRequest{KeyId: id[:]}
+		},
+	},
+
 	"Keys/Tokens":   {roles: "approver admin auditor", ask: func(*spot) proto.Message { return &rollcallv1.TokensRequest{All: true} }},
 	"Keys/Withdraw": {roles: "approver admin", through: codes.NotFound, ask: func(*spot) proto.Message { return &rollcallv1.WithdrawRequest{Token: "nobody"} }},
 	"Keys/Forks":    {roles: "approver admin auditor", ask: func(p *spot) proto.Message { return &rollcallv1.ForksRequest{Key: p.ci} }},
@@ -178,6 +190,9 @@ type spot struct {
 	site, ci, name, key, waits string
 	proposal                   string // that somebody becomes admin there
 	canaries                   []string
+
+	report  []byte // the next one of the CI
+	request *rollcallv1.CarryEnrolmentRequest
 }
 
 // world is a server with two such places.
@@ -214,6 +229,8 @@ func (w *world) spot(number uint64, site string) *spot {
 	}
 	m.ci, p.ci, p.key = reply.GetCi(), reply.GetCi(), identity.IDOf(identity.Public(m.Key)).String()
 	m.keep(w.t, map[string]string{"motd": "welcome to " + site, "hosts": "127.0.0.1 localhost\n"})
+	p.report = m.next(w.t)
+	p.request = w.request(w.stranger(number+2), w.token(&rollcallv1.NewTokenRequest{Site: site, NeedsApproval: true}))
 	waits := w.stranger(number + 1)
 	waits.Name = p.name + "-waits"
 	if _, err := w.enrol(waits, w.token(&rollcallv1.NewTokenRequest{Site: site, NeedsApproval: true})); err != nil {

@@ -12,7 +12,7 @@ const (
 var floors = map[string]int{
 	"internal/fact": 0, "internal/identity": 0, "internal/seal": 0, "internal/conf": 0, "internal/fence": 0, "internal/failpoint": 0, "proto/*/*": 0,
 	"agent/collect": 1, "agent/etc": 1, "agent/spool": 1, "agent/uplink": 1,
-	"server/store": 1, "server/compare": 1, "server/likeness": 1, "server/web": 1, "internal/sim": 1, "internal/policy": 1, "internal/faultfs": 0,
+	"server/store": 1, "server/compare": 1, "server/etckeeper": 1, "server/likeness": 1, "server/web": 1, "internal/sim": 1, "internal/bundle": 1, "internal/policy": 1, "internal/faultfs": 0,
 	"agent/restore": 2, "server/store/*": 2, "server/cmdb": 2, "server/enrol": 2, "server/evidence": 2, "server/auth": 2, "server/archive": 2, "server/query": 2,
 	"server/ticket": 3, "server/ingest": 3, "server/index": 3, "server/report": 3, "server/report/*": 4, "server/audit": 3, "server/proof": 3, "server/witness": 3, "server/mirror": 3,
 	"server/api": 4, "server/sitesummary": 4, "server/observer": 4, "server/alert": 4, "server/mail": 4,

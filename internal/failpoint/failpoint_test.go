@@ -23,7 +23,7 @@ func TestReleasedProgramsHoldNoFailpoint(t *testing.T) {
 	}
 	agent := map[failpoint.Point]bool{
 		failpoint.SpoolContent: true, failpoint.SpoolAppend: true, failpoint.SpoolState: true, failpoint.SpoolChain: true,
-		failpoint.SpoolRemove: true, failpoint.SeqReserve: true, failpoint.RotateBetween: true, failpoint.RotateKept: true,
+		failpoint.SpoolRemove: true, failpoint.SeqReserve: true, failpoint.SpoolCarried: true, failpoint.RotateBetween: true, failpoint.RotateKept: true,
 	}
 	for _, program := range []string{"rollcall-agent", "rollcall-server"} {
 		released, tagged := build(t, program), build(t, program, "-tags", "failpoint")

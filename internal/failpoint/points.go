@@ -31,6 +31,7 @@ const (
 	MirrorBlob    Point = "mirrorBlob"        // before the first object of a pack
 	MirrorPack    Point = "mirrorPack"        // a pack is durable, the branch does not lead into it
 	MirrorRef     Point = "mirrorRef"         // the branch is moved, the outbox still holds the revisions
+	SpoolCarried  Point = "spoolCarried"      // reports are marked as carried, their file is not there yet
 	RotateBetween Point = "rotateBetweenKeys" // the server knows the next key of a machine, which still holds the old one
 	RotateKept    Point = "rotateKept"        // the old key is put aside, the next has not taken its place
 	SnapshotWrite Point = "snapshotWrite"     // in the middle of a backup
@@ -40,7 +41,7 @@ const (
 func Points() []Point {
 	return []Point{
 		SpoolContent, SpoolAppend, AfterRecv, AfterVerify, BeforeApply, AfterApply, BeforeCommit, AfterCommit, AfterAck,
-		SpoolState, SpoolChain, SpoolRemove, SeqReserve, TokenUse, RotateBetween, RotateKept, RevokeMany,
+		SpoolState, SpoolChain, SpoolRemove, SeqReserve, SpoolCarried, TokenUse, RotateBetween, RotateKept, RevokeMany,
 		MirrorBlob, MirrorPack, MirrorRef, SnapshotWrite,
 	}
 }

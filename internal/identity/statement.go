@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// What the server's key says beside receipts. A statement of one type is never
+// What is signed beside reports, rotations and receipts, by the server's key unless
+// it says otherwise. A statement of one type is never
 // valid as another.
 const (
 	// TypeLogKey: the body is the Ed25519 key (32 bytes) that signs the checkpoints
@@ -19,6 +20,11 @@ const (
 	// then on instead of the one that signs. Machines never follow it; who verifies a
 	// proof by an old key does.
 	TypeServerKey = "application/vnd.rollcall.serverkey.v1"
+	// TypeCarriedAnswer: the body is a CarriedAnswer, which comes to a machine in a file.
+	TypeCarriedAnswer = "application/vnd.rollcall.answer.v1+proto"
+	// TypeCarriedEnrolment is signed by a machine's key: the body is a
+	// CarriedEnrolment, which comes to the server in a file.
+	TypeCarriedEnrolment = "application/vnd.rollcall.enrol.v1+proto"
 )
 
 // TypePolicy is what a policy key signs, which no server has: the body is the text

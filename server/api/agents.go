@@ -189,42 +189,50 @@ func (s *Service) Upload(st grpc.ClientStreamingServer[rollcallv1.UploadRequest,
 	if err != nil {
 		return err
 	}
-	var stored uint32
+	stored, err := s.takeContents(ctx, key, trust, st.Recv)
+	if err != nil {
+		return err
+	}
+	return st.SendAndClose(&rollcallv1.UploadReply{Stored: stored})
+}
+
+// takeContents stores the contents that a stream brings for a key, until its end.
+func (s *Service) takeContents(ctx context.Context, key identity.KeyID, trust string, recv func() (*rollcallv1.UploadRequest, error)) (stored uint32, err error) {
 	var batch []cmdb.Content
 	held := 0
 	for {
-		d, content, err := nextContent(st)
+		d, content, err := nextContent(recv)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return err
+			return stored, err
 		}
 		done := err != nil
 		if !done {
 			c, err := s.Ingest.CheckContent(key, d, content)
 			if err != nil {
-				return err
+				return stored, err
 			}
 			if c.Sealed && trust == enrol.T0 {
-				return fmt.Errorf("upload: %w: nothing sealed is taken from it", enrol.ErrTrust)
+				return stored, fmt.Errorf("upload: %w: nothing sealed is taken from it", enrol.ErrTrust)
 			}
 			batch, held = append(batch, c), held+len(content)
 		}
 		if done || held >= maxUploadBatch || len(batch) >= maxUploadCount {
 			if err := s.Ingest.PutContents(ctx, key, batch); err != nil {
-				return err
+				return stored, err
 			}
 			stored += uint32(len(batch))
 			batch, held = nil, 0
 		}
 		if done {
-			return st.SendAndClose(&rollcallv1.UploadReply{Stored: stored})
+			return stored, nil
 		}
 	}
 }
 
 // nextContent puts the parts of one content together. It returns io.EOF after
 // the last one.
-func nextContent(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, rollcallv1.UploadReply]) (fact.Digest, []byte, error) {
-	first, err := st.Recv()
+func nextContent(recv func() (*rollcallv1.UploadRequest, error)) (fact.Digest, []byte, error) {
+	first, err := recv()
 	if err != nil {
 		return fact.Digest{}, nil, err
 	}
@@ -241,7 +249,7 @@ func nextContent(st grpc.ClientStreamingServer[rollcallv1.UploadRequest, rollcal
 		if uint64(len(content)) == first.GetSize() {
 			return d, content, nil
 		}
-		if part, err = st.Recv(); err != nil {
+		if part, err = recv(); err != nil {
 			return d, nil, status.Error(codes.InvalidArgument, "upload: it ends within a content")
 		}
 		if len(part.GetDigest()) != 0 || len(part.GetData()) == 0 {

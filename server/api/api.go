@@ -49,6 +49,7 @@ type Service struct {
 	rollcallv1.UnimplementedTrailServer
 	rollcallv1.UnimplementedReportsServer
 	rollcallv1.UnimplementedIdentityServer
+	rollcallv1.UnimplementedCourierServer
 
 	Engine    store.Engine
 	Writer    store.Updater // for what operators write
@@ -113,6 +114,7 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 	rollcallv1.RegisterReportsServer(g, s)
 	rollcallv1.RegisterIdentityServer(g, s)
 	rollcallv1.RegisterPoliciesServer(g, s)
+	rollcallv1.RegisterCourierServer(g, s)
 }
 
 // view shows a snapshot as the operator who calls may see it.

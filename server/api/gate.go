@@ -56,6 +56,11 @@ var gates = map[string]gate{
 	rollcallv1.Agents_Upload_FullMethodName: {keys: agentOnly},
 	rollcallv1.Agents_Rotate_FullMethodName: {keys: agentOnly},
 
+	// Machines sign what is carried; whose they are decides who may carry it.
+	rollcallv1.Courier_CarryEnrolment_FullMethodName: sited(auth.Worker, auth.Approver),
+	rollcallv1.Courier_CarryReport_FullMethodName:    sited(auth.Worker, auth.Approver),
+	rollcallv1.Courier_CarryContents_FullMethodName:  sited(auth.Worker, auth.Approver),
+
 	rollcallv1.Items_List_FullMethodName:     sited(auth.Viewer), // part of every role
 	rollcallv1.Items_Get_FullMethodName:      sited(auth.Viewer),
 	rollcallv1.Items_History_FullMethodName:  sited(auth.Viewer),

@@ -59,7 +59,7 @@ func FuzzUpload(f *testing.F) {
 		st := &uploads{rest: b}
 		whole := 0
 		for {
-			_, content, err := nextContent(st)
+			_, content, err := nextContent(st.Recv)
 			if err != nil {
 				if _, fault := toStatus(err); fault && !errors.Is(err, io.EOF) && !errors.Is(err, proto.Error) {
 					t.Errorf("the server's fault: %v", err)

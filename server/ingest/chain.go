@@ -45,7 +45,9 @@ func forkPrefix(tenant, key string) store.Key {
 type arrival struct {
 	raw  []byte
 	hash fact.Digest
-	from string // address
+	from string // address, or who carried it
+
+	carried bool // in a file, not over a connection of its key
 }
 
 // What is stored in the same transaction as the revision, in bytes; more goes

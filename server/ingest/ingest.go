@@ -102,6 +102,12 @@ type Service struct {
 // from an address.
 // The same bytes give the same receipt, however often they come.
 func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, from string, raw []byte) (Result, error) {
+	return s.take(ctx, peer, arrival{raw: raw, from: from})
+}
+
+// take accepts an envelope of the key peer, whichever way it came.
+func (s *Service) take(ctx context.Context, peer ed25519.PublicKey, came arrival) (Result, error) {
+	raw := came.raw
 	failpoint.Hit(failpoint.AfterRecv)
 	s.under.Add(1)
 	defer s.under.Add(-1)
@@ -115,16 +121,16 @@ func (s *Service) Accept(ctx context.Context, peer ed25519.PublicKey, from strin
 	if err := s.takeQuota(env.KeyID, len(raw), 1); err != nil {
 		return Result{}, err
 	}
-	res, err := s.accept(ctx, env, from, raw)
+	came.hash = sha256.Sum256(raw)
+	res, err := s.accept(ctx, env, came)
 	if errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrClosed) {
 		s.quota.giveBack(env.KeyID, len(raw), 1) // it comes again, through no fault of the machine
 	}
 	return res, err
 }
 
-func (s *Service) accept(ctx context.Context, env identity.Envelope, from string, raw []byte) (Result, error) {
+func (s *Service) accept(ctx context.Context, env identity.Envelope, came arrival) (Result, error) {
 	now := s.now()
-	came := arrival{raw: raw, hash: sha256.Sum256(raw), from: from}
 	known, err := s.recall(ctx, env.KeyID)
 	if err != nil {
 		return Result{}, err
@@ -146,6 +152,9 @@ func (s *Service) accept(ctx context.Context, env identity.Envelope, from string
 	}
 	res.CI, res.Trust, res.Policy = key.CI, key.TrustClass(), body.Policy
 	if err == nil && res.Outcome != Quarantined {
+		if claimed := time.UnixMilli(body.GetTimeClaimedMs()); came.carried && claimed.Before(now) {
+			now = claimed // the file came now, the machine spoke then
+		}
 		s.Presence.Heard(key.CI, now)
 		if s.Told != nil {
 			s.Told(key.CI, body.GetMeasurements())

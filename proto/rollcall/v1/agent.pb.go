@@ -200,6 +200,55 @@ func (CollectorStatus_Status) EnumDescriptor() ([]byte, []int) {
 	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{10, 0}
 }
 
+type CarriedAnswer_Word int32
+
+const (
+	CarriedAnswer_WORD_UNSPECIFIED CarriedAnswer_Word = 0
+	CarriedAnswer_ENROLLED         CarriedAnswer_Word = 1
+	CarriedAnswer_SEND_ALL         CarriedAnswer_Word = 2 // the report is not taken: drop what waits, send a full one
+)
+
+// Enum value maps for CarriedAnswer_Word.
+var (
+	CarriedAnswer_Word_name = map[int32]string{
+		0: "WORD_UNSPECIFIED",
+		1: "ENROLLED",
+		2: "SEND_ALL",
+	}
+	CarriedAnswer_Word_value = map[string]int32{
+		"WORD_UNSPECIFIED": 0,
+		"ENROLLED":         1,
+		"SEND_ALL":         2,
+	}
+)
+
+func (x CarriedAnswer_Word) Enum() *CarriedAnswer_Word {
+	p := new(CarriedAnswer_Word)
+	*p = x
+	return p
+}
+
+func (x CarriedAnswer_Word) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CarriedAnswer_Word) Descriptor() protoreflect.EnumDescriptor {
+	return file_rollcall_v1_agent_proto_enumTypes[3].Descriptor()
+}
+
+func (CarriedAnswer_Word) Type() protoreflect.EnumType {
+	return &file_rollcall_v1_agent_proto_enumTypes[3]
+}
+
+func (x CarriedAnswer_Word) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CarriedAnswer_Word.Descriptor instead.
+func (CarriedAnswer_Word) EnumDescriptor() ([]byte, []int) {
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{13, 0}
+}
+
 type EnrolRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	TokenId []byte                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
@@ -1124,6 +1173,286 @@ func (x *Event) GetText() string {
 	return ""
 }
 
+// CarriedEnrolment is a request for admission that comes in a file instead of over
+// a connection. The machine's key signs it as a statement.
+type CarriedEnrolment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Asked []byte                 `protobuf:"bytes,1,opt,name=asked,proto3" json:"asked,omitempty"` // Asked
+	// HMAC-SHA-256 keyed with the token's secret, as in EnrolRequest; in the place of
+	// the exporter value stands the SHA-256 of "rollcall carried enrolment v1", a zero
+	// byte and asked.
+	Proof         []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarriedEnrolment) Reset() {
+	*x = CarriedEnrolment{}
+	mi := &file_rollcall_v1_agent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarriedEnrolment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarriedEnrolment) ProtoMessage() {}
+
+func (x *CarriedEnrolment) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_agent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarriedEnrolment.ProtoReflect.Descriptor instead.
+func (*CarriedEnrolment) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CarriedEnrolment) GetAsked() []byte {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *CarriedEnrolment) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+// CarriedAnswer is what the server says to a machine in a file that comes back to
+// it, beside receipts. The server's key signs it as a statement.
+type CarriedAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Word          CarriedAnswer_Word     `protobuf:"varint,1,opt,name=word,proto3,enum=rollcall.v1.CarriedAnswer_Word" json:"word,omitempty"`
+	Realm         []byte                 `protobuf:"bytes,2,opt,name=realm,proto3" json:"realm,omitempty"`
+	KeyId         []byte                 `protobuf:"bytes,3,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"` // of the machine
+	Envelope      []byte                 `protobuf:"bytes,4,opt,name=envelope,proto3" json:"envelope,omitempty"`        // with SEND_ALL: SHA-256 of the report
+	Ci            string                 `protobuf:"bytes,5,opt,name=ci,proto3" json:"ci,omitempty"`                    // with ENROLLED
+	Note          string                 `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`                // for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarriedAnswer) Reset() {
+	*x = CarriedAnswer{}
+	mi := &file_rollcall_v1_agent_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarriedAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarriedAnswer) ProtoMessage() {}
+
+func (x *CarriedAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_agent_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarriedAnswer.ProtoReflect.Descriptor instead.
+func (*CarriedAnswer) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CarriedAnswer) GetWord() CarriedAnswer_Word {
+	if x != nil {
+		return x.Word
+	}
+	return CarriedAnswer_WORD_UNSPECIFIED
+}
+
+func (x *CarriedAnswer) GetRealm() []byte {
+	if x != nil {
+		return x.Realm
+	}
+	return nil
+}
+
+func (x *CarriedAnswer) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *CarriedAnswer) GetEnvelope() []byte {
+	if x != nil {
+		return x.Envelope
+	}
+	return nil
+}
+
+func (x *CarriedAnswer) GetCi() string {
+	if x != nil {
+		return x.Ci
+	}
+	return ""
+}
+
+func (x *CarriedAnswer) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// BundleHead is the first record of a file that goes on a stick.
+type BundleHead struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Public        []byte                 `protobuf:"bytes,1,opt,name=public,proto3" json:"public,omitempty"`     // key of the machine, or of the server that answers
+	Hostname      string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"` // of the machine
+	MadeMs        int64                  `protobuf:"varint,3,opt,name=made_ms,json=madeMs,proto3" json:"made_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BundleHead) Reset() {
+	*x = BundleHead{}
+	mi := &file_rollcall_v1_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BundleHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BundleHead) ProtoMessage() {}
+
+func (x *BundleHead) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BundleHead.ProtoReflect.Descriptor instead.
+func (*BundleHead) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BundleHead) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *BundleHead) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *BundleHead) GetMadeMs() int64 {
+	if x != nil {
+		return x.MadeMs
+	}
+	return 0
+}
+
+type CarriedEnrolment_Asked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Realm         []byte                 `protobuf:"bytes,1,opt,name=realm,proto3" json:"realm,omitempty"`
+	TokenId       []byte                 `protobuf:"bytes,2,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	Hostname      string                 `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Facts         []byte                 `protobuf:"bytes,4,opt,name=facts,proto3" json:"facts,omitempty"` // as in EnrolRequest
+	AgentVersion  string                 `protobuf:"bytes,5,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarriedEnrolment_Asked) Reset() {
+	*x = CarriedEnrolment_Asked{}
+	mi := &file_rollcall_v1_agent_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarriedEnrolment_Asked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarriedEnrolment_Asked) ProtoMessage() {}
+
+func (x *CarriedEnrolment_Asked) ProtoReflect() protoreflect.Message {
+	mi := &file_rollcall_v1_agent_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarriedEnrolment_Asked.ProtoReflect.Descriptor instead.
+func (*CarriedEnrolment_Asked) Descriptor() ([]byte, []int) {
+	return file_rollcall_v1_agent_proto_rawDescGZIP(), []int{12, 0}
+}
+
+func (x *CarriedEnrolment_Asked) GetRealm() []byte {
+	if x != nil {
+		return x.Realm
+	}
+	return nil
+}
+
+func (x *CarriedEnrolment_Asked) GetTokenId() []byte {
+	if x != nil {
+		return x.TokenId
+	}
+	return nil
+}
+
+func (x *CarriedEnrolment_Asked) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *CarriedEnrolment_Asked) GetFacts() []byte {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *CarriedEnrolment_Asked) GetAgentVersion() string {
+	if x != nil {
+		return x.AgentVersion
+	}
+	return ""
+}
+
 var File_rollcall_v1_agent_proto protoreflect.FileDescriptor
 
 const file_rollcall_v1_agent_proto_rawDesc = "" +
@@ -1229,7 +1558,32 @@ const file_rollcall_v1_agent_proto_rawDesc = "" +
 	"\x05Event\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text2\x87\x02\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xd0\x01\n" +
+	"\x10CarriedEnrolment\x12\x14\n" +
+	"\x05asked\x18\x01 \x01(\fR\x05asked\x12\x14\n" +
+	"\x05proof\x18\x02 \x01(\fR\x05proof\x1a\x8f\x01\n" +
+	"\x05Asked\x12\x14\n" +
+	"\x05realm\x18\x01 \x01(\fR\x05realm\x12\x19\n" +
+	"\btoken_id\x18\x02 \x01(\fR\atokenId\x12\x1a\n" +
+	"\bhostname\x18\x03 \x01(\tR\bhostname\x12\x14\n" +
+	"\x05facts\x18\x04 \x01(\fR\x05facts\x12#\n" +
+	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\"\xeb\x01\n" +
+	"\rCarriedAnswer\x123\n" +
+	"\x04word\x18\x01 \x01(\x0e2\x1f.rollcall.v1.CarriedAnswer.WordR\x04word\x12\x14\n" +
+	"\x05realm\x18\x02 \x01(\fR\x05realm\x12\x15\n" +
+	"\x06key_id\x18\x03 \x01(\fR\x05keyId\x12\x1a\n" +
+	"\benvelope\x18\x04 \x01(\fR\benvelope\x12\x0e\n" +
+	"\x02ci\x18\x05 \x01(\tR\x02ci\x12\x12\n" +
+	"\x04note\x18\x06 \x01(\tR\x04note\"8\n" +
+	"\x04Word\x12\x14\n" +
+	"\x10WORD_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bENROLLED\x10\x01\x12\f\n" +
+	"\bSEND_ALL\x10\x02\"Y\n" +
+	"\n" +
+	"BundleHead\x12\x16\n" +
+	"\x06public\x18\x01 \x01(\fR\x06public\x12\x1a\n" +
+	"\bhostname\x18\x02 \x01(\tR\bhostname\x12\x17\n" +
+	"\amade_ms\x18\x03 \x01(\x03R\x06madeMs2\x87\x02\n" +
 	"\x06Agents\x12;\n" +
 	"\x05Enrol\x12\x19.rollcall.v1.EnrolRequest\x1a\x17.rollcall.v1.EnrolReply\x12>\n" +
 	"\x06Rotate\x12\x1a.rollcall.v1.RotateRequest\x1a\x18.rollcall.v1.RotateReply\x12>\n" +
@@ -1249,46 +1603,52 @@ func file_rollcall_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var (
-	file_rollcall_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-	file_rollcall_v1_agent_proto_msgTypes  = make([]protoimpl.MessageInfo, 12)
+	file_rollcall_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+	file_rollcall_v1_agent_proto_msgTypes  = make([]protoimpl.MessageInfo, 16)
 	file_rollcall_v1_agent_proto_goTypes   = []any{
-		EnrolReply_Outcome(0),     // 0: rollcall.v1.EnrolReply.Outcome
-		SubmitReply_Outcome(0),    // 1: rollcall.v1.SubmitReply.Outcome
-		CollectorStatus_Status(0), // 2: rollcall.v1.CollectorStatus.Status
-		(*EnrolRequest)(nil),      // 3: rollcall.v1.EnrolRequest
-		(*EnrolReply)(nil),        // 4: rollcall.v1.EnrolReply
-		(*RotateRequest)(nil),     // 5: rollcall.v1.RotateRequest
-		(*RotateReply)(nil),       // 6: rollcall.v1.RotateReply
-		(*SubmitRequest)(nil),     // 7: rollcall.v1.SubmitRequest
-		(*SubmitReply)(nil),       // 8: rollcall.v1.SubmitReply
-		(*UploadRequest)(nil),     // 9: rollcall.v1.UploadRequest
-		(*UploadReply)(nil),       // 10: rollcall.v1.UploadReply
-		(*Body)(nil),              // 11: rollcall.v1.Body
-		(*Report)(nil),            // 12: rollcall.v1.Report
-		(*CollectorStatus)(nil),   // 13: rollcall.v1.CollectorStatus
-		(*Event)(nil),             // 14: rollcall.v1.Event
+		EnrolReply_Outcome(0),          // 0: rollcall.v1.EnrolReply.Outcome
+		SubmitReply_Outcome(0),         // 1: rollcall.v1.SubmitReply.Outcome
+		CollectorStatus_Status(0),      // 2: rollcall.v1.CollectorStatus.Status
+		CarriedAnswer_Word(0),          // 3: rollcall.v1.CarriedAnswer.Word
+		(*EnrolRequest)(nil),           // 4: rollcall.v1.EnrolRequest
+		(*EnrolReply)(nil),             // 5: rollcall.v1.EnrolReply
+		(*RotateRequest)(nil),          // 6: rollcall.v1.RotateRequest
+		(*RotateReply)(nil),            // 7: rollcall.v1.RotateReply
+		(*SubmitRequest)(nil),          // 8: rollcall.v1.SubmitRequest
+		(*SubmitReply)(nil),            // 9: rollcall.v1.SubmitReply
+		(*UploadRequest)(nil),          // 10: rollcall.v1.UploadRequest
+		(*UploadReply)(nil),            // 11: rollcall.v1.UploadReply
+		(*Body)(nil),                   // 12: rollcall.v1.Body
+		(*Report)(nil),                 // 13: rollcall.v1.Report
+		(*CollectorStatus)(nil),        // 14: rollcall.v1.CollectorStatus
+		(*Event)(nil),                  // 15: rollcall.v1.Event
+		(*CarriedEnrolment)(nil),       // 16: rollcall.v1.CarriedEnrolment
+		(*CarriedAnswer)(nil),          // 17: rollcall.v1.CarriedAnswer
+		(*BundleHead)(nil),             // 18: rollcall.v1.BundleHead
+		(*CarriedEnrolment_Asked)(nil), // 19: rollcall.v1.CarriedEnrolment.Asked
 	}
 )
 
 var file_rollcall_v1_agent_proto_depIdxs = []int32{
 	0,  // 0: rollcall.v1.EnrolReply.outcome:type_name -> rollcall.v1.EnrolReply.Outcome
 	1,  // 1: rollcall.v1.SubmitReply.outcome:type_name -> rollcall.v1.SubmitReply.Outcome
-	13, // 2: rollcall.v1.Report.collectors:type_name -> rollcall.v1.CollectorStatus
-	14, // 3: rollcall.v1.Report.events:type_name -> rollcall.v1.Event
+	14, // 2: rollcall.v1.Report.collectors:type_name -> rollcall.v1.CollectorStatus
+	15, // 3: rollcall.v1.Report.events:type_name -> rollcall.v1.Event
 	2,  // 4: rollcall.v1.CollectorStatus.status:type_name -> rollcall.v1.CollectorStatus.Status
-	3,  // 5: rollcall.v1.Agents.Enrol:input_type -> rollcall.v1.EnrolRequest
-	5,  // 6: rollcall.v1.Agents.Rotate:input_type -> rollcall.v1.RotateRequest
-	7,  // 7: rollcall.v1.Agents.Submit:input_type -> rollcall.v1.SubmitRequest
-	9,  // 8: rollcall.v1.Agents.Upload:input_type -> rollcall.v1.UploadRequest
-	4,  // 9: rollcall.v1.Agents.Enrol:output_type -> rollcall.v1.EnrolReply
-	6,  // 10: rollcall.v1.Agents.Rotate:output_type -> rollcall.v1.RotateReply
-	8,  // 11: rollcall.v1.Agents.Submit:output_type -> rollcall.v1.SubmitReply
-	10, // 12: rollcall.v1.Agents.Upload:output_type -> rollcall.v1.UploadReply
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	3,  // 5: rollcall.v1.CarriedAnswer.word:type_name -> rollcall.v1.CarriedAnswer.Word
+	4,  // 6: rollcall.v1.Agents.Enrol:input_type -> rollcall.v1.EnrolRequest
+	6,  // 7: rollcall.v1.Agents.Rotate:input_type -> rollcall.v1.RotateRequest
+	8,  // 8: rollcall.v1.Agents.Submit:input_type -> rollcall.v1.SubmitRequest
+	10, // 9: rollcall.v1.Agents.Upload:input_type -> rollcall.v1.UploadRequest
+	5,  // 10: rollcall.v1.Agents.Enrol:output_type -> rollcall.v1.EnrolReply
+	7,  // 11: rollcall.v1.Agents.Rotate:output_type -> rollcall.v1.RotateReply
+	9,  // 12: rollcall.v1.Agents.Submit:output_type -> rollcall.v1.SubmitReply
+	11, // 13: rollcall.v1.Agents.Upload:output_type -> rollcall.v1.UploadReply
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_rollcall_v1_agent_proto_init() }
@@ -1302,8 +1662,8 @@ func file_rollcall_v1_agent_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rollcall_v1_agent_proto_rawDesc), len(file_rollcall_v1_agent_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   12,
+			NumEnums:      4,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
