@@ -46,6 +46,7 @@ type Deps struct {
 	Seat    *Seat                                     // a machine without a disk, which keeps nothing; nil: it has a state folder
 	DryRun  bool                                      // look and compare; write and send nothing
 	Fence   *fence.State                              // of this process, which Open then shuts into the state folder; nil: it is left open
+	Beside  string                                    // another folder that it may write to; empty: none
 }
 
 // Agent is one machine's agent. Its methods are for one goroutine.
@@ -137,7 +138,11 @@ func (a *Agent) open(d Deps) (err error) {
 	if err := makeState(a.cfg.State); err != nil {
 		return err
 	}
-	a.enclose(a.cfg.State)
+	if d.Beside != "" {
+		a.enclose(a.cfg.State, d.Beside)
+	} else {
+		a.enclose(a.cfg.State)
+	}
 	if a.key, err = identity.LoadKey(filepath.Join(a.cfg.State, keyFile)); err != nil {
 		return err
 	}

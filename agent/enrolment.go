@@ -91,24 +91,7 @@ type Admission struct {
 // that nobody takes it over by a slip: its state folder has to be removed. What a
 // state folder brought from another machine, as a clone's does, is removed here.
 func Enrol(ctx context.Context, c Config, version string, token identity.Token, dial *uplink.Client) (Admission, error) {
-	if err := makeState(c.State); err != nil {
-		return Admission{}, err
-	}
-	if err := removeForeign(ctx, c); err != nil {
-		return Admission{}, err
-	}
-	old, err := loadEnrolment(c.State)
-	if err == nil && !bytes.Equal(old.Realm, token.RealmID()) {
-		return Admission{}, fmt.Errorf("enrol: this machine is enrolled with another server: remove %s to forget it", c.State)
-	}
-	if err != nil && !errors.Is(err, ErrNotEnrolled) {
-		return Admission{}, err
-	}
-	key, _, err := identity.LoadOrMakeKey(filepath.Join(c.State, keyFile))
-	if err != nil {
-		return Admission{}, err
-	}
-	hello, err := sayHello(ctx, c, version)
+	key, hello, old, err := introduce(ctx, c, version, token)
 	if err != nil {
 		return Admission{}, err
 	}
@@ -141,6 +124,29 @@ func Enrol(ctx context.Context, c Config, version string, token identity.Token, 
 	}
 	pending := a.Outcome == rollcallv1.EnrolReply_PENDING
 	return Admission{CI: a.CI, Pending: pending, Retry: a.Retry, Note: a.Note, Words: identity.Words(identity.Public(key)), Trust: a.Trust}, nil
+}
+
+// introduce makes what a machine needs to ask for admission: its key and what it says
+// of itself. known is the enrolment that there is, the zero one if there is none.
+func introduce(ctx context.Context, c Config, version string, token identity.Token) (key identity.Key, hello uplink.Hello, known Enrolment, err error) {
+	if err := makeState(c.State); err != nil {
+		return nil, hello, known, err
+	}
+	if err := removeForeign(ctx, c); err != nil {
+		return nil, hello, known, err
+	}
+	known, err = loadEnrolment(c.State)
+	if err == nil && !bytes.Equal(known.Realm, token.RealmID()) {
+		return nil, hello, known, fmt.Errorf("enrol: this machine is enrolled with another server: remove %s to forget it", c.State)
+	}
+	if err != nil && !errors.Is(err, ErrNotEnrolled) {
+		return nil, hello, known, err
+	}
+	if key, _, err = identity.LoadOrMakeKey(filepath.Join(c.State, keyFile)); err != nil {
+		return nil, hello, known, err
+	}
+	hello, err = sayHello(ctx, c, version)
+	return key, hello, known, err
 }
 
 // pins are those that the machine enrolled with, and those that its own

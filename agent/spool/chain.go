@@ -51,6 +51,10 @@ type chain struct {
 	Reason   string `json:"reason,omitempty"`
 	DropFrom uint64 `json:"drop_from,omitempty"`
 	DropTo   uint64 `json:"drop_to,omitempty"`
+
+	// Carried is the number of the newest report that went into a file for the
+	// server: it may have been recorded, and is never dropped for want of room.
+	Carried uint64 `json:"carried,omitempty"`
 }
 
 func (c chain) dropped(seq uint64) bool { return seq <= c.Seq || seq >= c.DropFrom && seq <= c.DropTo }

@@ -79,6 +79,8 @@ func life(t *testing.T, s *Spool, srv *server, k identity.Key, from int) (used [
 			if w, ok, nerr := s.Next(); ok && nerr == nil {
 				srv.accept(w)
 			}
+		case 7: // it comes to the server in a file, the receipts do not come back
+			err = s.Carry(func(c Carried) error { srv.accept(c.Waiting); return nil })
 		case 9:
 			// What a server says that was restored; only then may what it
 			// recorded be dropped, so here it has not recorded anything.

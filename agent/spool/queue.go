@@ -35,7 +35,8 @@ func (b Base) State() fact.State { return stateOf(b.Sets) }
 // Start reserves a sequence number and tells what the next report has to build
 // on. If too much waits, or for too long, everything but the oldest report is
 // dropped first and a full report that says so takes its place; the oldest
-// stays because the server may have recorded it and its receipt may be lost.
+// stays because the server may have recorded it and its receipt may be lost, and so
+// do those that were carried.
 func (s *Spool) Start(now time.Time) (Base, error) {
 	if err := s.clearStray(); err != nil {
 		return Base{}, err
@@ -80,10 +81,14 @@ func (s *Spool) fullNeeded() bool {
 }
 
 func (s *Spool) squash(now time.Time) error {
-	if len(s.waiting) < 2 {
+	first := 1
+	for first < len(s.waiting) && s.waiting[first].seq <= s.chain.Carried {
+		first++
+	}
+	if len(s.waiting) <= first {
 		return nil
 	}
-	rest := s.waiting[1:]
+	rest := s.waiting[first:]
 	large := s.bytes() > s.opt.MaxBytes && (len(rest) > 1 || !rest[0].full)
 	old := now.Sub(time.UnixMilli(rest[0].at)) > s.opt.MaxAge
 	if !large && !old {

@@ -69,7 +69,7 @@ Exit status: 0 if all went well, 1 for a failure, 2 for a usage error.`,
 	f.StringVar(&a.state, "state", "", "state folder, instead of the configured one")
 	f.StringVar(&a.root, "root", "", "folder of a mounted or recorded machine, instead of /; it needs a --state of its own")
 	c.AddCommand(
-		a.runCommand(), a.onceCommand(), a.enrolCommand(), a.rotateCommand(), a.statusCommand(), a.restoreCommand(), a.restoreKeyCommand(), a.imageCommand(), a.versionCommand(),
+		a.runCommand(), a.onceCommand(), a.enrolCommand(), a.rotateCommand(), a.statusCommand(), a.exportCommand(), a.importCommand(), a.restoreCommand(), a.restoreKeyCommand(), a.imageCommand(), a.versionCommand(),
 		cmdline.Completion(c.Name(), "commands and flags"),
 	)
 	cmdline.Strict(c)

@@ -18,7 +18,7 @@ import (
 
 func (a *app) enrolCommand() *cobra.Command {
 	var file string
-	var wait, asJSON bool
+	var wait, carried, asJSON bool
 	c := &cobra.Command{
 		Use:   "enrol",
 		Short: "Make this machine known to a server",
@@ -30,6 +30,10 @@ recognise it: no other server gets to see anything.
 If an operator has to approve the machine, this says so, with the words of the
 machine's key for both to compare. Reports are taken once it is approved; --wait
 waits for that.
+
+A machine without a line to the server enrols with --offline: the request goes into
+the next file of "rollcall-agent export", with what the machine reports meanwhile,
+and the answer comes back with "rollcall-agent import".
 
 Once the machine is enrolled the token is of no more use: its file is overwritten
 and removed. Only the token of a boot image stays, which many machines read.`,
@@ -44,13 +48,21 @@ and removed. Only the token of a boot image stays, which many machines read.`,
 			if err != nil {
 				return err
 			}
-			adm, err := a.enrol(c.Context(), cfg, token, wait)
+			var adm agent.Admission
+			if carried {
+				adm, err = agent.EnrolCarried(c.Context(), cfg, version, token)
+			} else {
+				adm, err = a.enrol(c.Context(), cfg, token, wait)
+			}
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			switch {
+			case asJSON:
 				err = a.document(adm)
-			} else {
+			case carried:
+				fmt.Fprintf(a.out, "not asked yet: %s\nkey words: %s\n", adm.Note, adm.Words)
+			default:
 				a.printAdmission(adm)
 			}
 			if err == nil && !adm.Pending && file != "-" && !token.Public {
@@ -61,7 +73,9 @@ and removed. Only the token of a boot image stays, which many machines read.`,
 	}
 	c.Flags().StringVar(&file, "token-file", "", "file that holds the token, - for standard input")
 	c.Flags().BoolVar(&wait, "wait", false, "wait until an operator has approved the machine")
+	c.Flags().BoolVar(&carried, "offline", false, "ask by a file on a stick, for a machine without a line to the server")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.MarkFlagsMutuallyExclusive("wait", "offline")
 	return c
 }
 

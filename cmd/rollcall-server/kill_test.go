@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,7 +21,7 @@ import (
 var agentPoints = map[failpoint.Point]bool{
 	failpoint.SpoolContent: true, failpoint.SpoolAppend: true, failpoint.SpoolState: true,
 	failpoint.SpoolChain: true, failpoint.SpoolRemove: true, failpoint.SeqReserve: true,
-	failpoint.RotateBetween: true, failpoint.RotateKept: true,
+	failpoint.RotateBetween: true, failpoint.RotateKept: true, failpoint.SpoolCarried: true,
 }
 
 // TestKillAtEveryFailpointLosesNothing ends agent or server with kill -9 at each
@@ -51,9 +53,12 @@ func TestKillAtEveryFailpointLosesNothing(t *testing.T) {
 func (r *rig) killAgentAt(p failpoint.Point) {
 	r.t.Helper()
 	var err error
-	if p == failpoint.RotateBetween || p == failpoint.RotateKept {
+	switch p {
+	case failpoint.RotateBetween, failpoint.RotateKept:
 		err = r.rotate(at(p, 1))
-	} else {
+	case failpoint.SpoolCarried:
+		err = r.exportByFile(at(p, 1))
+	default:
 		_, err = r.tryReport(at(p, 1))
 	}
 	if !killed(err) {
@@ -70,6 +75,37 @@ func (r *rig) rotate(env ...string) error {
 	c := r.command("", "rollcall-agent", "rotate", "--config", r.path("agent.conf"), "--state", r.pc.state, "--root", r.pc.root)
 	c.Env = append(c.Env, env...)
 	return c.Run()
+}
+
+// exportByFile kills an export while the server is away: no file is there, and what
+// waits comes in the next one, is taken in, and its receipts are believed.
+func (r *rig) exportByFile(env string) error {
+	r.t.Helper()
+	agent := func(args ...string) *exec.Cmd {
+		return r.command("", "rollcall-agent", append(args, "--config", r.path("agent.conf"), "--state", r.pc.state, "--root", r.pc.root)...)
+	}
+	r.kill()
+	_, _ = r.tryReport() // it waits
+	stick := r.path("stick")
+	if err := os.MkdirAll(stick, 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	c := agent("export", stick)
+	c.Env = append(c.Env, env)
+	died := c.Run()
+	if files, _ := filepath.Glob(filepath.Join(stick, "*.rcb")); len(files) != 0 {
+		r.t.Errorf("a killed export left %v", files)
+	}
+	if out, err := agent("export", stick).CombinedOutput(); err != nil {
+		r.t.Errorf("the next export: %v\n%s", err, out)
+	}
+	r.start()
+	r.must("rollcall", "bundle", "import", filepath.Join(stick, "rollcall-pc.rcb"))
+	out, err := agent("import", filepath.Join(stick, "receipts.rcb")).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "1 reports are at the server, 0 wait") {
+		r.t.Errorf("import of the receipts: %v\n%s", err, out)
+	}
+	return errors.Join(died, os.RemoveAll(stick))
 }
 
 // killServerAt ends the server on some pass while machines report.
