@@ -140,7 +140,7 @@ func trusted(class string) string {
 	case "observed":
 		return "observed: it says nothing itself, boot servers tell of it"
 	case "unsigned":
-		return "unsigned: uploaded by its sitesummary-client; anybody on the network could have"
+		return "unsigned: told by nobody who signs: an upload of sitesummary-client, which anybody on the network could make, or a history that was imported"
 	}
 	return orDash(class)
 }

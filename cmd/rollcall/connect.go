@@ -40,6 +40,7 @@ type server struct {
 	rollcallv1.SavedClient
 	rollcallv1.IdentityClient
 	rollcallv1.PoliciesClient
+	rollcallv1.CourierClient
 	conn  *grpc.ClientConn
 	login identity.Token
 }
@@ -83,6 +84,7 @@ func dial(t identity.Token, glass string) (*server, error) {
 		SavedClient:    rollcallv1.NewSavedClient(conn),
 		IdentityClient: rollcallv1.NewIdentityClient(conn),
 		PoliciesClient: rollcallv1.NewPoliciesClient(conn),
+		CourierClient:  rollcallv1.NewCourierClient(conn),
 	}, nil
 }
 

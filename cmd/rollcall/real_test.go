@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"rollcall/agent"
+	"rollcall/agent/uplink"
 	"rollcall/internal/identity"
 	rollcallserver "rollcall/server"
 	"rollcall/server/auth"
@@ -89,28 +90,47 @@ func readClock(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // runAgent plays a machine whose root is a folder: "machine enrol DIR TOKEN" and
-// "machine report DIR". Its state is in DIR.state.
+// "machine report DIR"; without a line "machine ask DIR TOKEN", "machine look DIR",
+// "machine export DIR FILE" and "machine import DIR FILE". Its state is in DIR.state.
 func runAgent(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: machine enrol DIR TOKEN, machine report DIR")
+		ts.Fatalf("usage: machine enrol|ask DIR TOKEN, machine report|look DIR, machine export|import DIR FILE")
 	}
 	cfg := agent.Default()
 	cfg.Root, cfg.State = ts.MkAbs(args[1]), ts.MkAbs(args[1])+".state"
 	ctx := context.Background()
 	switch args[0] {
-	case "enrol":
+	case "enrol", "ask":
 		token, err := identity.ParseToken(identity.EnrolPrefix, ts.ReadFile(args[2]))
 		ts.Check(err)
-		adm, err := agent.Enrol(ctx, cfg, "test", token, nil)
+		var adm agent.Admission
+		if args[0] == "ask" {
+			adm, err = agent.EnrolCarried(ctx, cfg, "test", token)
+		} else {
+			adm, err = agent.Enrol(ctx, cfg, "test", token, nil)
+		}
 		ts.Check(err)
 		ts.Setenv("WORDS", adm.Words)
-	case "report":
-		a, err := agent.Open(cfg, agent.Deps{Version: "test"})
-		ts.Check(err)
-		sum, err := a.Once(ctx, "manual")
-		ts.Check(errors.Join(err, a.Close()))
-		ts.Logf("report of %s: %s %s", args[1], sum.Outcome, sum.Problem)
+		return
 	}
+	noLine := func(context.Context, string) (net.Conn, error) { return nil, errors.New("no route to host") }
+	deps := agent.Deps{Version: "test", Dial: &uplink.Client{Dial: noLine}}
+	if args[0] == "report" {
+		deps.Dial = nil
+	}
+	a, err := agent.Open(cfg, deps)
+	ts.Check(err)
+	switch args[0] {
+	case "report", "look":
+		var sum agent.Summary
+		sum, err = a.Once(ctx, "manual")
+		ts.Logf("report of %s: %s %s", args[1], sum.Outcome, sum.Problem)
+	case "export":
+		_, err = a.Export(ctx, ts.MkAbs(args[2]))
+	case "import":
+		_, err = a.Import(ts.MkAbs(args[2]))
+	}
+	ts.Check(errors.Join(err, a.Close()))
 }
 
 // runWitness looks once as a witness called auditor, whose folder is DIR, with a
