@@ -6,98 +6,22 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"rollcall/internal/fact"
 )
-
-// only restricts an exclusion to one kind of entry.
-type only int
-
-const (
-	anything only = iota
-	files         // regular files; a link of that name is kept, its text is configuration
-	links
-)
-
-// exclusion is one row of the table of what is not configuration.
-type exclusion struct {
-	pattern string // path.Match; for the whole path if it has a "/" or rooted is set, else for the name
-	rooted  bool   // a name directly below /etc
-	kind    only
-	reason  string
-}
-
-// exclusions is the table. What is here never becomes a fact, because it changes
-// without anybody configuring anything, or because it is somebody's history with
-// secrets in it.
-func exclusions() []exclusion {
-	const (
-		history   = "history of etckeeper and its like: holds earlier contents, secrets too"
-		packager  = "left by dpkg or ucf beside the file itself, in the middle of an upgrade too"
-		editor    = "left by an editor"
-		lock      = "exists while a program runs"
-		written   = "rewritten by a program as it runs"
-		generated = "generated from other files"
-	)
-	return []exclusion{
-		{".git", false, anything, history},
-		{".etckeeper", false, anything, history},
-		{".hg", false, anything, history},
-		{".bzr", false, anything, history},
-		{"_darcs", false, anything, history},
-		{"*.dpkg-*", false, anything, packager},
-		{"*.ucf-*", false, anything, packager},
-		{"*~", false, anything, editor},
-		{"*.sw?", false, anything, editor},
-		{".#*", false, anything, editor},
-		{"*.lock", false, anything, lock},
-		{"mtab", true, files, "a copy of the mount table"},
-		{"adjtime", true, anything, written},
-		{"fake-hwclock.data", true, anything, written},
-		{"ld.so.cache", true, anything, generated},
-		{"blkid.tab*", true, anything, written},
-		{"cups/printers.conf", true, anything, "cupsd rewrites it with each state of a printer; printers are facts of their own"},
-		{"cups/printers.conf.O", true, anything, "as printers.conf"},
-		{"cups/classes.conf", true, anything, "as printers.conf"},
-		{"cups/classes.conf.O", true, anything, "as printers.conf"},
-		{"cups/subscriptions.conf*", true, anything, written},
-		{"lvm/archive", true, anything, "LVM's own history"},
-		{"lvm/backup", true, anything, "LVM's own history"},
-		{"lvm/cache", true, anything, written},
-		{"network/run", true, anything, written},
-		{"apparmor.d/cache", true, anything, generated},
-		{"apparmor.d/cache.d", true, anything, generated},
-		{"udev/hwdb.bin", true, anything, generated},
-		{"X11/xdm/authdir", true, anything, "session keys"},
-		{"NetworkManager/*timestamps", true, anything, written},
-		{"NetworkManager/*.state", true, anything, written},
-		{"ssl/certs/*.[0-9]", true, links, "OpenSSL's index of the folder by hash; the certificates' own links are kept"},
-	}
-}
 
 // excluder finds out what is excluded. It is only asked about entries that the
 // cache does not know.
 type excluder struct {
-	rows  []exclusion
-	extra []string
+	extra []string // patterns of this machine's configuration
 }
 
 func (x excluder) excluded(rel string, mode uint32) bool {
-	name := path.Base(rel)
-	for _, row := range x.rows {
-		kind := mode & unix.S_IFMT
-		if row.kind == files && kind != unix.S_IFREG || row.kind == links && kind != unix.S_IFLNK {
-			continue
-		}
-		subject := name
-		if row.rooted {
-			subject = rel
-		}
-		if first := row.pattern[0]; first != '*' && first != subject[0] { // spares most of the work
-			continue
-		}
-		if ok, _ := path.Match(row.pattern, subject); ok { // the patterns are tested
-			return true
-		}
+	kind := mode & unix.S_IFMT
+	if fact.Excluded(rel, kind == unix.S_IFREG, kind == unix.S_IFLNK) {
+		return true
 	}
+	name := path.Base(rel)
 	for _, pattern := range x.extra {
 		subject := name
 		if strings.Contains(pattern, "/") {

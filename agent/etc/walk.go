@@ -51,7 +51,7 @@ func newWalker(ctx context.Context, s *Scanner, etc int) (*walker, error) {
 	}
 	w := &walker{
 		ctx: ctx, scanner: s,
-		exclude: excluder{exclusions(), s.Exclude},
+		exclude: excluder{s.Exclude},
 		owners:  owners{etc: etc},
 		device:  uint64(st.Dev),
 		gen:     s.Cache.begin(s),

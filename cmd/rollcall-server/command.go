@@ -43,7 +43,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	c.PersistentFlags().StringVar(&o.config, "config", server.DefaultConfig, "configuration `FILE`")
 	c.PersistentFlags().StringVar(&o.data, "data", "", "data `FOLDER`, instead of the configuration's")
 	c.AddCommand(
-		runCommand(o), initCommand(o), checkCommand(o), backupCommand(o), restoreCommand(o), exportCommand(o), importCommand(o), compactCommand(o), pruneCommand(o), rebuildCommand(o), operatorCommand(o), nextKeyCommand(o), switchKeyCommand(o), witnessCommand(),
+		runCommand(o), initCommand(o), checkCommand(o), backupCommand(o), restoreCommand(o), exportCommand(o), importCommand(o), compactCommand(o), pruneCommand(o), rebuildCommand(o), etckeeperCommand(o), operatorCommand(o), nextKeyCommand(o), switchKeyCommand(o), witnessCommand(),
 		versionCommand(), cmdline.Completion(c.Name(), "commands and flags"),
 	)
 	cmdline.Strict(c)

@@ -1,6 +1,8 @@
 package cmdb
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -102,6 +104,29 @@ func (w Writer) free(want string, key func(string) store.Key, ci string) (string
 // the new name, ErrScope if the CI leaves or enters the scope: a move needs rights
 // on both sides.
 func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, error) {
+	return w.record(old, next, r, func() (int64, error) { return w.stamp(now) })
+}
+
+// RecordPast is Record for a revision of a time before, which another program kept.
+// Its stamp is of that time, after the CI's own last one, and not after those of other
+// CIs: the mirror has to be made anew, and nobody else may use the store meanwhile.
+func (w Writer) RecordPast(at time.Time, old, next CI, r Revision) (CI, Revision, error) {
+	return w.record(old, next, r, func() (int64, error) {
+		stamp := at.Unix()*int64(time.Second) + pastOffset(next.ID) // two histories may know one second
+		if old.Rev > 0 {
+			stamp = max(stamp, old.Changed.UnixNano()+1)
+		}
+		return stamp, nil
+	})
+}
+
+// pastOffset spreads the stamps of several CIs over one second.
+func pastOffset(ci string) int64 {
+	sum := sha256.Sum256([]byte(ci))
+	return int64(binary.BigEndian.Uint64(sum[:]) % uint64(time.Second))
+}
+
+func (w Writer) record(old, next CI, r Revision, stampOf func() (int64, error)) (CI, Revision, error) {
 	if err := CheckName(next.Name); err != nil {
 		return CI{}, r, err
 	}
@@ -118,7 +143,7 @@ func (w Writer) Record(now time.Time, old, next CI, r Revision) (CI, Revision, e
 	if err != nil {
 		return CI{}, r, err
 	}
-	stamp, err := w.stamp(now)
+	stamp, err := stampOf()
 	if err != nil {
 		return CI{}, r, err
 	}
