@@ -1,3 +1,5 @@
+//go:build !agentwire
+
 // What an operator hands over for machines without a line to the server: signed
 // reports, file contents and requests for admission from a file that came on a
 // stick (package bundle). The machines sign, she only carries.
