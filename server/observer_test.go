@@ -177,8 +177,11 @@ func TestWhoIsSeenIsPresent(t *testing.T) {
 
 func TestOnlyServersAreBelievedAndOnlyAtTheirSchool(t *testing.T) {
 	r := theSchools(t)
-	stolen := r.machine(1) // the key of a workstation
+	stolen := r.stranger(1) // the key of a workstation
 	body(stolen.Machine, 1)
+	if _, err := r.enrol(stolen, r.token(&rollcallv1.NewTokenRequest{Class: "workstation", Site: "elm/north"})); err != nil {
+		t.Fatal(err)
+	}
 	var flood []string
 	for i := range 500 {
 		flood = append(flood, fmt.Sprintf("00:16:3e:01:%02x:%02x x", i>>8, i&255))
