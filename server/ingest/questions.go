@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -21,6 +22,8 @@ type questions struct {
 	out     map[contentAt]question
 	news    chan struct{} // closed and replaced when contents have come
 	waiting int           // reports
+
+	patience time.Duration // 0: as the constant says
 }
 
 type contentAt struct {
@@ -84,7 +87,7 @@ func (q *questions) wait(ctx context.Context, now time.Time, key, site string, m
 		return
 	}
 	defer q.leave()
-	late := time.NewTimer(patience)
+	late := time.NewTimer(cmp.Or(q.patience, patience))
 	defer late.Stop()
 	for {
 		news, open := q.coming(now, key, site, missing)

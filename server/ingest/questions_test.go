@@ -41,6 +41,7 @@ func (a *agent) asks(state map[string]fact.Set, want int) []byte {
 func TestMachinesOfARoomThatReportAtOnceUploadWhatTheyShareOnce(t *testing.T) {
 	onEngines(t, func(t *testing.T, h *house) {
 		h.Now = func() time.Time { return day }
+		h.asked.patience = time.Minute // all of them have to wait before the first one answers
 		const n = 50
 		first, elsewhere := h.machine("first"), h.machine("elsewhere")
 		first.stand("elm/room12")
