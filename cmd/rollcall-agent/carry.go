@@ -78,15 +78,15 @@ written, which is no failure.`,
 }
 
 func (a *app) printExport(out agent.Exported) {
-	fmt.Fprintf(a.out, "%s: %d reports and %d contents of files, %d bytes\n", out.File, out.Reports, out.Contents, out.Bytes)
+	fmt.Fprintf(a.out, "%s: reports: %d, contents of files: %d, bytes: %d\n", out.File, out.Reports, out.Contents, out.Bytes)
 	if out.Asks {
 		fmt.Fprintln(a.out, "with the request to admit this machine")
 	}
 	if out.Again > 0 {
-		fmt.Fprintf(a.out, "with %d reports that the server has acknowledged, should it have lost them\n", out.Again)
+		fmt.Fprintf(a.out, "of the reports before, should the server have lost them: %d\n", out.Again)
 	}
 	if out.Held > 0 {
-		fmt.Fprintln(a.out, a.loud(fmt.Sprintf("%d reports did not go: the spool is full of those that were carried before; import their receipts first", out.Held)))
+		fmt.Fprintln(a.out, a.loud(fmt.Sprintf("reports that did not go: %d: the spool is full of those that were carried before; import their receipts first", out.Held)))
 	}
 	if out.Lacking > 0 {
 		fmt.Fprintf(a.out, "%d contents changed before they were kept; if the server has none of them it asks for everything\n", out.Lacking)
@@ -128,7 +128,7 @@ func (a *app) printImport(in agent.Imported) {
 	if in.Enrolled != "" {
 		fmt.Fprintf(a.out, "enrolled as CI %s\n", in.Enrolled)
 	}
-	fmt.Fprintf(a.out, "%d reports are at the server, %d wait\n", in.Receipts, in.Waiting)
+	fmt.Fprintf(a.out, "reports at the server: %d, waiting: %d\n", in.Receipts, in.Waiting)
 	if in.SendAll != "" {
 		fmt.Fprintf(a.out, "the next report is a full one: %s\n", in.SendAll)
 	}

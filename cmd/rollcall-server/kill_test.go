@@ -102,7 +102,7 @@ func (r *rig) exportByFile(env string) error {
 	r.start()
 	r.must("rollcall", "bundle", "import", filepath.Join(stick, "rollcall-pc.rcb"))
 	out, err := agent("import", filepath.Join(stick, "receipts.rcb")).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "1 reports are at the server, 0 wait") {
+	if err != nil || !strings.Contains(string(out), "reports at the server: 1, waiting: 0") {
 		r.t.Errorf("import of the receipts: %v\n%s", err, out)
 	}
 	return errors.Join(died, os.RemoveAll(stick))
