@@ -123,7 +123,7 @@ func (s *Service) matchOpen(ctx context.Context) error {
 			delete(s.open, of)
 			continue
 		}
-		ids, err := s.withMAC(ctx, mac)
+		ids, err := s.Index.WithMAC(ctx, s.Now(), mac)
 		if err != nil {
 			return err
 		}

@@ -215,7 +215,7 @@ func (s *Service) client(ctx context.Context, by cmdb.CI, c client, ci cmdb.CI) 
 // covered tells whether a machine with a card is known at a school in another way: by
 // its agent, as a seat, by an upload, or as something that is plugged into one.
 func (s *Service) covered(ctx context.Context, school, mac string) (bool, error) {
-	ids, err := s.withMAC(ctx, mac)
+	ids, err := s.Index.WithMAC(ctx, s.Now(), mac)
 	if err != nil || len(ids) == 0 {
 		return false, err
 	}

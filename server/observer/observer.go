@@ -18,7 +18,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -30,7 +29,6 @@ import (
 	"rollcall/server/cmdb"
 	"rollcall/server/enrol"
 	"rollcall/server/index"
-	"rollcall/server/query"
 	"rollcall/server/store"
 )
 
@@ -234,28 +232,6 @@ func card(s string) string {
 		return ""
 	}
 	return s
-}
-
-// withMAC returns the CIs that show the address of a card, or index.ErrLoading.
-func (s *Service) withMAC(ctx context.Context, mac string) (ids []string, err error) {
-	is := func(path string) query.Expr {
-		return query.Term{Target: query.OnFact, Name: path, Op: query.Equal, Values: []string{mac}}
-	}
-	q := index.Question{
-		Expr: query.Or{Parts: []query.Expr{is("net/*/mac"), is("net/*/permanent")}}, Now: s.Now(),
-		Read: func(id string) (query.Subject, error) { return nil, fmt.Errorf("CI %s: %w", id, store.ErrCorrupt) },
-	}
-	err = s.Index.Look(cmdb.Everywhere, func(v index.View) error {
-		a, err := v.Select(ctx, q)
-		if err != nil {
-			return err
-		}
-		for slot := range a.Slots.Slots() {
-			ids = append(ids, v.ID(slot))
-		}
-		return nil
-	})
-	return ids, err
 }
 
 // Of returns who sees a machine at a site that has one of these cards. When it was

@@ -22,7 +22,6 @@ import (
 	"rollcall/internal/fact"
 	"rollcall/server/cmdb"
 	"rollcall/server/index"
-	"rollcall/server/query"
 	"rollcall/server/store"
 )
 
@@ -105,23 +104,7 @@ func entryID(mac string) string { return "ether-" + mac }
 
 // withMAC returns the CIs that have a network card with an address.
 func (s *Service) withMAC(ctx context.Context, mac string) (ids []string, err error) {
-	is := func(path string) query.Expr {
-		return query.Term{Target: query.OnFact, Name: path, Op: query.Equal, Values: []string{mac}}
-	}
-	q := index.Question{
-		Expr: query.Or{Parts: []query.Expr{is("net/*/mac"), is("net/*/permanent")}}, Now: s.Now(),
-		Read: func(id string) (query.Subject, error) { return nil, fmt.Errorf("CI %s: %w", id, store.ErrCorrupt) },
-	}
-	err = s.Index.Look(cmdb.Everywhere, func(v index.View) error {
-		a, err := v.Select(ctx, q)
-		if err != nil {
-			return err
-		}
-		for slot := range a.Slots.Slots() {
-			ids = append(ids, v.ID(slot))
-		}
-		return nil
-	})
+	ids, err = s.Index.WithMAC(ctx, s.Now(), mac)
 	if errors.Is(err, index.ErrLoading) {
 		err = ErrStarting
 	}
